@@ -1,0 +1,7 @@
+"""``python -m blis``."""
+
+import sys
+
+from blis.cli.main import main
+
+sys.exit(main())

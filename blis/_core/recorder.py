@@ -1,0 +1,37 @@
+"""What is written down while the engine runs: gaps between tokens, and on request every step."""
+
+from __future__ import annotations
+
+from blis._core.jit import kernel
+from blis._core.state import NUM_GAPS, NUM_LOG
+
+
+@kernel
+def record_gap(recorder, gap_us, count):
+    """``count`` tokens came ``gap_us`` after the one before."""
+    if gap_us < len(recorder.histogram):
+        recorder.histogram[gap_us] += count
+        return
+    row = recorder.at[NUM_GAPS]
+    recorder.gap_log[row, 0] = gap_us
+    recorder.gap_log[row, 1] = count
+    recorder.at[NUM_GAPS] = row + 1
+
+
+@kernel
+def log(recorder, code, a, b, c):
+    """Add a row to the step log."""
+    row = recorder.at[NUM_LOG]
+    recorder.step_log[row, 0] = code
+    recorder.step_log[row, 1] = a
+    recorder.step_log[row, 2] = b
+    recorder.step_log[row, 3] = c
+    recorder.at[NUM_LOG] = row + 1
+
+
+@kernel
+def logs_full(recorder, most_gaps, most_rows):
+    """Whether the next step could overflow a log."""
+    return recorder.at[NUM_GAPS] + most_gaps > len(recorder.gap_log) or recorder.at[NUM_LOG] + most_rows > len(
+        recorder.step_log
+    )

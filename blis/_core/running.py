@@ -1,0 +1,221 @@
+"""The pass over the running requests, as vLLM's V1 scheduler makes it: in order of admission, with preemption.
+
+Decoders are served in bulk where that cannot make a difference: when the budget covers all of them, their
+blocks are there, and nothing that stands between them in running order could be starved by serving them first.
+Otherwise the running list is walked request by request. Both ways give the same result.
+"""
+
+from __future__ import annotations
+
+from numba import int64
+
+from blis._core.allocation import blocks_for, give_back, publish_computed, publish_decoded, spare_blocks
+from blis._core.batch import (
+    clear_phase,
+    close_slot,
+    file_event,
+    insert_by_admission,
+    leave_decoders,
+    remove_explicit,
+    set_phase,
+    withdraw_event,
+)
+from blis._core.block_pool import take
+from blis._core.codes import LogRecord, RequestStatus
+from blis._core.jit import kernel
+from blis._core.recorder import log
+from blis._core.state import BUDGET, CAP, DECODERS, EXPLICIT, FIRST, FREE, LAST, NONE, NOW, PREEMPTIONS, PUBLISH, STEPS
+from blis._core.waiting_queue import enqueue
+
+PREEMPTED = int(LogRecord.PREEMPTED)
+WAITING = int(RequestStatus.WAITING)
+
+
+@kernel
+def serve_running(instance, threshold):
+    """Pass over the running requests."""
+    if may_serve_in_bulk(instance, threshold):
+        serve_decoders(instance)
+        batch = instance.batch
+        i = int64(0)
+        while i < batch.at[EXPLICIT] and instance.at[BUDGET] > 0:
+            serve(instance, batch.explicit[i], threshold)
+            i += 1
+    else:
+        walk_running(instance, threshold)
+
+
+@kernel
+def may_serve_in_bulk(instance, threshold):
+    """Whether serving all decoders first gives what serving in running order would give."""
+    limits, batch, pool = instance.limits, instance.batch, instance.pool
+    at = batch.at
+    tokens = at[DECODERS]
+    due = batch.phase_count[at[STEPS] % len(batch.phase_count)]
+    blocks = due * (1 + limits.prealloc_blocks)
+    if limits.plain or tokens > instance.at[BUDGET] or blocks > pool.at[FREE]:
+        return False
+    publishes = False
+    slot = int64(batch.calendar[at[STEPS] & (len(batch.calendar) - 1)])
+    while slot != NONE:
+        if batch.event[slot] == CAP:
+            return False
+        publishes = publishes or batch.event[slot] == PUBLISH
+        slot = batch.calendar_next[slot]
+    slot = at[LAST]
+    i = at[EXPLICIT] - 1
+    while i >= 0 and batch.explicit[i] == slot:
+        slot = batch.prev[slot]
+        i -= 1
+    if i < 0 and not limits.priority:  # all decoders stand before all others, and victims come from the end
+        return True
+    if publishes:
+        return False
+    for i in range(at[EXPLICIT]):
+        slot = batch.explicit[i]
+        n = min(batch.known[slot] - batch.computed[slot], threshold)
+        tokens += n
+        need = blocks_for(batch.computed[slot] + n, limits.block_size) - batch.held[slot]
+        if need > 0:
+            blocks += need + limits.prealloc_blocks
+    return tokens <= instance.at[BUDGET] and blocks <= pool.at[FREE]
+
+
+@kernel
+def serve_decoders(instance):
+    """Give every decoder its token; `may_serve_in_bulk` has said that all goes well."""
+    limits, batch = instance.limits, instance.batch
+    at = batch.at
+    instance.at[BUDGET] -= at[DECODERS]
+    due = batch.phase_count[at[STEPS] % len(batch.phase_count)]
+    take(instance.pool, due * (1 + limits.prealloc_blocks))
+    count = int64(0)
+    slot = int64(batch.calendar[at[STEPS] & (len(batch.calendar) - 1)])
+    while slot != NONE:
+        if batch.event[slot] == PUBLISH:
+            insert_by_admission(batch.scratch, count, slot, batch.admission)
+            count += 1
+        slot = batch.calendar_next[slot]
+    for i in range(count):
+        publish_decoded(instance, batch.scratch[i])
+
+
+@kernel
+def walk_running(instance, threshold):
+    """Serve the running requests one by one in their order."""
+    batch = instance.batch
+    slot = batch.at[FIRST]
+    while slot != NONE and instance.at[BUDGET] > 0:
+        serve(instance, slot, threshold)
+        slot = batch.next[slot]  # still the one behind it if it has preempted itself
+    while slot != NONE:  # no budget left
+        if batch.is_decoder[slot]:
+            leave_out(instance, slot)
+        slot = batch.next[slot]
+
+
+@kernel
+def leave_out(instance, slot):
+    """A decoder gets no token in this step."""
+    batch = instance.batch
+    leave_decoders(batch, slot, instance.limits, False)
+    insert_by_admission(batch.explicit, batch.at[EXPLICIT], slot, batch.admission)
+    batch.at[EXPLICIT] += 1
+    instance.requests.last_token_us[batch.request[slot]] = instance.at[NOW]
+
+
+@kernel
+def serve(instance, slot, threshold):
+    """Schedule a running request, preempting others, in the end itself, if it needs their blocks."""
+    batch, limits = instance.batch, instance.limits
+    n = int64(1)
+    if not batch.is_decoder[slot]:
+        n = min(batch.known[slot] - batch.computed[slot], min(threshold, instance.at[BUDGET]))
+    while not grow(instance, slot, n):
+        victim = batch.at[LAST]
+        if limits.priority:
+            victim = least_urgent(instance)
+        preempt(instance, victim, slot)
+        if victim == slot:
+            return
+    if not batch.is_decoder[slot]:
+        batch.scheduled[slot] = n
+    instance.at[BUDGET] -= n
+
+
+@kernel
+def least_urgent(instance):
+    """The running request with the largest (priority, arrival), the first admitted among equals."""
+    batch, rank = instance.batch, instance.queue.victim_rank
+    victim = batch.at[FIRST]
+    slot = batch.next[victim]
+    while slot != NONE:
+        if rank[batch.request[slot]] > rank[batch.request[victim]]:
+            victim = slot
+        slot = batch.next[slot]
+    return victim
+
+
+@kernel
+def grow(instance, slot, n):
+    """Allocate for ``n`` more tokens of a running request and publish what they fill. False: no room."""
+    batch, limits, pool = instance.batch, instance.limits, instance.pool
+    if batch.is_decoder[slot]:
+        return grow_decoder(instance, slot)
+    tokens = batch.computed[slot] + n
+    need = blocks_for(tokens, limits.block_size) - batch.held[slot]
+    if need > 0:
+        if need > pool.at[FREE]:
+            return False
+        need += spare_blocks(limits, pool.at[FREE] - need, batch.held[slot] + need)
+        take(pool, need)
+        batch.held[slot] += need
+    publish_computed(instance, slot, tokens)
+    return True
+
+
+@kernel
+def grow_decoder(instance, slot):
+    """`grow` for the one token of a decoder."""
+    batch, limits, pool = instance.batch, instance.limits, instance.pool
+    steps = batch.at[STEPS]
+    if batch.phase[slot] == steps % len(batch.phase_count):
+        if pool.at[FREE] < 1:
+            return False
+        computed = batch.computed[slot] + steps
+        held = computed // limits.block_size + 1
+        spare = spare_blocks(limits, pool.at[FREE] - 1, held)
+        take(pool, 1 + spare)
+        if spare < limits.prealloc_blocks:
+            clear_phase(batch, slot)
+            set_phase(batch, slot, computed, held + spare, limits)
+            withdraw_event(batch, slot)
+            file_event(batch, slot, limits.block_size, int64(instance.requests.num_shared[batch.request[slot]]))
+    if batch.due[slot] == steps and batch.event[slot] == PUBLISH:
+        publish_decoded(instance, slot)
+    return True
+
+
+@kernel
+def preempt(instance, victim, current):
+    """Take all blocks from a running request and put it back among the waiting; ``current`` is being served."""
+    at, batch, requests, limits = instance.at, instance.batch, instance.requests, instance.limits
+    request = batch.request[victim]
+    served = batch.admission[victim] < batch.admission[current]
+    if batch.is_decoder[victim]:
+        leave_decoders(batch, victim, limits, served)
+        requests.last_token_us[request] = at[NOW]
+        if served:
+            batch.scheduled[victim] = 1
+    else:
+        remove_explicit(batch, victim)
+    at[BUDGET] += batch.scheduled[victim]
+    give_back(instance, victim, batch.computed[victim] + batch.scheduled[victim], request)
+    requests.produced_tokens[request] = batch.known[victim] - requests.prompt_tokens[request]
+    requests.num_preemptions[request] += 1
+    requests.status[request] = WAITING
+    close_slot(batch, victim)
+    enqueue(instance.queue, request, True, limits.priority)
+    at[PREEMPTIONS] += 1
+    if limits.logging:
+        log(instance.recorder, PREEMPTED, request, int64(0), int64(0))

@@ -1,0 +1,196 @@
+"""The Python face: describe a deployment and a workload, get outcomes. The command line goes the same way."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blis import __version__
+from blis.config.schema import Deployment, EngineOptions
+from blis.errors import ConfigError
+from blis.outcomes import Outcomes
+from blis.workload.distribution import DistributionWorkload
+from blis.workload.requests import RequestTable
+
+if TYPE_CHECKING:
+    from blis.config.resolve import Resolved
+    from blis.simulation import Progress
+    from blis.workload.arrivals import ArrivalProcess
+
+#: Something that says which requests arrive: a description, the requests themselves, or a trace file.
+Workload = DistributionWorkload | RequestTable | str | Path
+
+#: The context length vLLM users most often set for short-chat serving, and the default of the inference-sim
+#: project. Not enforced; requests beyond it are counted in a warning.
+_USUAL_MAX_MODEL_LEN = 2048
+
+#: The clock is a signed 64-bit integer.
+_MAX_CLOCK_US = 2**63 - 1
+
+_log = logging.getLogger("blis")
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """Everything about a run is decided, nothing has run yet.
+
+    Attributes:
+        resolved: what the engine gets, and what was chosen for the user.
+        table: the requests.
+        horizon_us: end of the simulated time; None: until everything is finished.
+        metadata: what goes with the outcomes.
+    """
+
+    resolved: Resolved
+    table: RequestTable
+    horizon_us: int | None
+    metadata: Mapping[str, Any]
+
+    def run(self, progress: Progress | None = None) -> Outcomes:
+        """Run the engine.
+
+        ``progress`` is called now and then with requests finished, requests in all, and the simulated clock in µs.
+        Ctrl-C ends the run early: the outcomes are partial and say so (``outcomes.result.interrupted``).
+
+        Raises:
+            EngineError: the run failed.
+        """
+        from blis.simulation import run_engine
+
+        result = run_engine(
+            self.table, self.resolved.engine, self.resolved.latency, horizon_us=self.horizon_us, progress=progress
+        )
+        return Outcomes.of(self.table, result, self.resolved.latency, self.metadata)
+
+
+def simulate(
+    deployment: Deployment | str,
+    workload: Workload,
+    *,
+    engine: EngineOptions | None = None,
+    horizon_us: int | None = None,
+    seed: int = 42,
+    progress: Progress | None = None,
+) -> Outcomes:
+    """Simulate one vLLM instance under a workload.
+
+    Args:
+        deployment: what runs on which hardware; a model id alone takes that model's defaults.
+        workload: a distribution to draw from, the requests themselves, or the path of a trace.
+        engine: vLLM server parameters.
+        horizon_us: end of the simulated time; None: until everything is finished.
+        seed: of all draws; the same seed gives the same outcomes.
+        progress: called now and then (`Simulation.run`).
+
+    Raises:
+        InputError: something asked for is wrong; the message says what would be valid.
+        EngineError: the run failed.
+    """
+    return prepare(deployment, workload, engine=engine, horizon_us=horizon_us, seed=seed).run(progress)
+
+
+def prepare(
+    deployment: Deployment | str,
+    workload: Workload,
+    *,
+    engine: EngineOptions | None = None,
+    horizon_us: int | None = None,
+    seed: int = 42,
+) -> Simulation:
+    """Decide everything and load the requests, without running; the arguments are those of `simulate`."""
+    from blis.config.resolve import resolve
+
+    if horizon_us is not None and not 0 <= horizon_us <= _MAX_CLOCK_US:
+        raise ConfigError(f"horizon_us: must lie in [0, {_MAX_CLOCK_US}], got {horizon_us}")
+    if isinstance(deployment, str):
+        deployment = Deployment(deployment)
+    resolved = resolve(deployment, engine or EngineOptions())
+    for note in resolved.notes:
+        _log.log(logging.WARNING if note.level == "warning" else logging.INFO, "%s", note.text)
+    table = _requests(workload, seed, horizon_us)
+    _log.info("requests: %d", len(table))
+    if resolved.engine.max_model_len is None:
+        _warn_of_long_requests(table)
+    metadata = {
+        "blis_version": __version__,
+        "seed": seed,
+        "horizon_us": horizon_us,
+        "workload": _describe(workload),
+        **resolved.describe(),
+    }
+    return Simulation(resolved, table, horizon_us, metadata)
+
+
+def preset(
+    name: str,
+    *,
+    rate: float = 1.0,
+    num_requests: int = 100,
+    arrival: ArrivalProcess = "poisson",
+    arrival_cv: float | None = None,
+    defaults_filepath: Path | None = None,
+) -> DistributionWorkload:
+    """Look up a preset workload: ``chatbot``, ``summarization``, ``contentgen`` or ``multidoc``.
+
+    Args:
+        name: of the preset.
+        rate: requests per second.
+        num_requests: how many.
+        arrival: arrival process.
+        arrival_cv: coefficient of variation of ``gamma`` gaps.
+        defaults_filepath: a defaults file of the user's own, with other presets.
+    """
+    from blis.config.defaults import load_defaults
+
+    lengths = load_defaults(defaults_filepath).preset(name)
+    figures = {
+        f"{part}_tokens{suffix}": getattr(counts, field)
+        for part, counts in (("prompt", lengths.prompt_tokens), ("output", lengths.output_tokens))
+        for suffix, field in (("", "mean"), ("_stdev", "stdev"), ("_min", "min"), ("_max", "max"))
+    }
+    return DistributionWorkload(
+        rate=rate,
+        num_requests=num_requests,
+        arrival=arrival,
+        arrival_cv=arrival_cv,
+        prefix_tokens=lengths.prefix_tokens,
+        preset=name,
+        **figures,
+    )
+
+
+def _requests(workload: Workload, seed: int, horizon_us: int | None) -> RequestTable:
+    if isinstance(workload, RequestTable):
+        return workload
+    if isinstance(workload, DistributionWorkload):
+        from blis.workload.distribution import generate
+
+        return generate(workload, seed, horizon_us)
+    from blis.workload.trace import load_trace
+
+    return load_trace(Path(workload), horizon_us)
+
+
+def _describe(workload: Workload) -> dict[str, Any]:
+    if isinstance(workload, RequestTable):
+        return {"kind": "requests", "num_requests": len(workload)}
+    if isinstance(workload, DistributionWorkload):
+        return {"kind": "distribution", **dataclasses.asdict(workload)}
+    with Path(workload).open("rb") as file:
+        return {"kind": "trace", "path": str(workload), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _warn_of_long_requests(table: RequestTable) -> None:
+    long = int((table.input_tokens + table.output_tokens > _USUAL_MAX_MODEL_LEN).sum())
+    if long:
+        _log.warning(
+            "%d of %d requests have more than %d input + output tokens; no max_model_len is enforced unless set",
+            long,
+            len(table),
+            _USUAL_MAX_MODEL_LEN,
+        )

@@ -1,0 +1,78 @@
+"""The command ``blis``: its subcommands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import click
+
+from blis import __version__
+from blis.cli.console import log, logs_on_stderr
+from blis.cli.run import run
+from blis.errors import BlisError, InputError
+
+#: Exit codes; 0 is success.
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="blis", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Simulate LLM inference serving: latency, throughput and cache behaviour without a GPU.
+
+    Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 the run failed, 2 wrong usage or
+    input, 130 interrupted.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+cli.add_command(run)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: what follows ``blis``; None: the process's own arguments.
+
+    Returns:
+        The exit code.
+    """
+    with logs_on_stderr():
+        try:
+            return cli.main(args, prog_name="blis", standalone_mode=False) or 0
+        except click.Abort:
+            return _complain("interrupted", INTERRUPTED)
+        except Exception as error:
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("traceback of the error below", exc_info=True)
+            return _complain(*_explain(error))
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Message and exit code of an error."""
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "blis"
+        return f"{error.format_message()} (try '{command} --help')", USAGE
+    if isinstance(error, InputError):
+        return _name_flag(str(error)), USAGE
+    if isinstance(error, BlisError):
+        return str(error), FAILED
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}", FAILED
+    return f"unexpected {type(error).__name__}: {error} (--log debug shows where)", FAILED
+
+
+def _name_flag(message: str) -> str:
+    """Put the flag where a message begins with the name of what the flag sets."""
+    name, colon, rest = message.partition(": ")
+    flags = {param.name: param.opts[0] for param in run.params}
+    return f"{flags[name]}: {rest}" if colon and name in flags else message
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"blis: error: {' '.join(message.split())}", err=True)
+    return code

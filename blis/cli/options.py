@@ -1,0 +1,217 @@
+"""The flags of ``blis run``, grouped as its help shows them.
+
+A flag that fills a field of a configuration dataclass bears the field's name as its parameter name and shows
+the field's default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from blis.cli.console import LOG_LEVELS
+from blis.config.schema import Deployment, EngineOptions
+from blis.errors import nearest
+
+Command = Callable[..., Any]
+Config = TypeVar("Config")
+
+WORKLOADS = ("distribution", "chatbot", "summarization", "contentgen", "multidoc", "traces")
+
+_PATH = click.Path(path_type=Path)
+
+
+class GroupedOption(click.Option):
+    """An option that knows under which heading of the help it belongs."""
+
+    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists its options under their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section per heading, in the order in which the headings first occur."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(param, "heading", "Other"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def from_flags(config: type[Config], flags: Mapping[str, Any]) -> Config:
+    """Make a configuration dataclass of the flags that bear its fields' names; unset ones keep their default."""
+    names = {field.name for field in fields(config)}  # type: ignore[arg-type]  # no bound says "dataclass"
+    return config(**{name: value for name, value in flags.items() if name in names and value is not None})
+
+
+def one_of(*names: str) -> dict[str, Any]:
+    """Type and metavar of an option that takes one of some names; a wrong one is answered with the nearest."""
+
+    def convert(value: str) -> str:
+        if value.lower() not in names:
+            raise click.BadParameter(f"{value!r} is unknown; {nearest(value, names)}")
+        return value.lower()
+
+    return {"type": convert, "metavar": f"[{'|'.join(names)}]"}
+
+
+def number_list(value: str) -> tuple[float, ...]:
+    """Read comma-separated finite numbers."""
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise click.BadParameter(f"{value!r} is no list of numbers; valid would be 1.5,0.2,30")
+    return numbers
+
+
+def _option(heading: str) -> Callable[..., Callable[[Command], Command]]:
+    def option(*names: str, **kwargs: Any) -> Callable[[Command], Command]:
+        return click.option(*names, cls=GroupedOption, heading=heading, show_default=True, **kwargs)
+
+    return option
+
+
+def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Apply options so that the help shows them in the order given here."""
+
+    def apply(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+_model = _option("Model and hardware")
+_workload = _option("Workload")
+_engine = _option("Engine (vLLM server parameters)")
+_output = _option("Run and output")
+
+model_options = _all(
+    _model("--model", required=True, metavar="ID", help="HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."),
+    _model("--hardware", metavar="GPU", help="GPU type, such as H100 or A100-80.  [default: the model's]"),
+    _model("--tp", type=int, help="Tensor parallelism degree.  [default: the model's]"),
+    _model("--vllm-version", metavar="VERSION", help="vLLM version, such as 0.8.4.  [default: the model's]"),
+    _model("--latency-model", **one_of("blackbox", "roofline"), help="Force one model of step time.  [default: auto]"),
+    _model("--alpha-coeffs", type=number_list, metavar="A0,A1,A2", help="Queueing coefficients instead of known ones."),
+    _model("--beta-coeffs", type=number_list, metavar="B0,B1,B2[,B3,B4]", help="Step-time coefficients, likewise."),
+    _model("--model-config-folder", type=_PATH, help="Folder with the model's HuggingFace config.json."),
+    _model("--hardware-config", type=_PATH, help="GPU specifications in place of the shipped file."),
+    _model("--defaults-filepath", type=_PATH, help="Defaults and coefficients in place of the shipped file."),
+)
+
+workload_options = _all(
+    _workload("--workload", **one_of(*WORKLOADS), default="distribution", help="Kind of workload."),
+    _workload("--workload-traces-filepath", type=_PATH, help="Trace to replay, .csv or .parquet (--workload traces)."),
+    _workload("--rate", type=float, default=1.0, help="Requests per second."),
+    _workload("--max-prompts", "--num-requests", "num_requests", type=int, default=100, help="Requests to generate."),
+    _workload("--arrival", **one_of("constant", "poisson", "gamma"), default="poisson", help="Arrival process."),
+    _workload("--arrival-cv", type=float, help="Coefficient of variation of gamma arrivals' gaps.  [default: 1]"),
+    _workload("--prefix-tokens", type=int, default=0, help="Tokens all prompts begin with, before their own."),
+    _workload("--prompt-tokens", type=float, default=512, help="Mean input tokens."),
+    _workload("--prompt-tokens-stdev", type=float, default=256, help="Their standard deviation."),
+    _workload("--prompt-tokens-min", type=int, default=2, help="Fewest input tokens."),
+    _workload("--prompt-tokens-max", type=int, default=7000, help="Most input tokens."),
+    _workload("--output-tokens", type=float, default=512, help="Mean output tokens."),
+    _workload("--output-tokens-stdev", type=float, default=256, help="Their standard deviation."),
+    _workload("--output-tokens-min", type=int, default=2, help="Fewest output tokens."),
+    _workload("--output-tokens-max", type=int, default=7000, help="Most output tokens."),
+    _workload("--seed", type=int, default=42, help="Seed of all random draws."),
+)
+
+_PROFILE = "  [default: as the vLLM version does]"
+
+engine_options = _all(
+    _engine("--total-kv-blocks", type=int, help="KV cache blocks (num_gpu_blocks).  [default: derived]"),
+    _engine(
+        "--gpu-memory-utilization",
+        type=float,
+        default=Deployment.gpu_memory_utilization,
+        help="Share of the GPU memory vLLM may use.",
+    ),
+    _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
+    _engine(
+        "--max-num-running-reqs",
+        "--max-num-seqs",
+        "max_num_running_reqs",
+        type=int,
+        default=EngineOptions.max_num_running_reqs,
+        help="Most requests in the running batch.",
+    ),
+    _engine(
+        "--max-num-scheduled-tokens",
+        "--max-num-batched-tokens",
+        "max_num_scheduled_tokens",
+        type=int,
+        default=EngineOptions.max_num_scheduled_tokens,
+        help="Most new tokens per step.",
+    ),
+    _engine(
+        "--block-size-in-tokens",
+        "block_size_tokens",
+        type=int,
+        default=EngineOptions.block_size_tokens,
+        help="Tokens per KV cache block.",
+    ),
+    _engine(
+        "--long-prefill-token-threshold",
+        type=int,
+        default=EngineOptions.long_prefill_token_threshold,
+        help="Longest chunk of one prompt per step; 0: no limit.",
+    ),
+    _engine("--max-model-len", type=int, help="Most input + output tokens of a request.  [default: not enforced]"),
+    _engine(
+        "--enable-prefix-caching/--no-enable-prefix-caching",
+        default=EngineOptions.enable_prefix_caching,
+        help="Reuse KV blocks of equal prefixes.",
+    ),
+    _engine(
+        "--scheduling-policy",
+        **one_of("fcfs", "priority"),
+        default=EngineOptions.scheduling_policy,
+        help="vLLM's own scheduling policy.",
+    ),
+    _engine("--preallocated-tokens", type=int, help="Tokens' worth of blocks taken beyond need." + _PROFILE),
+    _engine(
+        "--reserve-full-prompt/--no-reserve-full-prompt",
+        default=None,
+        help="Admit a request only if all its known tokens fit now." + _PROFILE,
+    ),
+    _engine("--kv-watermark", type=float, help="Share of the blocks admissions leave free." + _PROFILE),
+    _engine(
+        "--free-keyless-blocks-first/--no-free-keyless-blocks-first",
+        default=None,
+        help="Reuse released blocks without content key first." + _PROFILE,
+    ),
+    _engine(
+        "--threshold-spares-lone-request/--no-threshold-spares-lone-request",
+        default=None,
+        help="Ignore the long-prefill threshold while only one request exists." + _PROFILE,
+    ),
+    _engine(
+        "--refuse-prompt-of-max-model-len/--no-refuse-prompt-of-max-model-len",
+        default=None,
+        help="Refuse a prompt of exactly --max-model-len." + _PROFILE,
+    ),
+)
+
+output_options = _all(
+    _output("--horizon", "horizon_us", type=int, metavar="TICKS", help="End of simulated time, µs.  [default: none]"),
+    _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
+    _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
+    _output("--timestamps", is_flag=True, help="Add wall-clock times to the metrics."),
+    _output("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+)

@@ -1,0 +1,1 @@
+"""Configuration: text and flags become frozen dataclasses."""

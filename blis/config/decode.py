@@ -1,0 +1,243 @@
+"""Strict reading of YAML and JSON: every value is checked, every error names the file and the key path.
+
+A `Section` is one mapping of a file. Its reading methods check type and range and tick the key off; `finish`
+refuses keys nobody asked for. An error reads ``FILE: path.to.key: must be …, got …``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import reprlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from blis.errors import ConfigError, nearest
+
+
+class Section:
+    """One mapping of a configuration file, read key by key.
+
+    A key whose value is ``null`` counts as absent.
+
+    Args:
+        values: the mapping.
+        source: the file's name, for messages.
+        path: the keys that lead to this mapping, joined by dots.
+    """
+
+    def __init__(self, values: Mapping[Any, Any], source: str, path: str = "") -> None:
+        self._values = values
+        self._read: set[str] = set()
+        self.source = source
+        self.path = path
+
+    def fail(self, key: str, problem: str) -> NoReturn:
+        """Raise a `ConfigError` about one key."""
+        raise ConfigError(f"{self.source}: {self._path_to(key)}: {problem}")
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there with a value."""
+        return self._values.get(key) is not None
+
+    def names(self) -> list[str]:
+        """All keys, as text, in the file's order."""
+        return [str(key) for key in self._values]
+
+    def require(self, keys: Iterable[str]) -> None:
+        """Refuse the section if keys are missing, naming all of them.
+
+        Raises:
+            ConfigError: naming the missing keys and those that are there.
+        """
+        missing = [key for key in keys if not self.has(key)]
+        if missing:
+            where = f"{self.source}: {self.path}" if self.path else self.source
+            raise ConfigError(f"{where}: missing {', '.join(missing)}; found {', '.join(self.names()) or 'nothing'}")
+
+    def finish(self) -> None:
+        """Refuse keys that were never read.
+
+        Raises:
+            ConfigError: naming the first such key and the valid one that comes nearest.
+        """
+        for key in self.names():
+            if key not in self._read:
+                self.fail(key, f"unknown key; {nearest(key, self._read)}")
+
+    def number(self, key: str, default: float | None = None, *, least: float = 0.0, most: float = math.inf) -> float:
+        """Read a finite number in [least, most]; ``default`` if absent (None: the key must be there)."""
+        if default is not None and not self.has(key):
+            self._read.add(key)
+            return default
+        return self._check_number(key, self._get(key), least, most)
+
+    def integer(self, key: str, default: int | None = None, *, least: int = 0) -> int:
+        """Read a whole number >= least; ``default`` if absent (None: the key must be there)."""
+        if default is not None and not self.has(key):
+            self._read.add(key)
+            return default
+        value = self._get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            self.fail(key, f"must be a whole number >= {least}, got {reprlib.repr(value)}")
+        return value
+
+    def text(self, key: str, default: str | None = None, *, valid: Iterable[str] | None = None) -> str:
+        """Read a text, perhaps one of ``valid``; ``default`` if absent (None: the key must be there)."""
+        if default is not None and not self.has(key):
+            self._read.add(key)
+            return default
+        value = self._get(key)
+        if not isinstance(value, str):
+            self.fail(key, f"must be text (in quotes, if it looks like a number), got {reprlib.repr(value)}")
+        if valid is not None and value not in (names := tuple(valid)):
+            self.fail(key, f"unknown value {value!r}; {nearest(value, names)}")
+        return value
+
+    def flag(self, key: str, default: bool | None = None) -> bool:
+        """Read true or false; ``default`` if absent (None: the key must be there)."""
+        if default is not None and not self.has(key):
+            self._read.add(key)
+            return default
+        value = self._get(key)
+        if not isinstance(value, bool):
+            self.fail(key, f"must be true or false, got {reprlib.repr(value)}")
+        return value
+
+    def numbers(self, key: str, *, least_count: int, most_count: int) -> tuple[float, ...]:
+        """Read a list of finite numbers >= 0."""
+        values = self._list(key)
+        if not least_count <= len(values) <= most_count:
+            counts = f"{least_count}" if least_count == most_count else f"{least_count} to {most_count}"
+            self.fail(key, f"must be {counts} numbers, got {len(values)}")
+        return tuple(self._check_number(f"{key}[{i}]", value, 0.0, math.inf) for i, value in enumerate(values))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Read a list of texts; empty if absent."""
+        if not self.has(key):
+            self._read.add(key)
+            return ()
+        values = self._list(key)
+        for i, value in enumerate(values):
+            if not isinstance(value, str):
+                self.fail(f"{key}[{i}]", f"must be text, got {reprlib.repr(value)}")
+        return tuple(values)
+
+    def section(self, key: str) -> Section:
+        """Read a mapping."""
+        return self._as_section(key, self._get(key))
+
+    def sections(self, key: str) -> list[Section]:
+        """Read a list of mappings."""
+        return [self._as_section(f"{key}[{i}]", value) for i, value in enumerate(self._list(key))]
+
+    def merged_with(self, key: str) -> Section:
+        """This section with the entries of the mapping ``key`` laid over it, or itself if there is none."""
+        if not self.has(key):
+            return self
+        inner = self.section(key)
+        return Section({**self._values, **inner._values}, self.source, self.path)
+
+    def _as_section(self, key: str, value: Any) -> Section:
+        if not isinstance(value, Mapping):
+            self.fail(key, f"must be a mapping, got {reprlib.repr(value)}")
+        return Section(value, self.source, self._path_to(key))
+
+    def _list(self, key: str) -> list[Any]:
+        value = self._get(key)
+        if not isinstance(value, list):
+            self.fail(key, f"must be a list, got {reprlib.repr(value)}")
+        return value
+
+    def _get(self, key: str) -> Any:
+        self._read.add(key)
+        if not self.has(key):
+            self.fail(key, "missing")
+        return self._values[key]
+
+    def _check_number(self, key: str, value: Any, least: float, most: float) -> float:
+        bad = not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value)
+        if bad or not least <= value <= most:
+            bounds = f">= {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+            self.fail(key, f"must be a number {bounds}, got {reprlib.repr(value)}")
+        return float(value)
+
+    def _path_to(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+
+def read_json(path: Path) -> Section:
+    """Read a JSON file that holds one object.
+
+    Raises:
+        ConfigError: if it cannot be read, is no JSON, holds no object or repeats a key.
+    """
+
+    def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise ConfigError(f"{path}: key given twice: {next(k for k in keys if keys.count(k) > 1)}")
+        return result
+
+    try:
+        return _top_section(json.loads(_text(path), object_pairs_hook=no_repeats), path)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}: no valid JSON: {error.msg}") from None
+
+
+def read_yaml(path: Path) -> Section:
+    """Read a YAML file that holds one mapping.
+
+    Raises:
+        ConfigError: if it cannot be read, is no YAML, holds no mapping or repeats a key.
+    """
+    import yaml
+
+    text = _text(path)
+    try:
+        return _top_section(yaml.load(text, Loader=_strict_yaml_loader()), path)  # a safe loader's subclass
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: no valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from None
+
+
+@functools.cache
+def _strict_yaml_loader() -> Any:
+    """The safe loader, C-coded where PyYAML has it, that refuses repeated keys."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class StrictLoader(base):  # type: ignore[misc]  # the base is chosen at run time
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key_node, _ in node.value:
+                if key_node.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key given twice: {key_node.value}", problem_mark=key_node.start_mark
+                    )
+                if isinstance(key_node.value, str):
+                    seen.add(key_node.value)
+            return super().construct_mapping(node, deep)
+
+    return StrictLoader
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: cannot be read: not UTF-8 text") from None
+
+
+def _top_section(values: Any, path: Path) -> Section:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path}: must hold one mapping, got {type(values).__name__}")
+    return Section(values, str(path))

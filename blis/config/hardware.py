@@ -1,0 +1,265 @@
+"""The hardware file: what a GPU can do at most, how much of it kernels reach, and what its host costs.
+
+Every figure stands in ``hardware_config.json`` with its unit in the name and its source beside it.
+docs/roofline.md explains each one and where the law of step time uses it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, cast
+
+from blis.config.decode import Section, read_json
+from blis.config.versions import HostProfileName
+from blis.errors import ConfigError, nearest
+from blis.resources import data_path
+
+Type8Bit = Literal["fp8", "int8"]
+Status = Literal["measured", "prior"]
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """Share of a peak that kernels reach, above 0 and at most 1.
+
+    Attributes:
+        linear_16bit: of the 16-bit peak, in matrix products.
+        linear_8bit: of the 8-bit peak, in matrix products.
+        weight_streaming: of the memory bandwidth, reading weights.
+        decode_attention: of the memory bandwidth, reading keys and values.
+        prefill_attention: of the 16-bit peak, in attention.
+        experts_16bit: of the 16-bit peak, in the experts' grouped matrix products.
+        experts_8bit: of the 8-bit peak, in the experts' grouped matrix products.
+        expert_streaming: of the memory bandwidth, reading experts' weights.
+    """
+
+    linear_16bit: float
+    linear_8bit: float
+    weight_streaming: float
+    decode_attention: float
+    prefill_attention: float
+    experts_16bit: float
+    experts_8bit: float
+    expert_streaming: float
+
+
+@dataclass(frozen=True)
+class AllReduce:
+    """Cost of one all-reduce over a number of GPUs: a latency (µs) and a rate (GB/s) for its volume."""
+
+    latency_us: float
+    rate_gb_per_s: float
+
+
+@dataclass(frozen=True)
+class HostProfile:
+    """What the host adds to a step, in µs: per step, per request, and launching kernels per layer."""
+
+    step_us: float
+    per_request_us: float
+    prefill_launch_us_per_layer: float
+    decode_launch_us_per_layer: float
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU model. Peaks are dense (without 2:4 sparsity).
+
+    Attributes:
+        name: the file's key.
+        aliases: other names for it.
+        status: whether the efficiencies were ``measured`` or are ``prior`` guesses.
+        peak_16bit_tflops: BF16 and FP16.
+        peak_8bit_tflops: of the types in ``types_8bit``.
+        types_8bit: 8-bit types the tensor cores multiply.
+        memory_bandwidth_gb_per_s: peak of the memory.
+        nominal_memory_gib: as sold.
+        visible_memory_gib: as vLLM sees it.
+        num_sms: streaming multiprocessors (compute units).
+        link_gb_per_s: to other GPUs, one direction.
+        efficiency: shares of the peaks that kernels reach.
+        prefill_extra_context_tokens: context added to each new prefill token, for wasted tiles and Q/K/V/O traffic.
+        all_reduce: cost by number of GPUs.
+        host_factor: slowness of the usual host CPU against that of an H100.
+        host_profiles: cost of the host by way of launching kernels.
+        sources: where each figure comes from.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    status: Status
+    peak_16bit_tflops: float
+    peak_8bit_tflops: float
+    types_8bit: tuple[Type8Bit, ...]
+    memory_bandwidth_gb_per_s: float
+    nominal_memory_gib: float
+    visible_memory_gib: float
+    num_sms: int
+    link_gb_per_s: float
+    efficiency: Efficiency
+    prefill_extra_context_tokens: float
+    all_reduce: Mapping[int, AllReduce]
+    host_factor: float
+    host_profiles: Mapping[HostProfileName, HostProfile]
+    sources: Mapping[str, str]
+
+    @property
+    def tp_degrees(self) -> tuple[int, ...]:
+        """Numbers of GPUs for which the cost of an all-reduce is known, and 1."""
+        return (1, *sorted(self.all_reduce))
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """All GPUs of one hardware file."""
+
+    source: str
+    gpus: tuple[Gpu, ...]
+
+    def find(self, name: str) -> Gpu | None:
+        """The GPU of that name or alias (upper and lower case, ``_`` and blanks for ``-`` alike), if any."""
+        wanted = _plain(name)
+        for gpu in self.gpus:
+            if wanted in map(_plain, (gpu.name, *gpu.aliases)):
+                return gpu
+        return None
+
+    def get(self, name: str) -> Gpu:
+        """The GPU of that name or alias.
+
+        Raises:
+            ConfigError: if there is none, with the names that come nearest.
+        """
+        gpu = self.find(name)
+        if gpu is None:
+            names = [n for g in self.gpus for n in (g.name, *g.aliases)]
+            close = nearest(name.upper(), names)
+            hint = close if close.startswith("did") else "valid: " + ", ".join(g.name for g in self.gpus)
+            raise ConfigError(f"hardware: unknown GPU {name!r} in {self.source}; {hint}")
+        return gpu
+
+
+def canonical_gpu_name(name: str) -> str:
+    """One spelling for all aliases of a shipped GPU; other names lose only their case and blanks."""
+    gpu = load_hardware().find(name)
+    return gpu.name if gpu else _plain(name)
+
+
+def load_hardware(path: Path | None = None) -> Hardware:
+    """Read a hardware file; the shipped one if no path is given.
+
+    Raises:
+        ConfigError: if the file, or a figure in it, is missing, malformed or impossible.
+    """
+    return _read_hardware(path) if path is not None else _shipped_hardware()
+
+
+@functools.cache
+def _shipped_hardware() -> Hardware:
+    return _read_hardware(data_path("hardware_config.json"))
+
+
+def _read_hardware(path: Path) -> Hardware:
+    root = read_json(path)
+    gpus = tuple(_read_gpu(name, root.section(name)) for name in root.names())
+    if not gpus:
+        raise ConfigError(f"{root.source}: must describe at least one GPU")
+    names: dict[str, str] = {}
+    for gpu in gpus:
+        for name in (gpu.name, *gpu.aliases):
+            other = names.setdefault(_plain(name), gpu.name)
+            if other != gpu.name:
+                raise ConfigError(f"{root.source}: {gpu.name}.aliases: {name!r} already names {other}")
+    return Hardware(root.source, gpus)
+
+
+def _read_gpu(name: str, entry: Section) -> Gpu:
+    entry.require(f.name for f in fields(Gpu) if f.name not in ("name", "aliases", "sources"))
+    gpu = Gpu(
+        name=name,
+        aliases=entry.texts("aliases"),
+        status=cast(Status, entry.text("status", valid=("measured", "prior"))),
+        peak_16bit_tflops=_positive(entry, "peak_16bit_tflops"),
+        peak_8bit_tflops=_positive(entry, "peak_8bit_tflops"),
+        types_8bit=_read_types(entry),
+        memory_bandwidth_gb_per_s=_positive(entry, "memory_bandwidth_gb_per_s"),
+        nominal_memory_gib=_positive(entry, "nominal_memory_gib"),
+        visible_memory_gib=_positive(entry, "visible_memory_gib"),
+        num_sms=entry.integer("num_sms", least=1),
+        link_gb_per_s=_positive(entry, "link_gb_per_s"),
+        efficiency=_read_efficiency(entry.section("efficiency")),
+        prefill_extra_context_tokens=entry.number("prefill_extra_context_tokens"),
+        all_reduce=_read_all_reduce(entry.section("all_reduce")),
+        host_factor=_positive(entry, "host_factor"),
+        host_profiles=_read_host_profiles(entry.section("host_profiles")),
+        sources=_read_sources(entry),
+    )
+    entry.finish()
+    _check_physics(gpu, entry)
+    return gpu
+
+
+def _positive(section: Section, key: str, *, most: float = float("inf")) -> float:
+    value = section.number(key, most=most)
+    if value == 0:
+        section.fail(key, "must be above 0, got 0")
+    return value
+
+
+def _read_types(entry: Section) -> tuple[Type8Bit, ...]:
+    types = entry.texts("types_8bit")
+    for i, name in enumerate(types):
+        if name not in ("fp8", "int8"):
+            entry.fail(f"types_8bit[{i}]", f"unknown value {name!r}; valid: fp8, int8")
+    return cast(tuple[Type8Bit, ...], types)
+
+
+def _read_efficiency(section: Section) -> Efficiency:
+    efficiency = Efficiency(**{f.name: _positive(section, f.name, most=1.0) for f in fields(Efficiency)})
+    section.finish()
+    return efficiency
+
+
+def _read_all_reduce(section: Section) -> dict[int, AllReduce]:
+    result = {}
+    for key in section.names():
+        if not key.isdecimal() or int(key) < 2:
+            section.fail(key, "must be a number of GPUs >= 2")
+        cost = section.section(key)
+        result[int(key)] = AllReduce(cost.number("latency_us"), _positive(cost, "rate_gb_per_s"))
+        cost.finish()
+    return result
+
+
+def _read_host_profiles(section: Section) -> dict[HostProfileName, HostProfile]:
+    result: dict[HostProfileName, HostProfile] = {}
+    names: tuple[HostProfileName, ...] = ("piecewise", "full")
+    for name in names:
+        profile = section.section(name)
+        result[name] = HostProfile(**{f.name: profile.number(f.name) for f in fields(HostProfile)})
+        profile.finish()
+    section.finish()
+    return result
+
+
+def _read_sources(entry: Section) -> dict[str, str]:
+    if not entry.has("sources"):
+        return {}
+    section = entry.section("sources")
+    return {key: section.text(key) for key in section.names()}
+
+
+def _check_physics(gpu: Gpu, entry: Section) -> None:
+    """Refuse figures that no hardware can have."""
+    if gpu.visible_memory_gib > gpu.nominal_memory_gib:
+        entry.fail("visible_memory_gib", f"must be <= nominal_memory_gib, got {gpu.visible_memory_gib:g}")
+    for num_gpus, cost in gpu.all_reduce.items():
+        if cost.rate_gb_per_s > gpu.link_gb_per_s:
+            entry.fail(f"all_reduce.{num_gpus}.rate_gb_per_s", f"must be <= link_gb_per_s, got {cost.rate_gb_per_s:g}")
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("_", "-").replace(" ", "-")

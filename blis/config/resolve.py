@@ -1,0 +1,370 @@
+"""From what a user asked for to what is simulated: the one place where defaults are filled in and models chosen.
+
+Rules, in order:
+
+1. Coefficients given by the user make a blackbox model of exactly these; model, GPU and TP are then labels, as
+   far as nothing needs them.
+2. GPU, TP and vLLM version that were not given come from the model's default deployment.
+3. The step time comes from published coefficients if there are any for (model, GPU, TP, version), else from the
+   roofline if architecture and GPU are known; ``latency_model`` forces one of them.
+4. KV blocks are what was given; else derived if architecture and GPU are known; else the published count.
+5. The vLLM version selects the scheduler's rules and the host profile; each rule can be set by itself.
+
+Every choice taken for the user becomes a `Note`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
+from blis.config.hardware import Gpu, load_hardware
+from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
+from blis.config.schema import Deployment, EngineConfig, EngineOptions
+from blis.config.versions import (
+    FIRST_WITH_PRIORITY_SCHEDULING,
+    FIRST_WITH_V1_ENGINE,
+    host_profile_name,
+    normalize_version,
+    parse_version,
+    scheduler_profile,
+)
+from blis.errors import ConfigError, nearest
+from blis.latency.blackbox import blackbox_model
+from blis.latency.kv_capacity import GIB, KvCapacity, kv_block_bytes, kv_capacity
+from blis.latency.law import LatencyModel
+from blis.latency.roofline import roofline_model
+
+#: Where nothing says how many KV blocks there are: in effect, no limit.
+UNKNOWN_TOTAL_KV_BLOCKS = 1_000_000
+#: How far roofline predictions of step time are off: dense models, and everything less sure.
+ROOFLINE_PERCENT = 15
+ROOFLINE_PERCENT_LESS_SURE = 30
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that was decided for the user, or that they should know about the result."""
+
+    level: Literal["info", "warning"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Everything about one instance is decided.
+
+    Attributes:
+        engine: scheduler and KV cache.
+        latency: model of step time.
+        model: HuggingFace id, lower case.
+        hardware: GPU, by its main name where it is known; None if not said.
+        tp: tensor parallelism degree; None if not said.
+        vllm_version: release number, like ``0.8.4``; None if not said.
+        notes: what was decided for the user.
+        details: how the step time, the KV blocks and the scheduler's rules came about; plain JSON values.
+    """
+
+    engine: EngineConfig
+    latency: LatencyModel
+    model: str
+    hardware: str | None
+    tp: int | None
+    vllm_version: str | None
+    notes: tuple[Note, ...]
+    details: Mapping[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that was decided, as plain JSON values."""
+        return {
+            "model": self.model,
+            "hardware": self.hardware,
+            "tp": self.tp,
+            "vllm_version": self.vllm_version,
+            **self.details,
+            "engine": dataclasses.asdict(self.engine),
+            "notes": [dataclasses.asdict(note) for note in self.notes],
+        }
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What is known of the model, the GPU and what was published for them."""
+
+    model: str
+    hardware: str | None
+    tp: int | None
+    vllm_version: str | None
+    row: CoefficientRow | None
+    gpu: Gpu | None
+    architecture: ModelArchitecture | None
+
+    @property
+    def key(self) -> str:
+        return ":".join(str(part) if part is not None else "?" for part in (self.hardware, self.tp, self.vllm_version))
+
+
+def resolve(deployment: Deployment, options: EngineOptions) -> Resolved:
+    """Decide everything about one instance.
+
+    Args:
+        deployment: which model runs on what, as asked for.
+        options: vLLM server parameters, as asked for.
+
+    Raises:
+        ConfigError: if something asked for is invalid, unknown or missing; says what would be valid.
+        CapacityError: if the model does not fit the GPUs.
+    """
+    _check(deployment)
+    notes: list[Note] = []
+    defaults = load_defaults(deployment.defaults_filepath)
+    target = _find_target(deployment, defaults, notes)
+    latency, latency_details = _choose_latency(deployment, target, defaults, notes)
+    engine, profile = _choose_rules(options, target.vllm_version, notes)
+    total_kv_blocks, kv_details = _choose_kv_blocks(deployment, engine, target, notes)
+    return Resolved(
+        engine=dataclasses.replace(engine, total_kv_blocks=total_kv_blocks),
+        latency=latency,
+        model=target.model,
+        hardware=target.hardware,
+        tp=target.tp,
+        vllm_version=target.vllm_version,
+        notes=tuple(notes),
+        details={"latency_model": latency_details, "kv_blocks": kv_details, "scheduler_profile": profile},
+    )
+
+
+def _check(deployment: Deployment) -> None:
+    if not deployment.model.strip():
+        raise ConfigError("model: must not be empty; give a HuggingFace id such as meta-llama/llama-3.1-8b-instruct")
+    if deployment.tp is not None and deployment.tp < 1:
+        raise ConfigError(f"tp: must be >= 1, got {deployment.tp}")
+    if not 0.0 < deployment.gpu_memory_utilization <= 1.0:
+        raise ConfigError(f"gpu_memory_utilization: must be in (0, 1], got {deployment.gpu_memory_utilization}")
+    if deployment.activation_gib is not None and not 0.0 <= deployment.activation_gib < float("inf"):
+        raise ConfigError(f"activation_gib: must be a number >= 0, got {deployment.activation_gib}")
+    if deployment.latency_model not in (None, "blackbox", "roofline"):
+        raise ConfigError(f"latency_model: must be blackbox or roofline, got {deployment.latency_model!r}")
+    if deployment.latency_model == "roofline" and (deployment.alpha_coeffs or deployment.beta_coeffs):
+        raise ConfigError("latency_model: roofline takes no coefficients; leave out alpha_coeffs and beta_coeffs")
+
+
+def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) -> _Target:
+    """Fill in what was not said, and look up what is known about the result."""
+    model = deployment.model.strip().lower()
+    gives_some = deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None
+    gives_all = deployment.alpha_coeffs is not None and deployment.beta_coeffs is not None
+    filled = deployment if gives_all else _fill_in(deployment, defaults.default(model), notes)
+    hardware, tp = filled.hardware, filled.tp
+    version = normalize_version(filled.vllm_version) if filled.vllm_version is not None else None
+    row = None
+    if not gives_all and hardware is not None and tp is not None and version is not None:
+        row = defaults.find(model, hardware, tp, version)
+    gpu = _find_gpu(deployment, hardware, is_label=gives_some or row is not None, notes=notes)
+    folder = deployment.model_config_folder or shipped_config_folder(model)
+    architecture = load_architecture(folder) if folder is not None else None
+    return _Target(model, gpu.name if gpu else hardware, tp, version, row, gpu, architecture)
+
+
+def _fill_in(deployment: Deployment, default: ModelDefault | None, notes: list[Note]) -> Deployment:
+    """The deployment with the model's default GPU, TP and vLLM version where none was given."""
+    if default is None:
+        return deployment
+    missing = {name: value for name, value in dataclasses.asdict(default).items() if getattr(deployment, name) is None}
+    notes += [Note("info", f"{name}: {value}, the default of {deployment.model}") for name, value in missing.items()]
+    return dataclasses.replace(deployment, **missing)
+
+
+def _find_gpu(deployment: Deployment, name: str | None, *, is_label: bool, notes: list[Note]) -> Gpu | None:
+    hardware = load_hardware(deployment.hardware_config)
+    if name is None:
+        return None
+    gpu = hardware.find(name)
+    if gpu is None:
+        if not is_label:
+            return hardware.get(name)  # raises, with the names that come nearest
+        notes.append(Note("warning", f"hardware: {name} is not in the hardware file and serves as a label only"))
+    return gpu
+
+
+def _choose_latency(
+    deployment: Deployment, target: _Target, defaults: Defaults, notes: list[Note]
+) -> tuple[LatencyModel, dict[str, Any]]:
+    if deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None:
+        return _given_coefficients(deployment, target, defaults, notes)
+    row = target.row
+    if row is not None and deployment.latency_model != "roofline":
+        notes.append(Note("info", f"latency_model: blackbox, coefficients published for {row}"))
+        if deployment.model_config_folder and deployment.hardware_config:
+            text = "latency_model: coefficients come before the given config and hardware files; roofline forces these"
+            notes.append(Note("warning", text))
+        return blackbox_model(row.alpha, row.beta), _describe_blackbox(f"published for {row}", row.alpha, row.beta)
+    if deployment.latency_model == "blackbox":
+        raise ConfigError(
+            f"latency_model: no coefficients for {target.model} on {target.key}; {_known(target, defaults)}"
+        )
+    return _roofline(deployment, target, defaults, notes)
+
+
+def _given_coefficients(
+    deployment: Deployment, target: _Target, defaults: Defaults, notes: list[Note]
+) -> tuple[LatencyModel, dict[str, Any]]:
+    alpha, beta, row = deployment.alpha_coeffs, deployment.beta_coeffs, target.row
+    origin = "given"
+    if beta is None:
+        if row is None:
+            known = _known(target, defaults)
+            raise ConfigError(f"beta_coeffs: not given, and none known for {target.model} on {target.key}; {known}")
+        beta, origin = row.beta, f"alpha given, beta published for {row}"
+        notes.append(Note("info", f"beta_coeffs: published for {row}"))
+    if alpha is None:
+        alpha = row.alpha if row is not None else (0.0, 0.0, 0.0)
+        origin = f"beta given, alpha published for {row}" if row is not None else "beta given, alpha zero"
+        notes.append(
+            Note("info", f"alpha_coeffs: published for {row}" if row is not None else "alpha_coeffs: all zero")
+        )
+    return blackbox_model(alpha, beta), _describe_blackbox(origin, alpha, beta)
+
+
+def _describe_blackbox(origin: str, alpha: tuple[float, ...], beta: tuple[float, ...]) -> dict[str, Any]:
+    return {"name": "blackbox", "origin": origin, "alpha": list(alpha), "beta": list(beta)}
+
+
+def _roofline(
+    deployment: Deployment, target: _Target, defaults: Defaults, notes: list[Note]
+) -> tuple[LatencyModel, dict[str, Any]]:
+    architecture, gpu, tp = target.architecture, target.gpu, target.tp
+    if architecture is None or gpu is None or tp is None:
+        raise ConfigError(_why_nothing_is_known(deployment, target, defaults))
+    profile = host_profile_name(target.vllm_version)
+    model = roofline_model(architecture, gpu, tp, profile)
+    if deployment.latency_model is None:
+        known = _known(target, defaults)
+        notes.append(Note("warning", f"latency_model: roofline, since no coefficients match {target.key}; {known}"))
+    less_sure = architecture.is_moe or architecture.quantization.is_4bit or gpu.status == "prior"
+    percent = ROOFLINE_PERCENT_LESS_SURE if less_sure else ROOFLINE_PERCENT
+    notes.append(Note("warning", f"latency_model: roofline step times are good to about ± {percent} %"))
+    if gpu.status == "prior":
+        notes.append(Note("warning", f"hardware: efficiencies of {gpu.name} are guesses, not measured"))
+    notes.append(Note("info", f"latency_model: host profile {profile} ({_version_text(target.vllm_version)})"))
+    return model, {
+        "name": "roofline",
+        "origin": "architecture and hardware file",
+        "host_profile": profile,
+        "accuracy_percent": percent,
+        "hardware_status": gpu.status,
+    }
+
+
+def _why_nothing_is_known(deployment: Deployment, target: _Target, defaults: Defaults) -> str:
+    """One line on why neither coefficients nor the roofline can be used."""
+    missing = []
+    if target.architecture is None:
+        missing.append("a config.json (model_config_folder)")
+    missing += [name for name in ("hardware", "tp") if getattr(target, name) is None]
+    needs = f"roofline needs {', '.join(missing)}"
+    if deployment.latency_model == "roofline":
+        return f"latency_model: {needs}"
+    if target.model not in defaults.models and target.architecture is None:
+        return f"model: unknown model {target.model!r}; {needs}; {_known(target, defaults)}"
+    return f"model: no coefficients for {target.model} on {target.key}, and {needs}; {_known(target, defaults)}"
+
+
+def _known(target: _Target, defaults: Defaults) -> str:
+    rows = defaults.rows(target.model)
+    if rows:
+        return "coefficients exist for " + ", ".join(map(str, rows))
+    if target.model in defaults.models or target.architecture is not None:
+        return "no coefficients of this model are known"
+    close = nearest(target.model, defaults.models)
+    return close if close.startswith("did") else "defaults.yaml lists the known models"
+
+
+def _choose_kv_blocks(
+    deployment: Deployment, engine: EngineConfig, target: _Target, notes: list[Note]
+) -> tuple[int, dict[str, Any]]:
+    row, given = target.row, deployment.total_kv_blocks
+    if given is not None:
+        _warn_if_larger_than_memory(given, engine, target, notes)
+        return given, {"origin": "given", "total": given}
+    capacity = _derive_capacity(deployment, engine, target)
+    if capacity is not None:
+        notes.append(Note("info", _capacity_text(capacity, row)))
+        return capacity.total_kv_blocks, _describe_capacity(capacity, row)
+    if row is not None:
+        text = f"total_kv_blocks: {row.total_kv_blocks} as published for {row}, a count that was never measured"
+        notes.append(Note("warning", text + (" and is about tp times too large" if row.tp > 1 else "")))
+        return row.total_kv_blocks, {"origin": "published", "total": row.total_kv_blocks}
+    text = f"total_kv_blocks: {UNKNOWN_TOTAL_KV_BLOCKS}, since model, GPU and TP do not tell; set it if memory matters"
+    notes.append(Note("warning", text))
+    return UNKNOWN_TOTAL_KV_BLOCKS, {"origin": "default", "total": UNKNOWN_TOTAL_KV_BLOCKS}
+
+
+def _derive_capacity(deployment: Deployment, engine: EngineConfig, target: _Target) -> KvCapacity | None:
+    if target.architecture is None or target.gpu is None or target.tp is None:
+        return None
+    return kv_capacity(
+        target.architecture,
+        target.gpu,
+        target.tp,
+        block_size_tokens=engine.block_size_tokens,
+        max_num_scheduled_tokens=engine.max_num_scheduled_tokens,
+        max_num_running_reqs=engine.max_num_running_reqs,
+        gpu_memory_utilization=deployment.gpu_memory_utilization,
+        activation_gib=deployment.activation_gib,
+    )
+
+
+def _describe_capacity(capacity: KvCapacity, row: CoefficientRow | None) -> dict[str, Any]:
+    return {
+        "origin": "derived",
+        "total": capacity.total_kv_blocks,
+        "published": row.total_kv_blocks if row is not None else None,
+        "bytes_per_gpu": {
+            name.removesuffix("_bytes"): value
+            for name, value in dataclasses.asdict(capacity).items()
+            if name.endswith("_bytes")
+        },
+    }
+
+
+def _warn_if_larger_than_memory(blocks: int, engine: EngineConfig, target: _Target, notes: list[Note]) -> None:
+    if target.architecture is None or target.gpu is None or target.tp is None:
+        return
+    gib = blocks * kv_block_bytes(target.architecture, target.tp, engine.block_size_tokens) / GIB
+    if gib > target.gpu.visible_memory_gib:
+        memory = f"{gib:,.0f} GiB per GPU, which has {target.gpu.visible_memory_gib:g} GiB"
+        notes.append(Note("warning", f"total_kv_blocks: {blocks} blocks take {memory}"))
+
+
+def _capacity_text(capacity: KvCapacity, row: CoefficientRow | None) -> str:
+    parts = [f"{capacity.usable_bytes / GIB:.2f} GiB usable per GPU - {capacity.weight_bytes / GIB:.2f} weights"]
+    parts += [f"{capacity.activation_bytes / GIB:.2f} activations", f"{capacity.non_torch_bytes / GIB:.2f} non-torch"]
+    if capacity.vision_encoder_bytes:
+        parts.append(f"{capacity.vision_encoder_bytes / GIB:.2f} allowed for the image encoder")
+    text = f"total_kv_blocks: {capacity.total_kv_blocks}, derived: ({' - '.join(parts)})"
+    text += f" / {capacity.block_bytes / 2**20:.2f} MiB per block"
+    if row is not None:
+        text += f"; the published count of {row.total_kv_blocks} was never measured"
+    return text
+
+
+def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]) -> tuple[EngineConfig, str]:
+    """The scheduler's rules of the version, under everything that was set by itself; KV blocks are still open."""
+    profile = scheduler_profile(version)
+    rules = {name: value for name, value in dataclasses.asdict(profile).items() if name != "name"}
+    given = {name: value for name, value in dataclasses.asdict(options).items() if value is not None}
+    notes.append(Note("info", f"scheduler: rules of {profile.name} ({_version_text(version)})"))
+    release = parse_version(version) if version is not None else FIRST_WITH_PRIORITY_SCHEDULING
+    if release < FIRST_WITH_V1_ENGINE:
+        notes.append(Note("warning", f"vllm_version: {version} used the V0 engine by default; V1 rules are simulated"))
+    if options.scheduling_policy == "priority" and release < FIRST_WITH_PRIORITY_SCHEDULING:
+        notes.append(Note("warning", f"scheduling_policy: vLLM {version} has no priority scheduling; simulated anyway"))
+    return EngineConfig(**{"total_kv_blocks": UNKNOWN_TOTAL_KV_BLOCKS, **rules, **given}), profile.name
+
+
+def _version_text(version: str | None) -> str:
+    return f"vLLM {version}" if version is not None else "no vLLM version given"

@@ -1,0 +1,128 @@
+"""What can be said about a simulation, as frozen dataclasses.
+
+`Deployment` and `EngineOptions` hold what a user *asked for* (None: not said). `EngineConfig` is what the
+engine *gets*: every value decided. `blis.config.resolve` leads from one to the other and says what it chose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from blis.errors import ConfigError
+
+LatencyModelName = Literal["blackbox", "roofline"]
+SchedulingPolicy = Literal["fcfs", "priority"]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Which model runs on what, as asked for.
+
+    Attributes:
+        model: HuggingFace id; upper and lower case are alike.
+        hardware: GPU name (``H100``, ``A100-80``, …).
+        tp: tensor parallelism degree.
+        vllm_version: ``vllm/vllm-openai:v0.8.4``, ``v0.8.4`` or ``0.8.4``.
+        latency_model: forces one of the two models of step time.
+        alpha_coeffs: three queueing coefficients (µs, µs per prompt token, µs per output token).
+        beta_coeffs: three to five step-time coefficients (see docs/approach.md).
+        model_config_folder: folder holding the model's HuggingFace ``config.json``.
+        hardware_config: a hardware file of the user's own.
+        defaults_filepath: a defaults file of the user's own.
+        total_kv_blocks: vLLM's ``num_gpu_blocks``, the reserved block included.
+        gpu_memory_utilization: share of the GPU's memory that vLLM may use.
+        activation_gib: memory for activations of the whole TP group instead of the derived figure.
+    """
+
+    model: str
+    hardware: str | None = None
+    tp: int | None = None
+    vllm_version: str | None = None
+    latency_model: LatencyModelName | None = None
+    alpha_coeffs: tuple[float, ...] | None = None
+    beta_coeffs: tuple[float, ...] | None = None
+    model_config_folder: Path | None = None
+    hardware_config: Path | None = None
+    defaults_filepath: Path | None = None
+    total_kv_blocks: int | None = None
+    gpu_memory_utilization: float = 0.9
+    activation_gib: float | None = None
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """vLLM server parameters, as asked for. None: what the vLLM version's scheduler profile says."""
+
+    max_num_running_reqs: int = 256
+    max_num_scheduled_tokens: int = 2048
+    block_size_tokens: int = 16
+    long_prefill_token_threshold: int = 0
+    max_model_len: int | None = None
+    enable_prefix_caching: bool = True
+    scheduling_policy: SchedulingPolicy = "fcfs"
+    preallocated_tokens: int | None = None
+    free_keyless_blocks_first: bool | None = None
+    threshold_spares_lone_request: bool | None = None
+    refuse_prompt_of_max_model_len: bool | None = None
+    reserve_full_prompt: bool | None = None
+    kv_watermark: float | None = None
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Everything the scheduler and the KV cache of one instance need to know. Checked when made.
+
+    Attributes:
+        total_kv_blocks: vLLM's ``num_gpu_blocks``; one of them is reserved, the rest is usable.
+        block_size_tokens: tokens per KV block.
+        max_num_running_reqs: vLLM's ``max_num_seqs``.
+        max_num_scheduled_tokens: vLLM's ``max_num_batched_tokens``, new tokens per step.
+        long_prefill_token_threshold: longest chunk of one prompt in one step; 0: no limit.
+        max_model_len: input + output tokens a request may reach; None: not enforced.
+        enable_prefix_caching: whether full blocks can be found by their content.
+        scheduling_policy: vLLM's own: ``fcfs`` or ``priority``.
+        preallocated_tokens: tokens' worth of blocks taken beyond need (64 up to vLLM 0.8.4).
+        free_keyless_blocks_first: released blocks without content key go to the front of the free list (0.19 on).
+        threshold_spares_lone_request: the long-prefill threshold is ignored while only one request exists (0.19 on).
+        refuse_prompt_of_max_model_len: a prompt of exactly ``max_model_len`` is refused (0.19 on) instead of
+            being given one output token.
+        reserve_full_prompt: admit a request only if all its known tokens would fit now (0.19 on).
+        kv_watermark: share of ``total_kv_blocks`` that admissions leave free while something runs.
+    """
+
+    total_kv_blocks: int
+    block_size_tokens: int = 16
+    max_num_running_reqs: int = 256
+    max_num_scheduled_tokens: int = 2048
+    long_prefill_token_threshold: int = 0
+    max_model_len: int | None = None
+    enable_prefix_caching: bool = True
+    scheduling_policy: SchedulingPolicy = "fcfs"
+    preallocated_tokens: int = 0
+    free_keyless_blocks_first: bool = False
+    threshold_spares_lone_request: bool = False
+    refuse_prompt_of_max_model_len: bool = False
+    reserve_full_prompt: bool = False
+    kv_watermark: float = 0.0
+
+    def __post_init__(self) -> None:
+        least = {
+            "total_kv_blocks": 2,
+            "block_size_tokens": 1,
+            "max_num_running_reqs": 1,
+            "max_num_scheduled_tokens": 1,
+            "long_prefill_token_threshold": 0,
+            "preallocated_tokens": 0,
+        }
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value < bound:
+                raise ConfigError(f"{name}: must be >= {bound}, got {value}")
+        if self.max_model_len is not None and self.max_model_len < 1:
+            raise ConfigError(f"max_model_len: must be >= 1, got {self.max_model_len}")
+        if not 0.0 <= self.kv_watermark < 1.0:
+            raise ConfigError(f"kv_watermark: must be in [0, 1), got {self.kv_watermark}")
+        if self.scheduling_policy not in ("fcfs", "priority"):
+            raise ConfigError(f"scheduling_policy: must be fcfs or priority, got {self.scheduling_policy!r}")

@@ -1,0 +1,92 @@
+"""vLLM versions: how they are written, and what changed with them.
+
+Sources: the scheduler rules are those of vLLM's own code in releases 0.8.4, 0.8.5 and 0.33.0; full CUDA graphs
+became the default with 0.11.0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from blis.errors import ConfigError
+
+HostProfileName = Literal["piecewise", "full"]
+
+#: vLLM's own priority scheduling came with this release.
+FIRST_WITH_PRIORITY_SCHEDULING = (0, 9)
+#: The V1 engine, the only one modelled, is the default from this release on.
+FIRST_WITH_V1_ENGINE = (0, 8)
+
+_VERSION = re.compile(
+    r"(?:vllm/vllm-openai:)?v?(\d+(?:\.\d+)+)(?:[.-]?(?:rc|post|dev|alpha|beta|a|b)\d*)*(?:\+[\w.]+)?"
+)
+
+
+@dataclass(frozen=True)
+class SchedulerProfile:
+    """The scheduler's rules of a range of vLLM releases; each is also an option of its own.
+
+    The fields mean what they mean in `blis.config.schema.EngineConfig`.
+    """
+
+    name: str
+    preallocated_tokens: int = 0
+    free_keyless_blocks_first: bool = False
+    threshold_spares_lone_request: bool = False
+    refuse_prompt_of_max_model_len: bool = False
+    reserve_full_prompt: bool = False
+    kv_watermark: float = 0.0
+
+
+_UP_TO_0_8_4 = SchedulerProfile("vLLM up to 0.8.4", preallocated_tokens=64)
+_BASE = SchedulerProfile("vLLM 0.8.5 to 0.18")
+_FROM_0_19 = SchedulerProfile(
+    "vLLM from 0.19",
+    free_keyless_blocks_first=True,
+    threshold_spares_lone_request=True,
+    refuse_prompt_of_max_model_len=True,
+    reserve_full_prompt=True,
+)
+
+
+def normalize_version(text: str) -> str:
+    """Reduce a vLLM version to its release number.
+
+    ``vllm/vllm-openai:v0.8.4``, ``v0.8.4``, ``0.8.4`` and ``0.8.4.post1`` all give ``0.8.4``.
+
+    Raises:
+        ConfigError: if it is none of these forms.
+    """
+    match = _VERSION.fullmatch(text.strip().lower())
+    if match is None:
+        raise ConfigError(f"vllm_version: must look like 0.8.4, v0.8.4 or vllm/vllm-openai:v0.8.4, got {text!r}")
+    return match.group(1)
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """A vLLM version as numbers that compare as releases do; trailing zeros are dropped (0.19.0 is 0.19).
+
+    Raises:
+        ConfigError: if the text is no version.
+    """
+    numbers = [int(part) for part in normalize_version(text).split(".")]
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def scheduler_profile(version: str | None) -> SchedulerProfile:
+    """The scheduler's rules of a vLLM version; the base rules (0.8.5 to 0.18) if none is known."""
+    if version is None:
+        return _BASE
+    release = parse_version(version)
+    if release < (0, 8, 5):
+        return _UP_TO_0_8_4
+    return _BASE if release < (0, 19) else _FROM_0_19
+
+
+def host_profile_name(version: str | None) -> HostProfileName:
+    """How a vLLM version launches its kernels; ``full`` CUDA graphs (0.11 on) if no version is known."""
+    return "piecewise" if version is not None and parse_version(version) < (0, 11) else "full"

@@ -1,0 +1,1 @@
+"""Models of step time and of KV capacity."""

@@ -1,0 +1,71 @@
+"""The data-driven model: step time from published or fitted coefficients.
+
+docs/approach.md explains what the coefficients mean and what they are worth.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from blis.errors import ConfigError
+from blis.latency.law import LatencyModel, compile_law
+
+_NUM_ALPHA = 3
+_LEAST_BETA = 3
+_MOST_BETA = 5
+
+
+def blackbox_model(alpha: Sequence[float], beta: Sequence[float]) -> LatencyModel:
+    """The blackbox law with given coefficients.
+
+    Args:
+        alpha: queueing delay of a request (µs, µs per input token) and client-side cost of a token (µs).
+        beta: µs per step, µs per new prefill token, µs per decoding request; optionally µs per token of decode
+            context and the share by which that grows in steps that also prefill.
+
+    Raises:
+        ConfigError: if there are too few or too many coefficients, or one is negative or not finite.
+    """
+    _check("alpha_coeffs", alpha, _NUM_ALPHA, _NUM_ALPHA)
+    _check("beta_coeffs", beta, _LEAST_BETA, _MOST_BETA)
+    parameters = np.zeros(_MOST_BETA)
+    parameters[: len(beta)] = beta
+    alpha_0, alpha_1, alpha_2 = map(float, alpha)
+    return LatencyModel("blackbox", (alpha_0, alpha_1, alpha_2), _compiled_law, parameters)
+
+
+@functools.cache
+def _compiled_law() -> Any:
+    return compile_law(_step_time_us)
+
+
+def _step_time_us(
+    prefill_tokens: int,
+    num_decodes: int,
+    decode_context_tokens: int,
+    attention_pairs: int,
+    prefill_context_tokens: int,
+    num_prefills: int,
+    max_prefill_context_tokens: int,
+    parameters: Any,
+) -> int:
+    """``trunc(b0 + b1·prefill tokens + b2·decodes + b3·contexts·(1 + b4 if it also prefills))``, at least 1 µs."""
+    duration_us = parameters[0] + parameters[1] * prefill_tokens + parameters[2] * num_decodes
+    context_us = parameters[3] * decode_context_tokens
+    if prefill_tokens > 0:
+        context_us *= 1.0 + parameters[4]
+    return max(1, int(duration_us + context_us))
+
+
+def _check(name: str, values: Sequence[float], least: int, most: int) -> None:
+    if not least <= len(values) <= most:
+        counts = f"{least}" if least == most else f"{least} to {most}"
+        raise ConfigError(f"{name}: must be {counts} numbers, got {len(values)}")
+    for i, value in enumerate(values):
+        if not math.isfinite(value) or value < 0:
+            raise ConfigError(f"{name}[{i}]: must be a number >= 0, got {value}")

@@ -1,0 +1,1 @@
+"""What the outcomes of a run mean. Sees outcomes only, never the engine."""

@@ -1,0 +1,59 @@
+"""Means and percentiles of durations, exact and by one definition everywhere.
+
+The p-th percentile of ``n`` sorted values lies at rank ``p / 100 * (n - 1)``, interpolated linearly between
+the two values around it (NumPy's method ``linear``). Durations come in µs and leave in ms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+PERCENTILES = (50, 90, 95, 99)
+
+
+def duration_figures(name: str, values_us: Ints | NDArray[np.float64]) -> dict[str, float | None]:
+    """Mean and percentiles of durations.
+
+    Args:
+        name: what the keys start with: ``{name}_mean_ms``, ``{name}_p50_ms``, …
+        values_us: (n,) one value per request, none missing, in any order.
+
+    Returns:
+        One figure in ms per key; all None without values.
+    """
+    ordered = np.sort(values_us)
+    return _figures(name, len(ordered), ordered.sum().item(), lambda k: ordered[k].item())
+
+
+def histogram_figures(name: str, values_us: Ints, counts: Ints) -> dict[str, float | None]:
+    """Mean and percentiles of durations given as a histogram, as if each value were there ``counts`` times.
+
+    Args:
+        name: what the keys start with.
+        values_us: (k,) distinct values, ascending.
+        counts: (k,) how often each occurs, >= 1.
+    """
+    running = np.cumsum(counts)
+    n = int(running[-1]) if len(running) else 0
+    total_us = int(np.dot(values_us, counts))
+    return _figures(name, n, total_us, lambda k: int(values_us[np.searchsorted(running, k, side="right")]))
+
+
+def _figures(name: str, n: int, total_us: float, kth: Callable[[int], float]) -> dict[str, float | None]:
+    keys = [f"{name}_mean_ms", *(f"{name}_p{p}_ms" for p in PERCENTILES)]
+    if n == 0:
+        return dict.fromkeys(keys)
+    return dict(zip(keys, [total_us / n / 1000, *(_percentile_ms(p, n, kth) for p in PERCENTILES)], strict=True))
+
+
+def _percentile_ms(p: float, n: int, kth: Callable[[int], float]) -> float:
+    rank = p / 100 * (n - 1)
+    below = math.floor(rank)
+    low, high = kth(below), kth(math.ceil(rank))
+    return low / 1000 + (high - low) * (rank - below) / 1000

@@ -1,0 +1,1 @@
+"""Metrics as people and programs read them."""

@@ -1,0 +1,1 @@
+"""What arrives: generators and trace loaders, each giving a `RequestTable`."""

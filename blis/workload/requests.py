@@ -1,0 +1,87 @@
+"""`RequestTable`: the only shape in which work reaches the engine.
+
+A loader or generator fills one; `blis.workload.content` turns what it says about token content into
+dense block identities for one KV block size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blis.errors import WorkloadError
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TokenStreams:
+    """Content as names instead of tokens.
+
+    A request with ``I`` input and ``O`` output tokens consists of the first ``I + O`` tokens of its
+    stream. A stream is a sequence of tokens of unlimited length which follows its parent for
+    ``fork_tokens`` tokens and is unlike every other stream behind that point.
+
+    Attributes:
+        stream: per request (n,) its stream, or -1: nobody else ever has any of its tokens.
+        parent: per stream (s,) the stream it forks from, or -1. A parent comes before its children.
+        fork_tokens: per stream (s,) how many leading tokens it has in common with its parent.
+    """
+
+    stream: Ints
+    parent: Ints
+    fork_tokens: Ints
+
+
+@dataclass(frozen=True)
+class LiteralTokens:
+    """Content as token ids: prompt and output of request ``r`` are ``token_ids[offsets[r]:offsets[r + 1]]``.
+
+    Attributes:
+        token_ids: all tokens of all requests, request after request (int32).
+        offsets: (n + 1,) where each request starts.
+    """
+
+    token_ids: NDArray[np.int32]
+    offsets: Ints
+
+
+@dataclass(frozen=True)
+class RequestTable:
+    """What arrives: one row per request, in the order in which results come back.
+
+    Rows need not be sorted by arrival. Requests with the same arrival keep the order of their rows.
+
+    Attributes:
+        arrival_us: (n,) when the request reaches the system, >= 0.
+        input_tokens: (n,) prompt length, >= 1.
+        output_tokens: (n,) tokens it will generate, >= 0 (0: done when the prompt is processed).
+        content: who shares tokens with whom; None: every request is unlike all others.
+        priority: (n,) vLLM's request priority, smaller is more urgent; None: all alike.
+    """
+
+    arrival_us: Ints
+    input_tokens: Ints
+    output_tokens: Ints
+    content: TokenStreams | LiteralTokens | None = None
+    priority: Ints | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.arrival_us)
+        columns = {
+            "arrival_us": (self.arrival_us, 0),
+            "input_tokens": (self.input_tokens, 1),
+            "output_tokens": (self.output_tokens, 0),
+        }
+        for name, (column, least) in columns.items():
+            if len(column) != n:
+                raise WorkloadError(f"{name}: {len(column)} values for {n} requests")
+            bad = np.flatnonzero(column < least)
+            if len(bad):
+                row = int(bad[0])
+                raise WorkloadError(f"request {row}: {name} must be >= {least}, got {int(column[row])}")
+
+    def __len__(self) -> int:
+        return len(self.arrival_us)

@@ -1,0 +1,152 @@
+"""Drives the compiled engine with the requests of tests, and reads its step log."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from helpers_vectors import VectorRun, ref_config
+
+from blis._core.codes import LogRecord
+from blis.config.schema import EngineConfig
+from blis.latency.law import LatencyModel, step_time_signature
+from blis.simulation import Run
+from blis.workload.requests import LiteralTokens, RequestTable
+
+
+class Request(Protocol):
+    """What a test's request has."""
+
+    arrival_us: int
+    prompt: tuple[int, ...]
+    output: tuple[int, ...]
+    priority: int
+
+
+def table_of(requests: Sequence[Request]) -> RequestTable:
+    """Requests with literal tokens as a table."""
+    tokens = [request.prompt + request.output for request in requests]
+    lengths = [len(t) for t in tokens]
+    return RequestTable(
+        arrival_us=np.array([r.arrival_us for r in requests], np.int64),
+        input_tokens=np.array([len(r.prompt) for r in requests], np.int64),
+        output_tokens=np.array([len(r.output) for r in requests], np.int64),
+        content=LiteralTokens(
+            np.array([token for t in tokens for token in t], np.int32),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        ),
+        priority=np.array([r.priority for r in requests], np.int64),
+    )
+
+
+def _all_aggregates(
+    prefill_tokens,
+    num_decodes,
+    decode_context_tokens,
+    attention_pairs,
+    prefill_context_tokens,
+    num_prefills,
+    max_prefill_context_tokens,
+    parameters,
+):
+    """A law that any change of any aggregate shows in."""
+    return int(
+        parameters[0]
+        + 3 * prefill_tokens
+        + 5 * num_decodes
+        + 7 * decode_context_tokens
+        + 11 * attention_pairs
+        + 13 * prefill_context_tokens
+        + 17 * num_prefills
+        + 19 * max_prefill_context_tokens
+    )
+
+
+@functools.cache
+def _compiled_all_aggregates() -> Any:
+    from numba import cfunc
+
+    return cfunc(step_time_signature())(_all_aggregates)
+
+
+def all_aggregates_model(last_prompt_token_is_decode: bool) -> LatencyModel:
+    """A step time in which every aggregate counts, so that a wrong one is a wrong time."""
+    return LatencyModel(
+        "all aggregates", (40.0, 0.5, 0.0), _compiled_all_aggregates, np.array([100.0]), last_prompt_token_is_decode
+    )
+
+
+def all_aggregates_time(aggregates: Any) -> int:
+    """The same law for the reference engine."""
+    return _all_aggregates(*aggregates, parameters=(100.0,))
+
+
+class Step(NamedTuple):
+    """One step of the log."""
+
+    t: int
+    dt: int
+    sched: list[tuple[int, int]]
+    admitted: dict[int, int]
+    resumed: dict[int, int]
+    preempted: list[int]
+    finished: list[int]
+    pre_tok: int
+    dec: int
+    free: int
+    free_end: int
+    run: int
+    wait: int
+
+
+def logged_steps(run: Run) -> list[Step]:
+    """The step log of a run with ``log_steps`` as one record per step."""
+    steps = []
+    fields: dict[str, Any] = {}
+    for code, a, b, c in run.steps.tolist():
+        if not fields:
+            fields = {"sched": [], "admitted": {}, "resumed": {}, "preempted": [], "finished": []}
+            fields |= {"pre_tok": 0, "dec": 0}
+        match LogRecord(code):
+            case LogRecord.STEP:
+                fields |= {"t": a, "dt": b, "free": c}
+            case LogRecord.LOAD:
+                fields |= {"pre_tok": a, "dec": b}
+            case LogRecord.SCHEDULED:
+                fields["sched"].append((a, b))
+            case LogRecord.ADMITTED:
+                fields["resumed" if c else "admitted"][a] = b
+            case LogRecord.PREEMPTED:
+                fields["preempted"].append(a)
+            case LogRecord.FINISHED:
+                fields["finished"].append(a)
+            case LogRecord.END:
+                steps.append(Step(**fields, free_end=a, run=b, wait=c))
+                fields = {}
+    return steps
+
+
+def run_engine_on(
+    requests: Sequence[Request],
+    engine: EngineConfig,
+    latency: LatencyModel,
+    *,
+    horizon_us: int | None = None,
+    plain: bool = False,
+    log_steps: bool = False,
+) -> Run:
+    """A finished run."""
+    run = Run(table_of(requests), engine, latency, horizon_us, plain=plain, log_steps=log_steps)
+    run.load()
+    run.advance()
+    return run
+
+
+def engine_config(run: VectorRun) -> EngineConfig:
+    """The configuration of a recorded run."""
+    names = {field.name for field in dataclasses.fields(EngineConfig)}
+    reference = ref_config(run)
+    return EngineConfig(**{name: getattr(reference, name) for name in names})

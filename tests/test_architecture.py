@@ -1,0 +1,113 @@
+"""Who may know whom: data goes one way, and so do imports. Reading the command's help loads nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import blis
+
+PACKAGE = Path(blis.__file__).parent
+
+#: Rooms, and the rooms each may import from. `blis._core.codes` holds plain names and is open to all.
+ALLOWED = {
+    "errors": set(),
+    "files": {"errors"},
+    "resources": {"errors"},
+    "result": set(),
+    "_core": set(),
+    "workload": {"errors", "files"},
+    "config": {"errors", "resources"},
+    "latency": {"errors", "config"},
+    "resolve": {"errors", "resources", "config", "latency"},
+    "simulation": {"errors", "config", "latency", "workload", "result", "_core"},
+    "outcomes": {"errors", "files", "latency", "workload", "result"},
+    "metrics": {"outcomes"},
+    "report": {"files", "outcomes", "metrics"},
+    "api": {"errors", "config", "resolve", "workload", "simulation", "outcomes"},
+    "cli": {"errors", "files", "config", "workload", "outcomes", "metrics", "report", "api"},
+    "__main__": {"cli"},
+}
+#: `Outcomes` offers its summary and its results file as its own; imported when asked for.
+SHORTCUTS = {("blis.outcomes", "blis.metrics.summary"), ("blis.outcomes", "blis.report.json_report")}
+#: A module that stands above its folder: it chooses among latency models, which themselves read configuration.
+APART = {"blis.config.resolve": "resolve"}
+
+MODULES = {
+    ".".join(("blis", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def imported_modules(path):
+    """All modules a file imports anywhere in it, those for type checkers included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in inner)
+
+
+def room(module):
+    return APART.get(module, module.split(".")[1])
+
+
+def edges():
+    return {
+        (name, target)
+        for name, path in MODULES.items()
+        if name != "blis"
+        for target in imported_modules(path)
+        if target.startswith("blis.")
+    }
+
+
+def test_every_room_is_on_the_plan():
+    assert {room(name) for name in MODULES if name != "blis"} == set(ALLOWED)
+
+
+def test_imports_go_one_way():
+    wrong = [
+        f"{name} -> {target}"
+        for name, target in sorted(edges() - SHORTCUTS)
+        if room(target) not in ALLOWED[room(name)] | {room(name)} and target != "blis._core.codes"
+    ]
+    assert wrong == []
+
+
+def test_only_the_bridge_knows_the_engine():
+    users = {name for name, target in edges() if room(target) == "_core" and target != "blis._core.codes"}
+    assert {name for name in users if room(name) != "_core"} == {"blis.simulation"}
+
+
+def test_the_engine_needs_numpy_and_numba_only():
+    roots = {
+        target.split(".")[0]
+        for name, path in MODULES.items()
+        if name.startswith("blis._core")
+        for target in imported_modules(path)
+    }
+    assert roots - set(sys.stdlib_module_names) <= {"blis", "numba", "numpy"}
+
+
+HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import blis",
+        "import blis; blis.Deployment, blis.EngineOptions, blis.BlisError",
+        "from blis.cli.main import main; main(['--help'])",
+        "from blis.cli.main import main; main(['run', '--help'])",
+        "from blis.cli.main import main; main(['run', '--no-such-flag'])",
+    ],
+)
+def test_light_paths_load_nothing_heavy(code):
+    check = f"import sys; {code}; print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -1,0 +1,98 @@
+import pytest
+
+from blis.config.decode import Section, read_json, read_yaml
+from blis.errors import ConfigError
+
+
+def section(**values):
+    return Section(values, "file.yaml", "top")
+
+
+def test_values_are_read_and_checked():
+    s = section(n=3, x=0.5, t="text", b=True, v=[1, 2.5], names=["a"], inner={"k": 1}, rows=[{"k": 2}])
+    assert s.integer("n") == 3
+    assert s.number("x") == 0.5
+    assert s.text("t") == "text"
+    assert s.flag("b") is True
+    assert s.numbers("v", least_count=2, most_count=2) == (1.0, 2.5)
+    assert s.texts("names") == ("a",)
+    assert s.section("inner").integer("k") == 1
+    assert [row.integer("k") for row in s.sections("rows")] == [2]
+    s.finish()
+
+
+def test_absent_and_null_give_the_default():
+    s = section(null=None)
+    assert s.number("null", 1.0) == 1.0
+    assert s.integer("gone", 2) == 2
+    assert s.text("gone", "x") == "x"
+    assert s.flag("gone", False) is False
+    assert s.texts("gone") == ()
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda s: s.number("gone"), r"top\.gone: missing"),
+        (lambda s: s.number("text"), r"top\.text: must be a number >= 0, got 'x'"),
+        (lambda s: s.number("negative"), r"top\.negative: must be a number >= 0, got -1"),
+        (lambda s: s.number("nan"), r"top\.nan: must be a number >= 0, got nan"),
+        (lambda s: s.number("flag"), r"top\.flag: must be a number >= 0, got True"),
+        (lambda s: s.number("big", most=1.0), r"top\.big: must be a number from 0 to 1, got 7"),
+        (lambda s: s.integer("half"), r"top\.half: must be a whole number >= 0, got 0\.5"),
+        (lambda s: s.integer("flag"), r"top\.flag: must be a whole number >= 0, got True"),
+        (lambda s: s.text("big"), r"top\.big: must be text \(in quotes, if it looks like a number\), got 7"),
+        (lambda s: s.text("text", valid=("xx", "y")), r"top\.text: unknown value 'x'; did you mean 'xx'\?"),
+        (lambda s: s.flag("text"), r"top\.text: must be true or false, got 'x'"),
+        (lambda s: s.numbers("list", least_count=3, most_count=5), r"top\.list: must be 3 to 5 numbers, got 2"),
+        (lambda s: s.numbers("list", least_count=2, most_count=2), r"top\.list\[1\]: must be a number >= 0, got 'a'"),
+        (lambda s: s.texts("list"), r"top\.list\[0\]: must be text, got 1"),
+        (lambda s: s.section("list"), r"top\.list: must be a mapping, got \[1, 'a'\]"),
+        (lambda s: s.sections("text"), r"top\.text: must be a list, got 'x'"),
+        (lambda s: s.require(("big", "gone", "away")), r"top: missing gone, away; found text, "),
+    ],
+)
+def test_errors_name_file_path_and_value(read, message):
+    s = section(text="x", negative=-1, nan=float("nan"), flag=True, big=7, half=0.5, list=[1, "a"])
+    with pytest.raises(ConfigError, match=r"^file\.yaml: " + message):
+        read(s)
+
+
+def test_unknown_keys_are_refused_with_the_nearest_valid_one():
+    s = section(latency_us=1, rate_gb=2)
+    s.number("latency_us")
+    s.number("rate_gb_per_s", 1.0)
+    with pytest.raises(ConfigError, match=r"top\.rate_gb: unknown key; did you mean 'rate_gb_per_s'\?"):
+        s.finish()
+
+
+def test_long_values_do_not_blow_up_the_message():
+    with pytest.raises(ConfigError) as error:
+        section(x=list(range(10_000))).number("x")
+    assert len(str(error.value)) < 120
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '{"a": 1, "a": 2}', r"a\.json: key given twice: a$"),
+        ("a.json", "{\n  no", r"a\.json:2: no valid JSON: "),
+        ("a.json", "[1]", r"a\.json: must hold one mapping, got list$"),
+        ("a.yaml", "a: 1\nb: {c: 1, c: 2}\n", r"a\.yaml:2: no valid YAML: key given twice: c$"),
+        ("a.yaml", "a: [1\n", r"a\.yaml:2: no valid YAML: "),
+        ("a.yaml", "", r"a\.yaml: must hold one mapping, got NoneType$"),
+    ],
+)
+def test_files_that_are_no_mappings(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        (read_json if name.endswith("json") else read_yaml)(path)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.json: cannot be read: No such file or directory$"):
+        read_json(tmp_path / "gone.json")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"binary\.yaml: cannot be read: not UTF-8 text$"):
+        read_yaml(tmp_path / "binary.yaml")

@@ -1,0 +1,173 @@
+"""The compiled engine against the slow reference engine, and its two ways of serving against each other.
+
+Random small workloads: shared prefixes, duplicates, conversations that grow, bursts, KV pressure down to a few
+blocks, budgets of a few tokens, block size 1, every scheduler parameter. The step time is one that every
+aggregate of the batch shows in, so that equal times mean equal batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from random import Random
+
+import numpy as np
+import pytest
+from helpers_engine import all_aggregates_model, all_aggregates_time, logged_steps, run_engine_on
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.engine import RefConfig, RefRequest, simulate
+
+from blis._core.codes import NEVER, RequestStatus
+from blis.config.schema import EngineConfig
+
+
+def random_requests(rng: Random, count: int, longest: int) -> list[RefRequest]:
+    """Requests of which many share leading tokens: with a group, with a duplicate, with an earlier turn."""
+    groups = [tuple(rng.randrange(10**6) for _ in range(rng.randint(1, longest))) for _ in range(rng.randint(1, 4))]
+    spread = rng.choice([0, 300, 5_000, 40_000])
+    arrival = 0
+    requests: list[RefRequest] = []
+    for i in range(count):
+        arrival += rng.randint(0, spread)
+        tail = tuple(rng.randrange(10**6) for _ in range(rng.randint(0, longest)))
+        base: tuple[int, ...] = ()
+        kind = rng.random()
+        if kind < 0.35:
+            base = rng.choice(groups)
+        elif kind < 0.65 and requests:
+            earlier = rng.choice(requests)
+            base = earlier.prompt + earlier.output
+            base = base[: rng.choice([len(base), len(earlier.prompt), rng.randint(1, len(base))])]
+            tail = rng.choice([tail, ()])
+        prompt = (base + tail)[: 3 * longest] or (i,)
+        output = tuple(rng.randrange(10**6) for _ in range(rng.choice([0, 1, 2, rng.randint(1, longest)])))
+        if rng.random() < 0.2 and requests:  # the same conversation goes the same way twice
+            output = (rng.choice(requests).output + output)[:longest]
+        requests.append(RefRequest(f"{i:06d}", arrival, prompt, output, rng.randint(0, 2)))
+    return requests
+
+
+def random_config(rng: Random, longest: int) -> EngineConfig:
+    block_size = rng.choice([1, 1, 2, 3, 4, 8, 16])
+    tokens_per_request = 4 * longest
+    blocks = 2 + tokens_per_request // block_size
+    return EngineConfig(
+        total_kv_blocks=rng.choice([blocks // 2 + 2, blocks, blocks + rng.randint(0, blocks), 20 * blocks]),
+        block_size_tokens=block_size,
+        max_num_running_reqs=rng.choice([1, 2, 3, 8, 64]),
+        max_num_scheduled_tokens=rng.choice([1, 2, 5, longest, 3 * longest, 50 * longest]),
+        long_prefill_token_threshold=rng.choice([0, 0, 1, 3, longest]),
+        max_model_len=rng.choice([None, None, None, longest, 2 * longest]),
+        enable_prefix_caching=rng.random() < 0.85,
+        scheduling_policy=rng.choice(["fcfs", "fcfs", "priority"]),
+        preallocated_tokens=rng.choice([0, 0, 5, 64]),
+        free_keyless_blocks_first=rng.random() < 0.4,
+        threshold_spares_lone_request=rng.random() < 0.4,
+        refuse_prompt_of_max_model_len=rng.random() < 0.5,
+        reserve_full_prompt=rng.random() < 0.3,
+        kv_watermark=rng.choice([0.0, 0.0, 0.1, 0.3]),
+    )
+
+
+@dataclasses.dataclass
+class Case:
+    requests: list[RefRequest]
+    engine: EngineConfig
+    last_prompt_token_is_decode: bool
+    horizon_us: int | None
+
+
+def random_case(seed: int, count: int, longest: int) -> Case:
+    rng = Random(seed)
+    requests = random_requests(rng, count, longest)
+    horizon_us = rng.choice([None, None, None, rng.randint(0, 200_000)])
+    return Case(requests, random_config(rng, longest), rng.random() < 0.5, horizon_us)
+
+
+cases = st.builds(random_case, st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40]))
+
+
+def reference(case: Case):
+    config = RefConfig(
+        **dataclasses.asdict(case.engine),
+        step_time=lambda load: all_aggregates_time(dataclasses.astuple(load)),
+        alpha=(40.0, 0.5, 0.0),
+        last_prompt_token_is_decode=case.last_prompt_token_is_decode,
+        horizon_us=case.horizon_us,
+    )
+    return simulate(case.requests, config)
+
+
+def compiled(case: Case, **how: bool):
+    model = all_aggregates_model(case.last_prompt_token_is_decode)
+    return run_engine_on(case.requests, case.engine, model, horizon_us=case.horizon_us, **how)
+
+
+def assert_requests_equal(case: Case, result, expected) -> None:
+    def us(time: int) -> int | None:
+        return None if time == NEVER else int(time)
+
+    for i, request in enumerate(case.requests):
+        want = expected.requests[request.id]
+        assert RequestStatus(result.status[i]).name.lower() == want.status
+        got = (
+            us(result.first_scheduled_us[i]),
+            us(result.first_token_us[i]),
+            us(result.finished_us[i]),
+            int(result.num_preemptions[i]),
+            int(result.produced_tokens[i]),
+        )
+        assert got == (want.first_scheduled_us, want.first_token_us, want.finish_us, want.n_preemptions, want.n_out)
+        if want.cached_first is not None:
+            assert result.cached_tokens[i] == want.cached_first
+    gaps, counts = np.unique([gap for want in expected.requests.values() for gap in want.itls], return_counts=True)
+    assert dict(zip(result.itl_values_us.tolist(), result.itl_counts.tolist(), strict=True)) == dict(
+        zip(gaps.astype(int).tolist(), counts.tolist(), strict=True)
+    )
+    assert result.end_us == expected.end_us
+    assert result.usable_blocks - result.peak_used_blocks == expected.min_free_blocks
+
+
+@settings(max_examples=1500, deadline=None)
+@given(cases)
+def test_every_time_is_the_reference_engines(case):
+    expected = reference(case)
+    assert_requests_equal(case, compiled(case).result(), expected)
+
+
+@settings(max_examples=500, deadline=None)
+@given(cases)
+def test_every_step_is_the_reference_engines(case):
+    expected = reference(case)
+    finished = compiled(case, log_steps=True)
+    assert_requests_equal(case, finished.result(), expected)
+    number = {request.id: i for i, request in enumerate(case.requests)}
+    steps = logged_steps(finished)
+    cut = len(expected.steps) - len(steps)  # a step that the horizon cuts has no end
+    assert cut in (0, 1)
+    assert cut == 0 or case.horizon_us is not None
+    for got, want in zip(steps, expected.steps, strict=False):
+        assert got.sched == [(number[name], n) for name, n in want.sched]
+        assert got.admitted == {number[name]: n for name, n in want.new.items()}
+        assert got.resumed == {number[name]: n for name, n in want.resumed.items()}
+        assert got.preempted == [number[name] for name in want.preempted]
+        assert got.finished == [number[name] for name in want.finished]
+        assert got[7:] == (want.pre_tok, want.dec, want.free, want.free_end, want.run, want.wait)
+        assert (got.t, got.dt) == (want.t, want.dt)
+
+
+@settings(max_examples=500, deadline=None)
+@given(cases)
+def test_bulk_and_plain_agree(case):
+    bulk, plain = compiled(case).result(), compiled(case, plain=True).result()
+    for field in dataclasses.fields(bulk):
+        np.testing.assert_array_equal(getattr(bulk, field.name), getattr(plain, field.name), err_msg=field.name)
+
+
+@pytest.mark.slow
+@settings(max_examples=20_000, deadline=None)
+@given(st.builds(random_case, st.integers(0, 2**60), st.integers(1, 60), st.sampled_from([2, 5, 12, 40, 90])))
+def test_many_more(case):
+    expected = reference(case)
+    assert_requests_equal(case, compiled(case).result(), expected)
+    assert_requests_equal(case, compiled(case, plain=True).result(), expected)

@@ -1,0 +1,258 @@
+"""The roofline law: reference steps, what no step can be faster than, and what may never shorten one.
+
+The reference figures come from an independent implementation of the same formulas (docs/roofline.md).
+"""
+
+import ctypes
+import dataclasses
+from itertools import starmap
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from blis.config.hardware import load_hardware
+from blis.config.huggingface import load_architecture, shipped_config_folder
+from blis.config.quantization import Quantization
+from blis.errors import ConfigError
+from blis.latency.roofline import _step_time_us, roofline_model, step_terms
+
+L8B, L70B = "llama-3.1-8b-instruct", "llama-3.1-70b-instruct"
+L70B_FP8, L70B_W4 = "llama-3.1-nemotron-70b-instruct-hf-fp8-dynamic", "llama-3.3-70b-instruct-quantized.w4a16"
+MIXTRAL, SCOUT_FP8 = "mixtral-8x7b-instruct-v0.1", "llama-4-scout-17b-16e-instruct-fp8-dynamic"
+
+
+def architecture(name):
+    return load_architecture(shipped_config_folder(name))
+
+
+def model(name, gpu="H100", tp=1, profile="full"):
+    return roofline_model(architecture(name), load_hardware().get(gpu), tp, profile)
+
+
+# (model, GPU, TP, profile), prefills as (cached, new), decodes as cached tokens, µs, some of its terms
+VECTORS = [
+    (
+        (L8B, "H100", 1, "full"),
+        [],
+        [1023],
+        8_109,
+        {"linear": 4735.0, "head": 356.4, "decode_attention": 48.9, "gaps": 960, "host": 2008},
+    ),
+    ((L8B, "H100", 1, "full"), [], [1023] * 128, 15_451, {"decode_attention": 6254.0, "elementwise": 122.4}),
+    (
+        (L8B, "H100", 1, "piecewise"),
+        [(0, 2048)],
+        [],
+        47_868,
+        {"linear": 38_524.8, "prefill_attention": 2461.8, "elementwise": 1957.7, "launch": 2880},
+    ),
+    (
+        (L8B, "H100", 1, "full"),
+        [(8192, 128)],
+        [1023] * 32,
+        13_276,
+        {"prefill_attention": 1837.6, "decode_attention": 2970.7},
+    ),
+    (
+        (L8B, "RTX-PRO-6000-Server", 1, "full"),
+        [(0, 1500), (512, 420)],
+        [800] * 127,
+        104_213,
+        {"linear": 74_409.7, "decode_attention": 17_824.0, "prefill_attention": 3243.5},
+    ),
+    ((L70B, "H100", 4, "full"), [], [2047] * 64, 22_487, {"linear": 11_609.7, "comm": 1719.0}),
+    ((L70B_FP8, "H100", 4, "full"), [(0, 2048)], [2047] * 64, 116_408, {"linear": 66_413.7, "comm": 29_111.0}),
+    ((L70B_W4, "A100-80", 2, "piecewise"), [], [511] * 20, 22_826, {"host": 5920}),
+    (("qwen2.5-7b-instruct", "L40S", 2, "full"), [(1024, 1024)], [], 57_546, {"comm": 20_867.5}),
+    ((MIXTRAL, "H100", 2, "full"), [], [511], 9_563, {"experts": 4674.2}),
+    ((MIXTRAL, "H100", 2, "full"), [], [511] * 64, 25_043, {"experts": 18_697.0}),
+    (
+        (SCOUT_FP8, "H200", 2, "full"),
+        [(0, 4096)],
+        [1023] * 16,
+        114_269,
+        {"experts": 43_276.7, "comm": 15_094.8},
+    ),
+    (("gpt-oss-120b", "H100", 1, "full"), [], [4095] * 32, 23_597, {"experts": 16_111.0, "decode_attention": 1813.9}),
+]
+
+
+@pytest.mark.parametrize(("deployment", "prefills", "decodes", "step_us", "parts"), VECTORS)
+def test_reference_steps(deployment, prefills, decodes, step_us, parts):
+    terms = step_terms(model(*deployment), prefills=prefills, decodes=decodes)
+    assert abs(int(terms.step_us) - step_us) <= 1
+    for name, expected in parts.items():
+        assert getattr(terms, name) == pytest.approx(expected, abs=0.06), name
+
+
+def test_gpu_terms_add_up_and_launching_hides_behind_them():
+    terms = step_terms(model(L70B_W4, "A100-80", 2, "piecewise"), decodes=[511] * 20)
+    gpu_us = sum(terms[:8])
+    assert gpu_us == pytest.approx(16_906.1, abs=0.06)
+    assert terms.launch == 1.6 * 90 * 80 < gpu_us
+    assert terms.step_us == pytest.approx(terms.host + gpu_us)
+    alone = step_terms(model("qwen2.5-1.5b-instruct", "B200", 1, "piecewise"), decodes=[10])
+    assert alone.launch > sum(alone[:8])
+    assert alone.step_us == pytest.approx(alone.host + alone.launch)
+
+
+# Inter-token time in ms at 1, 32 and 128 decodes of 600 tokens context under vLLM before 0.11.
+@pytest.mark.parametrize(
+    ("name", "gpu", "tp", "expected_ms"),
+    [
+        ("codellama-34b-instruct-hf", "H100", 1, (27.8, 29.5, 34.6)),
+        ("granite-3.1-8b-instruct", "H100", 2, (8.0, 8.9, 11.7)),
+        ("granite-3.1-8b-instruct", "A100-80", 2, (12.7, 14.2, 18.8)),
+        (L8B, "H100", 4, (6.5, 6.8, 8.6)),
+        (L8B, "A100-80", 1, (16.5, 18.5, 24.7)),
+        ("llama-3.3-70b-instruct", "H100", 4, (18.7, 20.0, 24.0)),
+        ("phi-4-fp8-dynamic", "H100", 1, (9.8, 11.5, 16.7)),
+        ("phi-4-quantized.w4a16", "H100", 2, (7.2, 7.6, 12.1)),
+        ("mistral-small-24b-instruct-2501", "A100-80", 4, (14.9, 16.0, 19.3)),
+        ("mistral-small-3.1-24b-instruct-2503", "H100", 8, (7.2, 7.8, 9.6)),
+        ("qwen2.5-7b-instruct-quantized.w8a8", "H100", 4, (6.1, 6.4, 7.2)),
+        ("gpt-oss-120b", "H100", 4, (6.8, 11.1, 14.6)),
+        (SCOUT_FP8, "H100", 8, (8.2, 12.9, 15.6)),
+    ],
+)
+def test_inter_token_times(name, gpu, tp, expected_ms):
+    law = model(name, gpu, tp, "piecewise")
+    got = [step_terms(law, decodes=[600] * n).step_us / 1000 for n in (1, 32, 128)]
+    assert got == pytest.approx(expected_ms, abs=0.0501)
+
+
+def test_what_the_engine_gets():
+    law = model(L8B)
+    assert law.name == "roofline"
+    assert law.alpha == (0.0, 0.0, 0.0)
+    assert law.last_prompt_token_is_decode
+
+
+def compiled(law):
+    signature = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 7, ctypes.POINTER(ctypes.c_double))
+    function = signature(law.compile().address)
+    pointer = law.parameters.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+    return lambda *aggregates: function(*aggregates, pointer)
+
+
+@pytest.mark.parametrize("name", [L8B, MIXTRAL, "gpt-oss-120b"])
+def test_compiled_law_is_the_python_one(name):
+    law = model(name)
+    function = compiled(law)
+    for aggregates in [
+        (0, 1, 1023, 0, 0, 0, 0),
+        (0, 128, 128 * 1023, 0, 0, 0, 0),
+        (2048, 0, 0, 2048 * 2049 // 2, 2048, 1, 2048),
+        (128, 32, 32 * 1023, 128 * 8192 + 128 * 129 // 2, 8320, 1, 8320),
+    ]:
+        assert function(*aggregates) == _step_time_us(*aggregates, law.parameters)
+
+
+def test_compiling_again_costs_nothing():
+    assert model(L8B).compile() is model(MIXTRAL).compile()
+
+
+def test_tp_that_cannot_be():
+    with pytest.raises(
+        ConfigError, match="tp: 28 attention heads and 4 KV heads cannot be split over 8 GPUs; valid: 1, 2, 4"
+    ):
+        model("qwen2.5-7b-instruct", tp=8)
+    with pytest.raises(
+        ConfigError, match="tp: the cost of an all-reduce over 16 GPUs is not known for H100-SXM; valid: 1, 2, 4, 8"
+    ):
+        model(L8B, tp=16)
+
+
+def test_more_gpus_can_be_slower_over_pcie():
+    batch = {"prefills": [(0, 2048)]}
+    assert step_terms(model(L8B, "L40S", 4), **batch).step_us > step_terms(model(L8B, "L40S", 2), **batch).step_us
+
+
+# ---- Laws that hold for every batch ----
+
+MODELS = [
+    (L8B, "H100", 2),
+    (L8B, "L40S", 1),
+    (L70B_FP8, "H100", 4),
+    (L70B_W4, "A100-80", 2),
+    ("qwen2.5-7b-instruct-quantized.w8a8", "A100-80", 1),
+    (MIXTRAL, "MI300X", 2),
+    (SCOUT_FP8, "B200", 4),
+    ("gpt-oss-120b", "H100", 1),
+    ("qwen3-30b-a3b", "RTX-PRO-6000-Server", 1),
+    ("deepseek-moe-16b-chat", "H200", 2),
+]
+LAWS = [(name, gpu, tp, model(name, gpu, tp, profile)) for name, gpu, tp in MODELS for profile in ("full", "piecewise")]
+ROUNDING = 1 - 1e-12
+
+laws = st.sampled_from([law for *_, law in LAWS])
+cached = st.integers(0, 20_000)
+new = st.integers(1, 4096)
+prefills = st.lists(st.tuples(cached, new), max_size=4)
+decodes = st.lists(st.integers(1, 20_000), max_size=64)
+
+
+def step_us(law, prefills=(), decodes=()):
+    return step_terms(law, prefills=prefills, decodes=decodes).step_us
+
+
+@given(st.sampled_from(LAWS), prefills, decodes)
+def test_no_step_beats_the_silicon(deployment, prefills, decodes):
+    assume(prefills or decodes)
+    name, gpu_name, tp, law = deployment
+    arch, gpu = architecture(name), load_hardware().get(gpu_name)
+    q = arch.quantization
+    tokens, requests = sum(n for _, n in prefills) + len(decodes), len(prefills) + len(decodes)
+    active = arch.attention_parameters + arch.mlp_parameters + arch.experts_per_token * arch.one_expert_parameters
+    peak = gpu.peak_8bit_tflops if q.activation_type in gpu.types_8bit else gpu.peak_16bit_tflops
+    flops = 2 * active * tokens + 2 * arch.vocabulary_parameters * requests
+    assert step_us(law, prefills, decodes) >= flops / tp / peak / 1e6 * ROUNDING
+
+    distinct = arch.num_experts * (1 - (1 - arch.experts_per_token / arch.num_experts) ** tokens) if arch.is_moe else 0
+    weights = arch.attention_parameters * q.attention_bytes + arch.mlp_parameters * q.mlp_bytes
+    weights += (arch.router_parameters + arch.vocabulary_parameters) * 2
+    weights += distinct * arch.one_expert_parameters * q.expert_bytes
+    full = arch.num_layers - arch.num_sliding_window_layers
+    kv = sum(full * (c + 1) for c in decodes) * 2 * arch.num_kv_heads * arch.head_dim * 2
+    assert step_us(law, prefills, decodes) >= (weights + kv) / tp / gpu.memory_bandwidth_gb_per_s / 1e3 * ROUNDING
+
+
+@given(laws, prefills, decodes, st.data())
+def test_more_work_never_shortens_a_step(law, prefills, decodes, data):
+    assume(prefills or decodes)
+    more_prefills, more_decodes = list(prefills), list(decodes)
+    for i, (p, n) in enumerate(prefills):
+        more_prefills[i] = (p + data.draw(st.integers(0, 2000)), n + data.draw(st.integers(0, 2000)))
+    for j, c in enumerate(decodes[:5]):
+        more_decodes[j] = c + data.draw(st.integers(0, 2000))
+    more_prefills += data.draw(st.lists(st.tuples(cached, new), max_size=1))
+    more_decodes += data.draw(st.lists(st.integers(1, 5000), max_size=1))
+    assert step_us(law, more_prefills, more_decodes) >= step_us(law, prefills, decodes) * ROUNDING
+
+
+@given(laws, cached, new, new)
+def test_two_chunks_are_never_cheaper_than_one(law, p, first, second):
+    apart = step_us(law, [(p, first)]) + step_us(law, [(p + first, second)])
+    assert apart >= step_us(law, [(p, first + second)]) * ROUNDING
+
+
+@given(laws, cached, new, decodes)
+def test_a_cached_prefix_is_never_dearer_than_recomputing_it(law, p, n, decodes):
+    assert step_us(law, [(p, n)], decodes) <= step_us(law, [(0, p + n)], decodes) / ROUNDING
+
+
+@settings(max_examples=50)
+@given(
+    st.sampled_from(load_hardware().gpus),
+    st.sampled_from([L8B, MIXTRAL]),
+    st.sampled_from(["fp8", "int8"]),
+    prefills,
+    decodes,
+)
+def test_8_bit_is_never_slower_than_16_bit(gpu, name, kind, prefills, decodes):
+    assume(prefills or decodes)
+    arch = architecture(name)
+    smaller = dataclasses.replace(arch, quantization=Quantization(1.0, 1.0, 1.0, kind))
+    fast, slow = starmap(roofline_model, [(smaller, gpu, 2, "full"), (arch, gpu, 2, "full")])
+    assert step_us(fast, prefills, decodes) <= step_us(slow, prefills, decodes) / ROUNDING
