@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from blis import __version__
+from blis._core.codes import RequestStatus
 from blis.config.schema import Deployment, EngineOptions
-from blis.errors import ConfigError
+from blis.errors import ConfigError, WorkloadError
 from blis.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
@@ -31,6 +34,8 @@ _USUAL_MAX_MODEL_LEN = 2048
 
 #: The clock is a signed 64-bit integer.
 _MAX_CLOCK_US = 2**63 - 1
+
+_REFUSED = (RequestStatus.REFUSED_TOO_LONG, RequestStatus.REFUSED_NEVER_FITS)
 
 _log = logging.getLogger("blis")
 
@@ -65,6 +70,11 @@ class Simulation:
         result = run_engine(
             self.table, self.resolved.engine, self.resolved.latency, horizon_us=self.horizon_us, progress=progress
         )
+        refused = int(np.isin(result.status, _REFUSED).sum())
+        if refused:
+            _log.warning(
+                "%d of %d requests were refused; status and reason are in the results", refused, len(self.table)
+            )
         return Outcomes.of(self.table, result, self.resolved.latency, self.metadata)
 
 
@@ -166,7 +176,7 @@ def preset(
 
 def _requests(workload: Workload, seed: int, horizon_us: int | None) -> RequestTable:
     if isinstance(workload, RequestTable):
-        return workload
+        return _packed(workload)
     if isinstance(workload, DistributionWorkload):
         from blis.workload.distribution import generate
 
@@ -174,6 +184,19 @@ def _requests(workload: Workload, seed: int, horizon_us: int | None) -> RequestT
     from blis.workload.trace import load_trace
 
     return load_trace(Path(workload), horizon_us)
+
+
+def _packed(table: RequestTable) -> RequestTable:
+    """The columns as the engine wants them: people slice and stack theirs."""
+
+    def pack(name: str) -> Any:
+        column = getattr(table, name)
+        if column is not None and not np.issubdtype(column.dtype, np.integer):
+            raise WorkloadError(f"{name}: must be integers, got {column.dtype}")
+        return None if column is None else np.ascontiguousarray(column, dtype=np.int64)
+
+    arrival_us, input_tokens, output_tokens = map(pack, ("arrival_us", "input_tokens", "output_tokens"))
+    return RequestTable(arrival_us, input_tokens, output_tokens, table.content, pack("priority"))
 
 
 def _describe(workload: Workload) -> dict[str, Any]:

@@ -47,6 +47,13 @@ def test_requests_of_ones_own():
     assert frame["itl_mean_us"].to_list() == [1011.0, None]
 
 
+def test_columns_may_be_views_of_any_integer_type_but_not_fractions():
+    strided = np.zeros((3, 2), dtype=np.int32) + 5
+    assert blis.simulate(ROUND, blis.RequestTable(*strided.T[[0, 1, 0]])).summary["completed_requests"] == 3
+    with pytest.raises(blis.WorkloadError, match="arrival_us: must be integers, got float64"):
+        blis.simulate(ROUND, blis.RequestTable(np.array([0.5]), *strided[:1].T))
+
+
 def test_a_trace_by_path(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('arrival_time,request_id,model,prefill_tokens,decode_tokens\n0,a,m,"[1,2]","[3]"\n')

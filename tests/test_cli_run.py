@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from blis import __version__
+import blis
 from blis._core import entry
+from blis.cli.console import progress_bar
 from blis.cli.main import cli, main
 from blis.config.schema import Deployment, EngineOptions
 from blis.outcomes import Outcomes
@@ -21,6 +24,12 @@ LLAMA = ("--model", "meta-llama/llama-3.1-8b-instruct")
 #: Round coefficients, so that times can be told by hand.
 ROUND = ("--model", "m", "--alpha-coeffs", "100,1,10", "--beta-coeffs", "1000,10,1", "--total-kv-blocks", "1000")
 WALL_CLOCK_KEYS = ("sim_start_timestamp", "sim_end_timestamp", "simulation_duration_s")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_engine():
+    """Compiled before it counts: compiling is announced on stderr."""
+    blis.simulate(LLAMA[1], DistributionWorkload(num_requests=1))
 
 
 def run(capsys, *args):
@@ -90,7 +99,7 @@ def test_stdout_results_and_outcomes_say_the_same(capsys, tmp_path):
     assert metrics == written == outcomes.summary
     assert sum(entry["produced_tokens"] for entry in requests) == metrics["total_output_tokens"]
     frame = pl.read_parquet(tmp_path / "o.parquet")
-    assert [entry["ttft_ms"] for entry in requests] == (frame["ttft_us"] / 1000).to_list()
+    assert [entry["ttft_ms"] for entry in requests] == [us / 1000 for us in frame["ttft_us"]]
     assert outcomes.metadata["seed"] == 42
     assert outcomes.metadata["engine"]["max_num_running_reqs"] == 256
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.parquet", "r.json"]
@@ -138,7 +147,9 @@ def test_refused_requests_are_counted_and_explained(capsys, tmp_path):
     assert [request["status"] for request in requests] == ["completed", "completed", "refused_too_long"]
     assert requests[2]["ttft_ms"] is None
     assert "max_model_len" in requests[2]["reason"]
-    requests = results(capsys, tmp_path, *ROUND, *trace, "--total-kv-blocks", 3)
+    _, err = run(capsys, *ROUND, *trace, "--total-kv-blocks", 3, "--results-path", tmp_path / "results.json")
+    assert err == "blis: warning: 1 of 3 requests were refused; status and reason are in the results\n"
+    requests = json.loads((tmp_path / "results.json").read_text())["requests"]
     assert requests[2]["status"] == "refused_never_fits"
 
 
@@ -214,6 +225,17 @@ def test_ctrl_c_prints_what_had_happened(capsys, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "r.json").read_text())["interrupted"] is True
 
 
+def test_a_terminal_gets_a_progress_bar(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("blis.cli.console._BAR_AFTER_S", 0)
+    with progress_bar() as show:
+        time.sleep(0.15)  # bars are drawn at most every tenth of a second
+        show(10, 100, 5_000_000)
+    err = capsys.readouterr().err
+    assert "10/100 " in err
+    assert "simulated 5 s" in err
+
+
 def test_a_failed_write_still_prints_the_figures(capsys, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device", "r.json")
@@ -252,13 +274,23 @@ def test_help_is_grouped(capsys):
     ]
 
 
+def test_the_readme_knows_every_flag_and_every_figure(capsys):
+    readme = (Path(blis.__file__).parent.parent / "README.md").read_text()
+    reference = readme.split("## Command-line reference")[1]
+    for param in cli.commands["run"].params:
+        for flag in (*param.opts, *param.secondary_opts):
+            assert f"`{flag}`" in reference, flag
+    sample = readme.split("=== Simulation Metrics ===")[1].split("```")[0]
+    assert list(json.loads(sample)) == list(run(capsys, *LLAMA)[0])
+
+
 def python(*args, **kwargs):
     return subprocess.run([sys.executable, *args], capture_output=True, text=True, check=False, **kwargs)
 
 
 def test_as_a_module():
     done = python("-m", "blis", "--version")
-    assert (done.returncode, done.stdout) == (0, f"blis {__version__}\n")
+    assert (done.returncode, done.stdout) == (0, f"blis {blis.__version__}\n")
 
 
 def test_a_plain_run_loads_neither_polars_nor_pyarrow():

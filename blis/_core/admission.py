@@ -101,5 +101,5 @@ def admit(instance, request, threshold):
         requests.cached_tokens[request] = cached
     requests.status[request] = IN_BATCH
     if limits.logging:
-        log(instance.recorder, ADMITTED, request, cached, int64(requests.num_preemptions[request] > 0))
+        log(instance.recorder, int64(ADMITTED), request, cached, int64(requests.num_preemptions[request] > 0))
     return True

@@ -83,7 +83,7 @@ def admit_visible(instance):
     cursor = at[CURSOR]
     while cursor < len(order) and visible_us[order[cursor]] <= at[NOW]:
         requests.status[order[cursor]] = WAITING
-        enqueue(instance.queue, order[cursor], False, instance.limits.priority)
+        enqueue(instance.queue, order[cursor], int64(0), instance.limits.priority)
         cursor += 1
     at[CURSOR] = cursor
     if cursor == len(order):
@@ -210,15 +210,15 @@ def sprint(instance, law, parameters, next_visible_us, last):
 def log_step(instance, duration):
     """Write a scheduled step to the step log."""
     batch, recorder, load = instance.batch, instance.recorder, instance.load
-    log(recorder, LOG_STEP, instance.at[NOW], duration, instance.pool.at[FREE])
+    log(recorder, int64(LOG_STEP), instance.at[NOW], duration, instance.pool.at[FREE])
     if duration == 0:
         return
-    log(recorder, LOG_LOAD, load[PREFILL_TOKENS], load[NUM_DECODES], int64(0))
+    log(recorder, int64(LOG_LOAD), load[PREFILL_TOKENS], load[NUM_DECODES], int64(0))
     slot = batch.at[FIRST]
     while slot != NONE:
         n = int64(1) if batch.is_decoder[slot] else batch.scheduled[slot]
         if n > 0:
-            log(recorder, LOG_SCHEDULED, batch.request[slot], n, int64(0))
+            log(recorder, int64(LOG_SCHEDULED), batch.request[slot], n, int64(0))
         slot = batch.next[slot]
 
 
@@ -226,4 +226,4 @@ def log_step(instance, duration):
 def log_end(instance):
     """Write the state after a step to the step log."""
     free, running = instance.pool.at[FREE], instance.batch.at[RUNNING]
-    log(instance.recorder, LOG_END, free, running, instance.queue.at[LENGTH])
+    log(instance.recorder, int64(LOG_END), free, running, instance.queue.at[LENGTH])

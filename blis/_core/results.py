@@ -28,7 +28,7 @@ def collect_results(instance, end_us, gap_us):
     slot = int64(finishing)
     while slot != NONE:
         following = batch.calendar_next[slot]
-        leave_decoders(batch, slot, instance.limits, False)
+        leave_decoders(batch, slot, instance.limits, int64(0))
         insert_by_admission(batch.scratch, count, slot, batch.admission)
         count += 1
         slot = following
@@ -79,4 +79,4 @@ def finish(instance, slot, end_us):
     requests.status[request] = COMPLETED
     close_slot(batch, slot)
     if instance.limits.logging:
-        log(instance.recorder, FINISHED, request, int64(0), int64(0))
+        log(instance.recorder, int64(FINISHED), request, int64(0), int64(0))

@@ -118,7 +118,7 @@ def walk_running(instance, threshold):
 def leave_out(instance, slot):
     """A decoder gets no token in this step."""
     batch = instance.batch
-    leave_decoders(batch, slot, instance.limits, False)
+    leave_decoders(batch, slot, instance.limits, int64(0))
     insert_by_admission(batch.explicit, batch.at[EXPLICIT], slot, batch.admission)
     batch.at[EXPLICIT] += 1
     instance.requests.last_token_us[batch.request[slot]] = instance.at[NOW]
@@ -201,7 +201,7 @@ def preempt(instance, victim, current):
     """Take all blocks from a running request and put it back among the waiting; ``current`` is being served."""
     at, batch, requests, limits = instance.at, instance.batch, instance.requests, instance.limits
     request = batch.request[victim]
-    served = batch.admission[victim] < batch.admission[current]
+    served = int64(batch.admission[victim] < batch.admission[current])
     if batch.is_decoder[victim]:
         leave_decoders(batch, victim, limits, served)
         requests.last_token_us[request] = at[NOW]
@@ -215,7 +215,7 @@ def preempt(instance, victim, current):
     requests.num_preemptions[request] += 1
     requests.status[request] = WAITING
     close_slot(batch, victim)
-    enqueue(instance.queue, request, True, limits.priority)
+    enqueue(instance.queue, request, int64(1), limits.priority)
     at[PREEMPTIONS] += 1
     if limits.logging:
-        log(instance.recorder, PREEMPTED, request, int64(0), int64(0))
+        log(instance.recorder, int64(PREEMPTED), request, int64(0), int64(0))
