@@ -14,7 +14,7 @@ from blis._core import entry
 from blis._core import state as core
 from blis._core.codes import NEVER, NONE, RequestStatus, StopReason
 from blis.config.schema import EngineConfig
-from blis.errors import InvariantError
+from blis.errors import EngineError, InvariantError
 from blis.latency.law import LatencyModel
 from blis.result import EngineResult
 from blis.workload.content import shared_blocks
@@ -61,6 +61,7 @@ def run_engine(
         What happened to each request; after a KeyboardInterrupt, what had happened until then.
 
     Raises:
+        EngineError: requests preempt each other for ever, as vLLM's would.
         InvariantError: the engine broke one of its own laws.
     """
     run = Run(table, engine, latency, horizon_us)
@@ -151,6 +152,11 @@ class Run:
         except KeyboardInterrupt:
             self._interrupted = True
             self._drain_logs()
+        if self._reason == StopReason.LIVELOCK:
+            raise EngineError(
+                f"livelock at {self._at[core.NOW]} µs: requests keep preempting each other and none gets a token; "
+                "give the KV cache more blocks or switch prefix caching on"
+            )
         if self._reason == StopReason.STALLED:
             raise InvariantError(f"stalled at {self._at[core.NOW]} µs: requests wait, but no step can serve any")
 

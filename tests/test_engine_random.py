@@ -15,10 +15,11 @@ import pytest
 from helpers_engine import all_aggregates_model, all_aggregates_time, logged_steps, run_engine_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.engine import RefConfig, RefRequest, simulate
+from reference.engine import RefConfig, RefRequest, RefResult, StallError, simulate
 
 from blis._core.codes import NEVER, RequestStatus
 from blis.config.schema import EngineConfig
+from blis.errors import EngineError
 
 
 def random_requests(rng: Random, count: int, longest: int) -> list[RefRequest]:
@@ -87,7 +88,8 @@ def random_case(seed: int, count: int, longest: int) -> Case:
 cases = st.builds(random_case, st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40]))
 
 
-def reference(case: Case):
+def reference(case: Case) -> RefResult | None:
+    """What should happen; None: a livelock."""
     config = RefConfig(
         **dataclasses.asdict(case.engine),
         step_time=lambda load: all_aggregates_time(dataclasses.astuple(load)),
@@ -95,7 +97,10 @@ def reference(case: Case):
         last_prompt_token_is_decode=case.last_prompt_token_is_decode,
         horizon_us=case.horizon_us,
     )
-    return simulate(case.requests, config)
+    try:
+        return simulate(case.requests, config)
+    except StallError:
+        return None
 
 
 def compiled(case: Case, **how: bool):
@@ -103,7 +108,13 @@ def compiled(case: Case, **how: bool):
     return run_engine_on(case.requests, case.engine, model, horizon_us=case.horizon_us, **how)
 
 
-def assert_requests_equal(case: Case, result, expected) -> None:
+def assert_requests_equal(case: Case, expected: RefResult | None, **how: bool) -> None:
+    if expected is None:
+        with pytest.raises(EngineError, match="livelock"):
+            compiled(case, **how)
+        return
+    result = compiled(case, **how).result()
+
     def us(time: int) -> int | None:
         return None if time == NEVER else int(time)
 
@@ -131,16 +142,17 @@ def assert_requests_equal(case: Case, result, expected) -> None:
 @settings(max_examples=1500, deadline=None)
 @given(cases)
 def test_every_time_is_the_reference_engines(case):
-    expected = reference(case)
-    assert_requests_equal(case, compiled(case).result(), expected)
+    assert_requests_equal(case, reference(case))
 
 
 @settings(max_examples=500, deadline=None)
 @given(cases)
 def test_every_step_is_the_reference_engines(case):
     expected = reference(case)
+    assert_requests_equal(case, expected, log_steps=True)
+    if expected is None:
+        return
     finished = compiled(case, log_steps=True)
-    assert_requests_equal(case, finished.result(), expected)
     number = {request.id: i for i, request in enumerate(case.requests)}
     steps = logged_steps(finished)
     cut = len(expected.steps) - len(steps)  # a step that the horizon cuts has no end
@@ -159,7 +171,11 @@ def test_every_step_is_the_reference_engines(case):
 @settings(max_examples=500, deadline=None)
 @given(cases)
 def test_bulk_and_plain_agree(case):
-    bulk, plain = compiled(case).result(), compiled(case, plain=True).result()
+    try:
+        bulk = compiled(case).result()
+    except EngineError:
+        return  # a livelock, judged elsewhere
+    plain = compiled(case, plain=True).result()
     for field in dataclasses.fields(bulk):
         np.testing.assert_array_equal(getattr(bulk, field.name), getattr(plain, field.name), err_msg=field.name)
 
@@ -170,5 +186,12 @@ def test_many_more(first_seed):
     for seed in range(first_seed, first_seed + 1_000):
         case = random_case(seed, 1 + seed % 60, (2, 5, 12, 40, 90)[seed % 5])
         expected = reference(case)
-        assert_requests_equal(case, compiled(case).result(), expected)
-        assert_requests_equal(case, compiled(case, plain=True).result(), expected)
+        assert_requests_equal(case, expected)
+        assert_requests_equal(case, expected, plain=True)
+
+
+def test_livelock_is_an_error_not_a_hang():
+    """vLLM's priority policy lets two requests that tie preempt each other for ever (found at random)."""
+    case = random_case(106252, 13, 12)
+    assert_requests_equal(case, None)
+    assert_requests_equal(case, None, plain=True)

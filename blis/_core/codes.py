@@ -40,6 +40,8 @@ class StopReason(IntEnum):
     LOG_FULL = 3
     #: Requests wait, nothing runs, and no step can change that: a bug.
     STALLED = 4
+    #: Requests preempt each other for ever and none gets a token.
+    LIVELOCK = 5
 
 
 class LogRecord(IntEnum):

@@ -21,6 +21,7 @@ from blis._core.state import (
     EXPLICIT,
     FIRST,
     FREE,
+    FUTILE,
     LEAST_FREE,
     LENGTH,
     MAX_PREFILL_CONTEXT,
@@ -42,12 +43,15 @@ HORIZON = int(StopReason.HORIZON)
 PAUSED = int(StopReason.PAUSED)
 LOG_FULL = int(StopReason.LOG_FULL)
 STALLED = int(StopReason.STALLED)
+LIVELOCK = int(StopReason.LIVELOCK)
 WAITING = int(RequestStatus.WAITING)
 LOG_STEP = int(LogRecord.STEP)
 LOG_LOAD = int(LogRecord.LOAD)
 LOG_SCHEDULED = int(LogRecord.SCHEDULED)
 LOG_END = int(LogRecord.END)
 FAR_FUTURE = 2**62
+#: Preemptions without a token in between that no working schedule comes near.
+MOST_FUTILE = 100_000
 
 
 @kernel
@@ -101,6 +105,9 @@ def step(instance, law, parameters):
     if limits.threshold_spares_lone and batch.at[RUNNING] + instance.queue.at[LENGTH] == 1:
         threshold = limits.max_tokens
     serve_running(instance, threshold)
+    at[FUTILE] += at[PREEMPTIONS]
+    if at[FUTILE] > MOST_FUTILE:
+        return LIVELOCK
     if at[PREEMPTIONS] == 0:
         admit_waiting(instance, threshold)
     pool.at[LEAST_FREE] = min(pool.at[LEAST_FREE], pool.at[FREE])

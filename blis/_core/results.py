@@ -9,7 +9,7 @@ from blis._core.batch import become_decoder, close_slot, insert_by_admission, le
 from blis._core.codes import LogRecord, RequestStatus
 from blis._core.jit import kernel
 from blis._core.recorder import log, record_gap
-from blis._core.state import DECODERS, EXPLICIT, NEVER, NONE, STEPS
+from blis._core.state import DECODERS, EXPLICIT, FUTILE, NEVER, NONE, STEPS
 
 FINISHED = int(LogRecord.FINISHED)
 COMPLETED = int(RequestStatus.COMPLETED)
@@ -22,6 +22,7 @@ def collect_results(instance, end_us, gap_us):
     at = batch.at
     finishing = batch.calendar[at[STEPS] & (len(batch.calendar) - 1)]
     if at[DECODERS] > 0:
+        instance.at[FUTILE] = 0
         record_gap(instance.recorder, gap_us, at[DECODERS])
     at[STEPS] += 1
     count = int64(0)
@@ -55,6 +56,7 @@ def give_token(instance, slot, end_us):
     batch, requests = instance.batch, instance.requests
     request = batch.request[slot]
     prompt, output = requests.prompt_tokens[request], requests.output_tokens[request]
+    instance.at[FUTILE] = 0
     if output == 0:
         return True
     if requests.first_token_us[request] == NEVER:

@@ -29,10 +29,11 @@ NOW = 0
 CURSOR = 1  # next of `order` to become visible
 BUDGET = 2  # tokens left in the step that is being scheduled
 PREEMPTIONS = 3  # preemptions in the step that is being scheduled
-BLOCKED_REQUEST = 4  # head of the queue that found no room ...
-BLOCKED_VERSION = 5  # ... when the pool was in this version ...
-BLOCKED_BUDGET = 6  # ... and this budget was left
-INSTANCE_SCALARS = 7
+FUTILE = 4  # preemptions since the last token
+BLOCKED_REQUEST = 5  # head of the queue that found no room ...
+BLOCKED_VERSION = 6  # ... when the pool was in this version ...
+BLOCKED_BUDGET = 7  # ... and this budget was left
+INSTANCE_SCALARS = 8
 
 # --- at[] of BlockPool ------------------------------------------------------------------------------------
 FREE = 0  # free blocks in all

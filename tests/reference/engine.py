@@ -27,10 +27,12 @@ __all__ = [
 
 #: Later than anything.
 NO_HORIZON_US = 2**63
+#: Preemptions without progress in between from which on a run counts as a livelock.
+MOST_FUTILE = 100_000
 
 
 class StallError(RuntimeError):
-    """Requests wait or run, nothing can be scheduled and nothing will become visible."""
+    """Nothing can be scheduled and nothing will become visible, or requests preempt each other for ever."""
 
 
 def blackbox(b0: float, b1: float, b2: float) -> Callable[[BatchAggregates], int]:
@@ -86,6 +88,7 @@ class _Run:
         self.scheduler = Scheduler(config)
         self.now = 0
         self.cut = False
+        self.futile = 0  # preemptions since somebody's prompt or token was last done
         self.steps: list[RefStep] = []
         self.outcomes = {request.id: RefOutcome() for request in requests}
         arrived = [state for request in requests if (state := self._arrive(request))]
@@ -95,6 +98,9 @@ class _Run:
         while not self.cut:
             self._add_visible()
             plan = self.scheduler.schedule()
+            self.futile += len(plan.preempted)
+            if self.futile > MOST_FUTILE:
+                raise StallError(f"at {self.now} µs requests preempt each other for ever")
             if plan.tokens or plan.preempted:
                 self._step(plan)
             elif self.upcoming:
@@ -195,6 +201,7 @@ class _Run:
         for state in plan.tokens:  # scheduled in running order
             if state.computed < len(state.known):
                 continue
+            self.futile = 0
             if state.output_limit > 0:
                 self._give_token(state)
             if state.outcome.n_out == state.output_limit:

@@ -1,0 +1,95 @@
+"""What the benchmarks serve, the same in every run: requests, engines, laws of step time, trace files."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from blis.config.defaults import load_defaults
+from blis.config.hardware import load_hardware
+from blis.config.huggingface import load_architecture, shipped_config_folder
+from blis.config.schema import EngineConfig
+from blis.latency.blackbox import blackbox_model
+from blis.latency.roofline import roofline_model
+from blis.workload.distribution import DistributionWorkload, generate
+from blis.workload.lengths import clamped_normal
+from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
+
+MODEL = "meta-llama/llama-3.1-8b-instruct"
+NUM_REQUESTS = 1_000_000
+#: So many KV blocks that memory never binds; the other has what makes 11 requests per second tight.
+AMPLE = EngineConfig(total_kv_blocks=1_000_000)
+TIGHT = EngineConfig(total_kv_blocks=2_537)
+#: vLLM up to 0.8.4 takes 64 tokens' worth of blocks beyond need.
+PREALLOCATING = EngineConfig(total_kv_blocks=1_000_000, preallocated_tokens=64)
+
+SEED = 42
+
+
+def blackbox():
+    """Published coefficients of `MODEL` on two H100."""
+    row = load_defaults().find(MODEL, "H100", 2, "0.8.4")
+    return blackbox_model(row.alpha, row.beta)
+
+
+def roofline():
+    """The analytical model of `MODEL` on one H100."""
+    return roofline_model(load_architecture(shipped_config_folder(MODEL)), load_hardware().get("H100"), 1, "full")
+
+
+def independent(rate, num_requests=NUM_REQUESTS):
+    """Requests that share nothing: Poisson arrivals, 512 ± 256 input and 512 ± 256 output tokens."""
+    return generate(DistributionWorkload(rate=rate, num_requests=num_requests), SEED)
+
+
+def prefix_groups(rate, groups=1_000, prefix_tokens=300):
+    """The same with a prefix before every prompt, each time one of so many."""
+    table = independent(rate)
+    group = np.random.default_rng(SEED).integers(0, groups, len(table))
+    parent = np.concatenate([np.full(groups, -1), group])
+    fork_tokens = np.concatenate([np.zeros(groups, np.int64), np.full(len(table), prefix_tokens)])
+    content = TokenStreams(groups + np.arange(len(table)), parent, fork_tokens)
+    return RequestTable(table.arrival_us, prefix_tokens + table.input_tokens, table.output_tokens, content)
+
+
+def sessions(rate, turns=10, gap_s=30):
+    """Conversations: a turn's prompt is all that was said before and 150 ± 50 new tokens; a turn every 30 s."""
+    count = NUM_REQUESTS // turns
+    rng = np.random.default_rng(SEED)
+    new, output = (
+        clamped_normal(rng, NUM_REQUESTS, mean=150, stdev=50, minimum=2, maximum=7000).reshape(count, turns)
+        for _ in range(2)
+    )
+    new[:, 0] += 100  # a system prompt
+    prompt = np.cumsum(new + output, axis=1) - output
+    start_us = np.sort(rng.uniform(0, NUM_REQUESTS / rate * 1e6, count))
+    arrival_us = (start_us[:, np.newaxis] + np.arange(turns) * gap_s * 1e6).astype(np.int64)
+    content = TokenStreams(np.repeat(np.arange(count), turns), np.full(count, -1), np.zeros(count, np.int64))
+    return RequestTable(arrival_us.ravel(), prompt.ravel(), output.ravel(), content)
+
+
+def literal(rate, num_requests, vocabulary=2**15, groups=100, prefix_tokens=256):
+    """Requests with token ids, about 1,000 each; each prompt begins as its group's does."""
+    lengths = independent(rate, num_requests)
+    offsets = np.concatenate(([0], np.cumsum(lengths.input_tokens + lengths.output_tokens)))
+    rng = np.random.default_rng(SEED)
+    tokens = rng.integers(0, vocabulary, offsets[-1], dtype=np.int32)
+    prefixes = rng.integers(0, vocabulary, (groups, prefix_tokens), dtype=np.int32)
+    for row, (start, prompt) in enumerate(zip(offsets.tolist(), lengths.input_tokens.tolist(), strict=False)):
+        common = min(prompt, prefix_tokens)
+        tokens[start : start + common] = prefixes[row % groups, :common]
+    return RequestTable(
+        lengths.arrival_us, lengths.input_tokens, lengths.output_tokens, LiteralTokens(tokens, offsets)
+    )
+
+
+def write_csv_trace(table: RequestTable, path: Path):
+    """Write requests with token ids as a CSV trace."""
+    tokens = table.content.token_ids
+    names = np.array([str(token) for token in range(tokens.max() + 1)], dtype=object)
+    with path.open("w") as file:
+        file.write("arrival_time,request_id,model,prefill_tokens,decode_tokens\n")
+        for row, (start, end) in enumerate(pairwise(table.content.offsets.tolist())):
+            middle = start + int(table.input_tokens[row])
+            prompt, output = (",".join(names[tokens[part]]) for part in (slice(start, middle), slice(middle, end)))
+            file.write(f'{table.arrival_us[row] / 1e6},req_{row},m,"[{prompt}]","[{output}]"\n')
