@@ -7,6 +7,7 @@ Kernels are compiled before anything is timed, and every result is checked.
 
 import numpy as np
 import pytest
+from workloads import NUM_REQUESTS, independent, literal, write_csv_trace
 
 from blis.workload.content import shared_blocks
 from blis.workload.distribution import DistributionWorkload, generate
@@ -14,11 +15,9 @@ from blis.workload.parquet_trace import write_parquet_trace
 from blis.workload.requests import LiteralTokens, RequestTable
 from blis.workload.trace import load_trace
 
-NUM_REQUESTS = 1_000_000
 
-
-def literal_table(num_requests, prompt_tokens, prefix_tokens, num_groups):
-    """Random prompts of which groups begin alike; 32 output tokens each."""
+def grouped_table(num_requests, prompt_tokens, prefix_tokens, num_groups):
+    """Random prompts of one length of which groups begin alike; 32 output tokens each."""
     rng = np.random.default_rng(0)
     length = prompt_tokens + 32
     tokens = rng.integers(0, 128_000, (num_requests, length), dtype=np.int32)
@@ -29,49 +28,45 @@ def literal_table(num_requests, prompt_tokens, prefix_tokens, num_groups):
     return RequestTable(np.arange(num_requests), *lengths, content)
 
 
-@pytest.fixture(scope="module")
-def drawn():
-    return generate(DistributionWorkload(rate=20, num_requests=NUM_REQUESTS, prefix_tokens=300), 42)
-
-
-def test_generate_1m_requests(benchmark):
+def test_generate_1m_requests(benchmark, record):
     workload = DistributionWorkload(rate=20, num_requests=NUM_REQUESTS)
     table = benchmark(generate, workload, 42)
     assert len(table) == NUM_REQUESTS
+    record("draw 1 M requests")
 
 
-def test_identities_of_1m_requests_with_a_prefix(benchmark, drawn):
-    shared_blocks(drawn, 16)
-    shared = benchmark(shared_blocks, drawn, 16)
+def test_identities_of_1m_requests_with_a_prefix(benchmark, record):
+    table = generate(DistributionWorkload(rate=20, num_requests=NUM_REQUESTS, prefix_tokens=300), 42)
+    shared_blocks(table, 16)
+    shared = benchmark(shared_blocks, table, 16)
     assert (shared.num_shared == 18).mean() > 0.99
+    record("identities of the blocks of 1 M requests with a common prefix")
 
 
 @pytest.mark.parametrize("groups", [1_000, 10_000])
-def test_identities_of_20m_literal_tokens(benchmark, groups):
-    table = literal_table(20_000, 968, 640, groups)
+def test_identities_of_20m_literal_tokens(benchmark, record, groups):
+    table = grouped_table(20_000, 968, 640, groups)
     shared_blocks(table, 16)
     shared = benchmark(shared_blocks, table, 16)
     assert (shared.num_shared == 40).all()
     assert len(shared.parent) == 40 * groups
+    record(f"identities of the blocks of 20 M token ids, {groups:,} prefixes of 640 tokens")
 
 
-def test_load_1m_lengths_from_parquet(benchmark, tmp_path, drawn):
+def test_load_1m_lengths_from_parquet(benchmark, record, tmp_path):
     path = tmp_path / "lengths.parquet"
-    write_parquet_trace(RequestTable(drawn.arrival_us, drawn.input_tokens, drawn.output_tokens), path)
+    write_parquet_trace(independent(20), path)
     table = benchmark(load_trace, path)
     assert len(table) == NUM_REQUESTS
+    record("load 1 M requests from Parquet, lengths only")
 
 
-def test_load_token_ids_from_csv(benchmark, tmp_path):
+def test_load_token_ids_from_csv(benchmark, record, tmp_path):
     path = tmp_path / "tokens.csv"
-    written = literal_table(5_000, 968, 0, 1)
-    offsets, tokens = written.content.offsets, written.content.token_ids
-    with path.open("w") as file:
-        file.write("arrival_time,request_id,model,prefill_tokens,decode_tokens\n")
-        for r in range(len(written)):
-            prompt, output = (tokens[offsets[r] : offsets[r + 1]][part].tolist() for part in np.s_[:968, 968:])
-            file.write(f'{r / 25},req_{r},m,"{prompt}","{output}"\n')
+    written = literal(20, 5_000)
+    write_csv_trace(written, path)
     load_trace(path)
     table = benchmark(load_trace, path)
-    benchmark.extra_info["bytes"] = path.stat().st_size
-    assert (table.content.token_ids == tokens).all()
+    assert (table.content.token_ids == written.content.token_ids).all()
+    megabytes = path.stat().st_size / 1e6
+    record(f"load {megabytes:.0f} MB of CSV with token ids", megabytes=megabytes)

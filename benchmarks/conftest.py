@@ -1,6 +1,5 @@
-"""How benchmarks write down what `table.py` prints."""
+"""How benchmarks note what `table.py` prints."""
 
-from dataclasses import asdict
 from statistics import median
 
 import pytest
@@ -8,34 +7,35 @@ import pytest
 
 @pytest.fixture
 def record(benchmark):
-    """Note what a benchmark is about, what it measured and what that may be at most.
+    """Note what a benchmark is about, what it measured, and what that may be at most.
 
-    Figures are named after their unit, as in `table.py`. Without any, the best CPU time of all rounds counts.
+    Figures are named after their units, see `table.py`; without any, the least CPU time of all rounds is meant.
     """
 
-    def note(what, measured=None, budget=None, **counters):
-        if benchmark.disabled:
-            return
-        measured = measured or {"cpu_s": benchmark.stats.stats.min}
-        benchmark.extra_info.update(what=what, measured=measured, budget=budget or {}, **counters)
+    def note(what, measured=None, budget=None, **other):
+        if benchmark.enabled:
+            measured = measured or {"cpu_s": benchmark.stats.stats.min}
+            benchmark.extra_info.update(what=what, measured=measured, budget=budget or {}, **other)
 
     return note
 
 
 @pytest.fixture
 def run_rounds(benchmark):
-    """Run a process some rounds, behind a first one that fills caches. Returns the last and its costs.
+    """Run a process for some rounds; gives the last `children.Child` and what a round costs.
 
-    The costs: least seconds (other work on the machine can only add some), highest peak; medians apart.
+    That is the least seconds (other work on the machine can only add some) and the highest peak of memory.
+    Without a ``setup`` a first round fills the caches.
     """
 
-    def run(start, rounds, *, warm=True, setup=None):
+    def run(start, rounds, setup=None):
         children = []
-        if warm:
+        if setup is None:
             start()
-        benchmark.pedantic(lambda *a: children.append(start(*a)), setup=setup, rounds=rounds)
-        best = {name: min(getattr(child, name) for child in children) for name in ("wall_s", "cpu_s")}
-        benchmark.extra_info["median"] = {n: median(getattr(child, n) for child in children) for n in best}
-        return children[-1], best | {"peak_mb": max(asdict(child)["peak_mb"] for child in children)}
+        benchmark.pedantic(lambda **kwargs: children.append(start(**kwargs)), setup=setup, rounds=rounds)
+        seconds = {name: [getattr(child, name) for child in children] for name in ("wall_s", "cpu_s")}
+        benchmark.extra_info["median"] = {name: median(values) for name, values in seconds.items()}
+        least = {name: min(values) for name, values in seconds.items()}
+        return children[-1], least | {"peak_mb": max(child.peak_mb for child in children)}
 
     return run

@@ -78,9 +78,7 @@ def literal(rate, num_requests, vocabulary=2**15, groups=100, prefix_tokens=256)
     for row, (start, prompt) in enumerate(zip(offsets.tolist(), lengths.input_tokens.tolist(), strict=False)):
         common = min(prompt, prefix_tokens)
         tokens[start : start + common] = prefixes[row % groups, :common]
-    return RequestTable(
-        lengths.arrival_us, lengths.input_tokens, lengths.output_tokens, LiteralTokens(tokens, offsets)
-    )
+    return RequestTable(lengths.arrival_us, lengths.input_tokens, lengths.output_tokens, LiteralTokens(tokens, offsets))
 
 
 def write_csv_trace(table: RequestTable, path: Path):

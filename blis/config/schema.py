@@ -108,20 +108,20 @@ class EngineConfig:
     kv_watermark: float = 0.0
 
     def __post_init__(self) -> None:
-        least = {
-            "total_kv_blocks": 2,
-            "block_size_tokens": 1,
-            "max_num_running_reqs": 1,
-            "max_num_scheduled_tokens": 1,
-            "long_prefill_token_threshold": 0,
-            "preallocated_tokens": 0,
+        # the upper bounds keep the engine's arrays and sums in range; no server comes near them
+        bounds = {
+            "total_kv_blocks": (2, 2**27),
+            "block_size_tokens": (1, 2**20),
+            "max_num_running_reqs": (1, 2**31),
+            "max_num_scheduled_tokens": (1, 2**40),
+            "long_prefill_token_threshold": (0, 2**40),
+            "max_model_len": (1, 2**40),
+            "preallocated_tokens": (0, 2**20),
         }
-        for name, bound in least.items():
+        for name, (least, most) in bounds.items():
             value = getattr(self, name)
-            if value < bound:
-                raise ConfigError(f"{name}: must be >= {bound}, got {value}")
-        if self.max_model_len is not None and self.max_model_len < 1:
-            raise ConfigError(f"max_model_len: must be >= 1, got {self.max_model_len}")
+            if value is not None and not least <= value <= most:
+                raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
         if not 0.0 <= self.kv_watermark < 1.0:
             raise ConfigError(f"kv_watermark: must be in [0, 1), got {self.kv_watermark}")
         if self.scheduling_policy not in ("fcfs", "priority"):

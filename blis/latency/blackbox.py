@@ -6,7 +6,6 @@ docs/approach.md explains what the coefficients mean and what they are worth.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,8 @@ from blis.latency.law import LatencyModel, compile_law
 _NUM_ALPHA = 3
 _LEAST_BETA = 3
 _MOST_BETA = 5
+#: A quarter of an hour per token: beyond any server, and far from the end of int64.
+_MOST_US = 1e9
 
 
 def blackbox_model(alpha: Sequence[float], beta: Sequence[float]) -> LatencyModel:
@@ -67,5 +68,5 @@ def _check(name: str, values: Sequence[float], least: int, most: int) -> None:
         counts = f"{least}" if least == most else f"{least} to {most}"
         raise ConfigError(f"{name}: must be {counts} numbers, got {len(values)}")
     for i, value in enumerate(values):
-        if not math.isfinite(value) or value < 0:
-            raise ConfigError(f"{name}[{i}]: must be a number >= 0, got {value}")
+        if not 0 <= value <= _MOST_US:  # also refuses nan
+            raise ConfigError(f"{name}[{i}]: must be a number in [0, {_MOST_US:g}], got {value}")

@@ -49,14 +49,27 @@ def compile_law(law: StepTimeFunction) -> Any:
 
     Without a writable cache directory (a read-only container, say) it is compiled for this process only.
     """
-    from numba import cfunc
+    from numba import cfunc, config
 
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return _interpreted(law)
     try:
         return cfunc(step_time_signature(), cache=True)(law)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
         return cfunc(step_time_signature())(law)
+
+
+def _interpreted(law: Callable[..., int]) -> Callable[..., int]:
+    """The law for an engine that runs as plain Python, for debuggers and coverage (``NUMBA_DISABLE_JIT=1``)."""
+    from ctypes import POINTER, c_double
+
+    def call(*aggregates_and_parameters: Any) -> int:
+        *aggregates, parameters = aggregates_and_parameters
+        return law(*aggregates, parameters.data_as(POINTER(c_double)))
+
+    return call
 
 
 @dataclass(frozen=True)

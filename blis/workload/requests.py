@@ -15,6 +15,10 @@ from blis.errors import WorkloadError
 
 Ints = NDArray[np.int64]
 
+#: Bounds that keep every sum of the engine within int64: some 36,000 years, a trillion tokens.
+MOST_US = 2**60
+MOST_TOKENS = 2**40
+
 
 @dataclass(frozen=True)
 class TokenStreams:
@@ -71,17 +75,17 @@ class RequestTable:
     def __post_init__(self) -> None:
         n = len(self.arrival_us)
         columns = {
-            "arrival_us": (self.arrival_us, 0),
-            "input_tokens": (self.input_tokens, 1),
-            "output_tokens": (self.output_tokens, 0),
+            "arrival_us": (self.arrival_us, 0, MOST_US),
+            "input_tokens": (self.input_tokens, 1, MOST_TOKENS),
+            "output_tokens": (self.output_tokens, 0, MOST_TOKENS),
         }
-        for name, (column, least) in columns.items():
+        for name, (column, least, most) in columns.items():
             if len(column) != n:
                 raise WorkloadError(f"{name}: {len(column)} values for {n} requests")
-            bad = np.flatnonzero(column < least)
+            bad = np.flatnonzero((column < least) | (column > most))
             if len(bad):
                 row = int(bad[0])
-                raise WorkloadError(f"request {row}: {name} must be >= {least}, got {int(column[row])}")
+                raise WorkloadError(f"request {row}: {name} must be in [{least}, {most}], got {int(column[row])}")
 
     def __len__(self) -> int:
         return len(self.arrival_us)

@@ -1,0 +1,42 @@
+"""Prints the benchmarks of a run as a Markdown table: ``python benchmarks/table.py performance.json``.
+
+The file is what ``pytest benchmarks --benchmark-json=performance.json`` writes.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+#: How figures are written, by the name that `record` gives them.
+FORMATS = {
+    "cpu_s": "{:.2g} s CPU",
+    "wall_s": "{:.2g} s wall",
+    "ns_per_token": "{:.2g} ns/token",
+    "peak_mb": "{:,.0f} MB",
+    "times_file": "{:.2g} × file",
+    "times_bulk": "{:.2g} × in bulk",
+    "exponent": "exponent {:.3f}",
+}
+
+
+def written(figures):
+    return ", ".join(FORMATS[name].format(value) for name, value in figures.items())
+
+
+def row(info):
+    """What | budget | measured | ok."""
+    measured, budget = info["measured"], info["budget"]
+    kept = "yes" if all(measured[name] <= most for name, most in budget.items()) else "**no**"
+    return f"| {info['what']} | {written(budget) or '–'} | {written(measured)} | {kept if budget else ''} |"
+
+
+def table(results):
+    machine = results["machine_info"]
+    cpu = machine["cpu"]
+    rows = [row(benchmark["extra_info"]) for benchmark in results["benchmarks"]]
+    title = f"{cpu['count']} × {cpu.get('brand_raw', machine['machine'])}, Python {machine['python_version']}"
+    return "\n".join([title, "", "| what | budget | measured | ok |", "|---|---|---|---|", *rows, ""])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table(json.loads(Path(sys.argv[1]).read_text())))
