@@ -1,10 +1,11 @@
-"""Prints the benchmarks of a run as a Markdown table: ``python benchmarks/table.py performance.json``.
+"""Prints the benchmarks of a run as Markdown tables: ``python benchmarks/table.py performance.json``.
 
 The file is what ``pytest benchmarks --benchmark-json=performance.json`` writes.
 """
 
 import json
 import sys
+from itertools import groupby
 from pathlib import Path
 
 #: How figures are written, by the name that `record` gives them.
@@ -31,11 +32,15 @@ def row(info):
 
 
 def table(results):
+    """One table per file of benchmarks, under the command that reproduces it."""
     machine = results["machine_info"]
     cpu = machine["cpu"]
-    rows = [row(benchmark["extra_info"]) for benchmark in results["benchmarks"]]
-    title = f"{cpu['count']} × {cpu.get('brand_raw', machine['machine'])}, Python {machine['python_version']}"
-    return "\n".join([title, "", "| what | budget | measured | ok |", "|---|---|---|---|", *rows, ""])
+    lines = [f"{cpu['count']} × {cpu.get('brand_raw', machine['machine'])}, Python {machine['python_version']}"]
+    for file, benchmarks in groupby(results["benchmarks"], lambda benchmark: benchmark["fullname"].partition("::")[0]):
+        lines += ["", f"`python -m pytest benchmarks/{file}`", ""]
+        lines += ["| what | budget | measured | ok |", "|---|---|---|---|"]
+        lines += [row(benchmark["extra_info"]) for benchmark in benchmarks]
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
