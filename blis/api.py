@@ -15,7 +15,7 @@ import numpy as np
 from blis import __version__
 from blis._core.codes import RequestStatus
 from blis.config.schema import Deployment, EngineOptions
-from blis.errors import ConfigError, WorkloadError
+from blis.errors import ConfigError
 from blis.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
@@ -176,7 +176,7 @@ def preset(
 
 def _requests(workload: Workload, seed: int, horizon_us: int | None) -> RequestTable:
     if isinstance(workload, RequestTable):
-        return _packed(workload)
+        return workload
     if isinstance(workload, DistributionWorkload):
         from blis.workload.distribution import generate
 
@@ -184,19 +184,6 @@ def _requests(workload: Workload, seed: int, horizon_us: int | None) -> RequestT
     from blis.workload.trace import load_trace
 
     return load_trace(Path(workload), horizon_us)
-
-
-def _packed(table: RequestTable) -> RequestTable:
-    """The columns as the engine wants them: people slice and stack theirs."""
-
-    def pack(name: str) -> Any:
-        column = getattr(table, name)
-        if column is not None and not np.issubdtype(column.dtype, np.integer):
-            raise WorkloadError(f"{name}: must be integers, got {column.dtype}")
-        return None if column is None else np.ascontiguousarray(column, dtype=np.int64)
-
-    arrival_us, input_tokens, output_tokens = map(pack, ("arrival_us", "input_tokens", "output_tokens"))
-    return RequestTable(arrival_us, input_tokens, output_tokens, table.content, pack("priority"))
 
 
 def _describe(workload: Workload) -> dict[str, Any]:

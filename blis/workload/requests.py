@@ -73,19 +73,25 @@ class RequestTable:
     priority: Ints | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.arrival_us)
-        columns = {
-            "arrival_us": (self.arrival_us, 0, MOST_US),
-            "input_tokens": (self.input_tokens, 1, MOST_TOKENS),
-            "output_tokens": (self.output_tokens, 0, MOST_TOKENS),
-        }
-        for name, (column, least, most) in columns.items():
-            if len(column) != n:
-                raise WorkloadError(f"{name}: {len(column)} values for {n} requests")
+        bounds = {"arrival_us": (0, MOST_US), "input_tokens": (1, MOST_TOKENS), "output_tokens": (0, MOST_TOKENS)}
+        for name, (least, most) in bounds.items():
+            self._set_column(name)
+            column = getattr(self, name)
             bad = np.flatnonzero((column < least) | (column > most))
             if len(bad):
                 row = int(bad[0])
                 raise WorkloadError(f"request {row}: {name} must be in [{least}, {most}], got {int(column[row])}")
+        if self.priority is not None:
+            self._set_column("priority")
+
+    def _set_column(self, name: str) -> None:
+        """Bring a column into the one form that the engine takes: contiguous int64, as long as the others."""
+        column = np.asarray(getattr(self, name))
+        if not np.issubdtype(column.dtype, np.integer):
+            raise WorkloadError(f"{name}: must be integers, got {column.dtype}")
+        if column.shape != (len(self.arrival_us),):
+            raise WorkloadError(f"{name}: {len(column)} values for {len(self.arrival_us)} requests")
+        object.__setattr__(self, name, np.ascontiguousarray(column, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.arrival_us)
