@@ -353,14 +353,18 @@ def _pool_columns(engine: EngineConfig, content_parent: NDArray[np.int32], num_r
     at = np.zeros(core.POOL_SCALARS, np.int64)
     at[[core.FREE, core.FRONT, core.LEAST_FREE]] = usable
     at[core.SPARE_NODE] = NONE
-    nodes = np.empty((usable + 2, core.NODE_COLUMNS), np.int32)  # each node but the sentinel holds a block
+    places = usable + 1  # each node but the sentinel holds a block; all of them may have to be extra nodes
+    nodes = np.empty((2 * places, core.NODE_COLUMNS), np.int32)
     nodes[core.SENTINEL] = core.SENTINEL
+    place_taken = np.zeros(places, np.int8)
+    place_taken[core.SENTINEL] = 1
     contents = np.empty((len(content_parent), core.CONTENT_COLUMNS), np.int32)
     contents[:, core.PARENT] = content_parent
     contents[:, core.COPY] = NONE
     return {
         "at": at,
         "nodes": nodes,
+        "place_taken": place_taken,
         "contents": contents,
         "extent": np.full(num_requests, NONE, np.int32),
         "extent_keyed": np.empty(num_requests, np.int32),

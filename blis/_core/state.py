@@ -38,8 +38,8 @@ INSTANCE_SCALARS = 8
 # --- at[] of BlockPool ------------------------------------------------------------------------------------
 FREE = 0  # free blocks in all
 FRONT = 1  # free blocks without content before the first node of the list
-SPARE_NODE = 2  # head of the chain of discarded nodes
-FRESH_NODE = 3  # highest node number ever used
+SPARE_NODE = 2  # head of the chain of discarded extra nodes
+EXTRA_NODES = 3  # nodes behind the places of contents ever used
 VERSION = 4  # moves whenever a request that did not fit might fit now
 LEAST_FREE = 5
 POOL_SCALARS = 6
@@ -145,6 +145,7 @@ class BlockPool:
 
     at: int64[::1]
     nodes: int32[:, ::1]
+    place_taken: int8[::1]  # whether the node with this number is in use; covers the places of contents
     contents: int32[:, ::1]
     extent: int32[::1]  # per request: node of the extent it left when it was preempted, or NONE
     extent_keyed: int32[::1]  # per request: blocks of that extent it could find again
