@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import blis
 from blis.workload.content import shared_blocks
 from blis.workload.trace import load_trace
 
@@ -86,6 +87,9 @@ def test_the_real_azure_traces(tmp_path, name, rows):
     assert len(table) == rows
     assert table.input_tokens.sum() == pl.read_csv(source)["ContextTokens"].sum()
     assert 3_400e6 < table.arrival_us[-1] < 3_600e6  # an hour
+    outcomes = blis.simulate("meta-llama/llama-3.1-8b-instruct", table)
+    assert outcomes.summary["completed_requests"] == rows
+    assert outcomes.summary["total_output_tokens"] == table.output_tokens.sum()
 
 
 def test_the_real_mooncake_trace(tmp_path):
@@ -100,3 +104,20 @@ def test_the_real_mooncake_trace(tmp_path):
     expected = [sum(users[i] > 1 for i in ids) for ids in lists]
     assert sum(expected) > 30_000
     assert shared_blocks(table, 512).num_shared.tolist() == expected
+
+
+def test_the_real_mooncake_trace_meets_its_own_prefixes(tmp_path):
+    """With KV for all of it, each prompt finds what earlier ones had, to the block of 16 tokens."""
+    source = real("mooncake", "conversation_trace_first3000.jsonl")
+    table = convert(tmp_path, "mooncake", source)
+    deployment = blis.Deployment("meta-llama/llama-3.1-8b-instruct", total_kv_blocks=5_000_000)
+    outcomes = blis.simulate(deployment, table)
+    assert outcomes.summary["completed_requests"] == 3000
+    seen: set[int] = set()
+    for row, ids in enumerate(pl.read_ndjson(source)["hash_ids"].to_list()):
+        known = next((i for i, name in enumerate(ids) if name not in seen), len(ids))
+        seen.update(ids)
+        cached = int(outcomes.result.cached_tokens[row])
+        longest = min(512 * known, int(table.input_tokens[row]) - 1)
+        assert longest - 512 < cached <= longest  # the last id may stand for less than 512 tokens
+        assert cached % 16 == 0

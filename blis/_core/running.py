@@ -67,7 +67,8 @@ def may_serve_in_bulk(instance, threshold):
     while i >= 0 and batch.explicit[i] == slot:
         slot = batch.prev[slot]
         i -= 1
-    if i < 0 and not limits.priority:  # all decoders stand before all others, and victims come from the end
+    decoders_lead = i < 0
+    if decoders_lead and (at[EXPLICIT] == 0 or not limits.priority):  # victims under fcfs come from the end
         return True
     if publishes:
         return False
