@@ -110,7 +110,8 @@ def test_the_real_mooncake_trace_meets_its_own_prefixes(tmp_path):
     """With KV for all of it, each prompt finds what earlier ones had, to the block of 16 tokens."""
     source = real("mooncake", "conversation_trace_first3000.jsonl")
     table = convert(tmp_path, "mooncake", source)
-    deployment = blis.Deployment("meta-llama/llama-3.1-8b-instruct", total_kv_blocks=5_000_000)
+    coefficients = {"alpha_coeffs": (0, 0, 0), "beta_coeffs": (7_000, 20, 3)}  # no queueing delay: order stays
+    deployment = blis.Deployment("meta-llama/llama-3.1-8b-instruct", total_kv_blocks=5_000_000, **coefficients)
     outcomes = blis.simulate(deployment, table)
     assert outcomes.summary["completed_requests"] == 3000
     seen: set[int] = set()
