@@ -1,6 +1,8 @@
 """What a fresh process pays before its first step: imports, compiling the engine once, loading it ever after.
 
-pytest benchmarks/bench_startup.py
+    pytest benchmarks/bench_startup.py
+
+Costs of whole processes are taken from outside; what loading alone costs, `load_engine.py` says itself.
 """
 
 import itertools

@@ -364,6 +364,7 @@ def _pool_columns(engine: EngineConfig, content_parent: NDArray[np.int32], num_r
     return {
         "at": at,
         "nodes": nodes,
+        "rings": np.empty((len(nodes), core.RING_COLUMNS), np.int32),
         "place_taken": place_taken,
         "contents": contents,
         "extent": np.full(num_requests, NONE, np.int32),

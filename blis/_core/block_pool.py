@@ -52,7 +52,7 @@ def new_node(pool, size, content, owner):
         at[EXTRA_NODES] += 1
     nodes[node, SIZE] = size
     nodes[node, CONTENT] = content
-    nodes[node, OWNER] = owner
+    pool.rings[node, OWNER] = owner
     return node
 
 
@@ -104,8 +104,8 @@ def take(pool, count):
             return
         else:
             count -= nodes[node, SIZE]
-            if nodes[node, OWNER] != NONE:
-                pool.extent[nodes[node, OWNER]] = NONE
+            if pool.rings[node, OWNER] != NONE:
+                pool.extent[pool.rings[node, OWNER]] = NONE
         unlink(nodes, node)
         discard_node(pool, node)
 
@@ -113,11 +113,11 @@ def take(pool, count):
 @kernel
 def forget_copy(pool, node):
     """Remove an evicted block from the ring of blocks with its content; the next oldest serves from now on."""
-    nodes = pool.nodes
-    content = nodes[node, CONTENT]
-    after, before = nodes[node, COPY_NEXT], nodes[node, COPY_PREV]
-    nodes[before, COPY_NEXT] = after
-    nodes[after, COPY_PREV] = before
+    rings = pool.rings
+    content = pool.nodes[node, CONTENT]
+    after, before = rings[node, COPY_NEXT], rings[node, COPY_PREV]
+    rings[before, COPY_NEXT] = after
+    rings[after, COPY_PREV] = before
     if pool.contents[content, COPY] == node:
         pool.contents[content, COPY] = NONE if after == node else after
 
@@ -125,19 +125,19 @@ def forget_copy(pool, node):
 @kernel
 def publish(pool, content):
     """A block with shared content has become full: others can find it from now on. Returns its node."""
-    nodes, contents = pool.nodes, pool.contents
+    rings, contents = pool.rings, pool.contents
     node = new_node(pool, int64(1), content, int64(NONE))
     first = contents[content, COPY]
     if first == NONE:
         contents[content, COPY] = node
-        nodes[node, COPY_NEXT] = node
-        nodes[node, COPY_PREV] = node
+        rings[node, COPY_NEXT] = node
+        rings[node, COPY_PREV] = node
     else:
-        last = nodes[first, COPY_PREV]
-        nodes[last, COPY_NEXT] = node
-        nodes[node, COPY_PREV] = last
-        nodes[node, COPY_NEXT] = first
-        nodes[first, COPY_PREV] = node
+        last = rings[first, COPY_PREV]
+        rings[last, COPY_NEXT] = node
+        rings[node, COPY_PREV] = last
+        rings[node, COPY_NEXT] = first
+        rings[first, COPY_PREV] = node
     pool.at[VERSION] += 1
     return node
 
@@ -240,7 +240,7 @@ def release_private(pool, keyed, keyless, owner):
     pool.at[FREE] += keyed + keyless
     last = int64(nodes[SENTINEL, PREV])
     if owner == NONE or keyed == 0:
-        if last != SENTINEL and nodes[last, CONTENT] == NONE and nodes[last, OWNER] == NONE:
+        if last != SENTINEL and nodes[last, CONTENT] == NONE and pool.rings[last, OWNER] == NONE:
             nodes[last, SIZE] += keyed + keyless
         else:
             link_back(nodes, new_node(pool, keyed + keyless, int64(NONE), int64(NONE)))
@@ -270,7 +270,7 @@ def reclaim(pool, request, count):
     pool.extent[request] = NONE
     pool.at[FREE] -= count
     nodes[node, SIZE] -= count
-    nodes[node, OWNER] = NONE
+    pool.rings[node, OWNER] = NONE
     if nodes[node, SIZE] == 0:
         unlink(nodes, node)
         discard_node(pool, node)

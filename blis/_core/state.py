@@ -49,11 +49,14 @@ NEXT = 0  # in the free list
 PREV = 1
 SIZE = 2  # blocks of an extent; references to a shared block
 CONTENT = 3  # content id of a shared block; NONE: an extent
-OWNER = 4  # of an extent: the preempted request that can find its blocks, or NONE
-COPY_NEXT = 5  # ring of the blocks with equal content, in order of publication
-COPY_PREV = 6
-NODE_COLUMNS = 8  # one unused: a node fills half a cache line
+NODE_COLUMNS = 4
 SENTINEL = 0  # node 0 closes the free list to a ring
+
+# --- columns of BlockPool.rings, which hold what is rarely needed of a node ---------------------------------
+COPY_NEXT = 0  # shared blocks: the ring of those with equal content, in order of publication
+COPY_PREV = 1
+OWNER = 0  # extents, which are in no ring: the preempted request that can find its blocks, or NONE
+RING_COLUMNS = 2
 
 # --- columns of BlockPool.contents ------------------------------------------------------------------------
 PARENT = 0  # content id of the block before
@@ -145,6 +148,7 @@ class BlockPool:
 
     at: int64[::1]
     nodes: int32[:, ::1]
+    rings: int32[:, ::1]  # per node
     place_taken: int8[::1]  # whether the node with this number is in use; covers the places of contents
     contents: int32[:, ::1]
     extent: int32[::1]  # per request: node of the extent it left when it was preempted, or NONE
