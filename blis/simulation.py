@@ -114,6 +114,9 @@ class Run:
 
     def load(self) -> None:
         """Compile the engine, or load it from numba's cache; says so if that takes long."""
+        if getattr(entry.run, "signatures", True):  # loaded before, or plain Python under NUMBA_DISABLE_JIT
+            self._law = self._latency.compile()
+            return
         text = "compiling the engine (once per version and machine, about 15 s)"
         timer = threading.Timer(ANNOUNCE_AFTER_S, logger.warning, (text,))
         timer.daemon = True
