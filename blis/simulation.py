@@ -117,7 +117,7 @@ class Run:
         if getattr(entry.run, "signatures", True):  # loaded before, or plain Python under NUMBA_DISABLE_JIT
             self._law = self._latency.compile()
             return
-        text = "compiling the engine (once per version and machine, about 15 s)"
+        text = "compiling the engine (once per version and machine, about 10 s)"
         timer = threading.Timer(ANNOUNCE_AFTER_S, logger.warning, (text,))
         timer.daemon = True
         timer.start()
