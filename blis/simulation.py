@@ -34,6 +34,8 @@ UNLIMITED_BLOCKS = 2**40
 HISTOGRAM_US = 2**17
 #: Steps between two looks at progress and Ctrl-C: 1 to 200 ms.
 STEPS_PER_CALL = 2**17
+#: Long gaps kept one by one before equal ones are added up.
+MOST_LONG_GAPS = 2**20
 #: Rows the logs have beyond what one step can add.
 LOG_ROWS = 2**16
 #: An engine that is not loaded after this long is being compiled; that is announced.
@@ -165,14 +167,19 @@ class Run:
 
     def _drain_logs(self) -> None:
         at = self._recorder["at"]
-        self._gaps.append(self._recorder["gap_log"][: at[core.NUM_GAPS]].copy())
-        self._steps.append(self._recorder["step_log"][: at[core.NUM_LOG]].copy())
-        at[:] = 0
+        if at[core.NUM_GAPS]:
+            self._gaps.append(self._recorder["gap_log"][: at[core.NUM_GAPS]].copy())
+            at[core.NUM_GAPS] = 0
+            if sum(map(len, self._gaps)) > MOST_LONG_GAPS:
+                self._gaps = [np.stack(self._long_gaps(), axis=1)]
+        if at[core.NUM_LOG]:
+            self._steps.append(self._recorder["step_log"][: at[core.NUM_LOG]].copy())
+            at[core.NUM_LOG] = 0
 
     @property
     def steps(self) -> Ints:
         """The step log: (rows, 4), the first column a `blis._core.codes.LogRecord`."""
-        return np.concatenate(self._steps)
+        return np.concatenate([np.empty((0, 4), np.int64), *self._steps])
 
     def result(self) -> EngineResult:
         """What happened, in the order of the table."""
@@ -225,12 +232,17 @@ class Run:
     def _histogram(self) -> tuple[Ints, Ints]:
         """All gaps as ascending values and their counts."""
         short = self._recorder["histogram"]
-        long = np.concatenate(self._gaps) if self._gaps else np.empty((0, 2), np.int64)
-        values, index = np.unique(long[:, 0], return_inverse=True)
-        counts = np.zeros(len(values), np.int64)
-        np.add.at(counts, index, long[:, 1])
         seen = np.flatnonzero(short)
+        values, counts = self._long_gaps()
         return np.concatenate([seen, values]), np.concatenate([short[seen], counts])
+
+    def _long_gaps(self) -> tuple[Ints, Ints]:
+        """Those beyond the recorder's histogram, likewise."""
+        rows = np.concatenate([np.empty((0, 2), np.int64), *self._gaps])
+        values, index = np.unique(rows[:, 0], return_inverse=True)
+        counts = np.zeros(len(values), np.int64)
+        np.add.at(counts, index, rows[:, 1])
+        return values, counts
 
     def _check(self, result: EngineResult) -> None:
         """Conservation: every request ends once, every token is accounted for, every block comes back."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.engine import RefRequest
 
+from blis import simulation
 from blis._core.codes import RequestStatus
 from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
@@ -177,8 +178,10 @@ def test_ctrl_c_gives_what_had_happened():
     assert (result.status[table.arrival_us > result.end_us] == RequestStatus.NOT_ARRIVED).all()
 
 
-def test_long_gaps_are_counted_exactly():
-    """Gaps beyond the histogram's range go through a log that has to be emptied many times."""
+def test_long_gaps_are_counted_exactly(monkeypatch):
+    """Gaps beyond the histogram's range go through a log that has to be emptied and added up many times."""
+    monkeypatch.setattr(simulation, "MOST_LONG_GAPS", 1_000)
+    monkeypatch.setattr(simulation, "LOG_ROWS", 100)
     table = poisson_table(np.random.default_rng(14), 3_000, 300_000, 10, 30)
     gap_us = 200_000 + 7
     result = run_engine(table, ROOMY, blackbox_model((0, 0, 0), (gap_us, 0, 1)))
