@@ -12,7 +12,7 @@ from helpers_vectors import VectorRun, ref_config
 
 from blis._core.codes import LogRecord
 from blis.config.schema import EngineConfig
-from blis.latency.law import LatencyModel, step_time_signature
+from blis.latency.law import LatencyModel, compile_law
 from blis.simulation import Run
 from blis.workload.requests import LiteralTokens, RequestTable
 
@@ -67,9 +67,7 @@ def _all_aggregates(
 
 @functools.cache
 def _compiled_all_aggregates() -> Any:
-    from numba import cfunc
-
-    return cfunc(step_time_signature())(_all_aggregates)
+    return compile_law(_all_aggregates)
 
 
 def all_aggregates_model(last_prompt_token_is_decode: bool) -> LatencyModel:
