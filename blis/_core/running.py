@@ -104,15 +104,21 @@ def serve_decoders(instance):
 @kernel
 def walk_running(instance, threshold):
     """Serve the running requests one by one in their order."""
-    batch = instance.batch
+    at, batch = instance.at, instance.batch
+    following, is_decoder, phase, due = batch.next, batch.is_decoder, batch.phase, batch.due
+    steps = batch.at[STEPS]
+    needy = steps % len(batch.phase_count)
     slot = batch.at[FIRST]
-    while slot != NONE and instance.at[BUDGET] > 0:
-        serve(instance, slot, threshold)
-        slot = batch.next[slot]  # still the one behind it if it has preempted itself
+    while slot != NONE and at[BUDGET] > 0:
+        if is_decoder[slot] and phase[slot] != needy and due[slot] != steps:
+            at[BUDGET] -= 1  # it needs no block and publishes none
+        else:
+            serve(instance, slot, threshold)
+        slot = following[slot]  # still the one behind it if it has preempted itself
     while slot != NONE:  # no budget left
-        if batch.is_decoder[slot]:
+        if is_decoder[slot]:
             leave_out(instance, slot)
-        slot = batch.next[slot]
+        slot = following[slot]
 
 
 @kernel
