@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from blis.config.huggingface import load_architecture, shipped_config_folder
+from blis.config.huggingface import LatentAttention, load_architecture, shipped_config_folder
 from blis.config.quantization import Quantization
 from blis.errors import ConfigError
 from blis.resources import data_path
@@ -40,6 +40,9 @@ def shipped(name):
 PARAMETERS = {
     "codellama-34b-instruct-hf": 33.7,
     "deepseek-moe-16b-chat": 16.4,
+    "deepseek-r1": 671,
+    "deepseek-v2-lite-chat": 15.7,
+    "deepseek-v3": 671,
     "gpt-oss-120b": 116.8,
     "gpt-oss-20b": 20.9,
     "granite-3.1-8b-instruct": 8.17,
@@ -95,6 +98,7 @@ def test_shipped_models_have_their_published_size(name):
         ("llama-4-scout-17b-16e-instruct-fp8-dynamic", 112.9),  # attention, router and LM head stay at 16 bit
         ("gpt-oss-120b", 65.2),  # the checkpoint is 65 GB
         ("gpt-oss-20b", 13.7),
+        ("deepseek-v3", 673.0),  # FP8 but for 1 billion each of embeddings and LM head
     ],
 )
 def test_weight_bytes(name, gigabytes):
@@ -115,6 +119,8 @@ def test_shipped_folder_of_a_model_id():
         ("mixtral-8x7b-instruct-v0.1", 32, 8, 2, 14336, 0, 14336),
         ("qwen3-30b-a3b", 48, 128, 8, 768, 0, 6144),
         ("deepseek-moe-16b-chat", 27, 64, 6, 1408, 2816, 10944),
+        ("deepseek-v2-lite-chat", 26, 64, 6, 1408, 2816, 10944),
+        ("deepseek-v3", 58, 256, 8, 2048, 2048, 18432),
         ("gpt-oss-120b", 36, 128, 4, 2880, 0, 2880),
         ("llama-3.1-8b-instruct", 0, 0, 0, 0, 0, 14336),
     ],
@@ -164,6 +170,24 @@ def test_heads(read):
         ConfigError, match="tp: 8 attention heads and 2 KV heads cannot be split over 3 GPUs; valid: 1, 2, 4, 8"
     ):
         arch.check_tp(3)
+
+
+MLA = {"kv_lora_rank": 16, "qk_nope_head_dim": 6, "qk_rope_head_dim": 2, "v_head_dim": 5}
+
+
+def test_latent_attention(read):
+    assert read().latent_attention is None
+    assert read(**MLA).latent_attention == LatentAttention(16, None, 6, 2, 5)
+    assert read(**MLA, q_lora_rank=24).latent_attention == LatentAttention(16, 24, 6, 2, 5)
+    assert shipped("deepseek-ai/DeepSeek-R1").latent_attention == LatentAttention(512, 1536, 128, 64, 128)
+    assert shipped("deepseek-ai/DeepSeek-V2-Lite-Chat").latent_attention == LatentAttention(512, None, 128, 64, 128)
+
+
+def test_parameters_of_latent_attention(read):
+    keys_values_and_output = 64 * (16 + 2) + 16 * 8 * (6 + 5) + 8 * 5 * 64
+    assert read(**MLA).attention_parameters == 4 * (64 * 8 * (6 + 2) + keys_values_and_output)
+    low_rank_queries = 64 * 24 + 24 * 8 * (6 + 2)
+    assert read(**MLA, q_lora_rank=24).attention_parameters == 4 * (low_rank_queries + keys_values_and_output)
 
 
 def test_text_config_comes_before_the_top_level(read):
@@ -232,6 +256,7 @@ SKIP_EXPERTLESS = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "mod
         (tensors(4, "int", None, group_size=128), Quantization(0.516, 0.516, 0.516)),
         (tensors(4, "int", None, group_size=32), Quantization(0.562, 0.562, 0.562)),
         ({"quant_method": "fp8", "activation_scheme": "dynamic"}, Quantization(1, 1, 1, "fp8")),
+        ({"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]}, Quantization(1, 1, 1, "fp8")),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, Quantization(0.516, 0.516, 0.516)),
         ({"quant_method": "gptq", "bits": 8, "group_size": -1}, Quantization(1, 1, 1)),
         ({"quant_method": "awq", "w_bit": 4, "q_group_size": 128}, Quantization(0.516, 0.516, 0.516)),
@@ -251,6 +276,7 @@ def test_quantisation_methods(read, config, expected):
         (["gate"], (1, 1, 1)),  # the router's name, not a part of gate_proj
         ([f"model.layers.{i}.self_attn.q_proj" for i in range(4)], (2, 1, 1)),
         ([f"language_model.model.layers.{i}.self_attn.q_proj" for i in range(4)], (2, 1, 1)),
+        ([f"model.layers.{i}.self_attn.q_b_proj" for i in range(4)], (2, 1, 1)),  # latent attention has no q_proj
         (["model.layers.0.self_attn.q_proj"], (1, 1, 1)),  # one layer of four does not decide
         ([f"vision_model.model.layers.{i}.self_attn.q_proj" for i in range(4)], (1, 1, 1)),
         (["re:vision_tower.*"], (1, 1, 1)),
@@ -274,6 +300,7 @@ def test_ignored_modules_stay_at_16_bit(read, ignore, expected):
         ("mistral-small-3.1-24b-instruct-2503-fp8-dynamic", Quantization(1, 1, 1, "fp8")),
         ("gpt-oss-20b", Quantization(2, 0.53125, 0.53125)),
         ("phi-4-quantized.w8a8", Quantization(1, 1, 1, "int8")),
+        ("deepseek-v3", Quantization(1, 1, 1, "fp8")),
     ],
 )
 def test_quantisation_of_shipped_models(name, expected):
@@ -286,7 +313,10 @@ def test_quantisation_of_shipped_models(name, expected):
         ({"num_hidden_layers": None}, r"num_hidden_layers: missing"),
         ({"hidden_size": "big"}, r"hidden_size: must be a whole number >= 1, got 'big'"),
         ({"vocab_size": 0}, r"vocab_size: must be a whole number >= 1, got 0"),
-        ({"kv_lora_rank": 512}, r"kv_lora_rank: multi-head latent attention \(MLA\) is not supported yet"),
+        ({"kv_lora_rank": 512}, r"qk_nope_head_dim: missing"),
+        ({**MLA, "q_lora_rank": 0}, r"q_lora_rank: must be a whole number >= 1, got 0"),
+        ({**MLA, "index_topk": 2048}, r"index_topk: sparse attention \(DeepSeek-V3\.2\) is not supported"),
+        ({**MLA, "linear_attn_config": {}}, r"linear_attn_config: linear attention is not supported"),
         ({"is_encoder_decoder": True}, r"is_encoder_decoder: encoder-decoder models are not supported"),
         ({"hidden_act": "relu"}, r"hidden_act: only gated MLPs are supported \(silu, swiglu, geglu\), got 'relu'"),
         ({"torch_dtype": "float8"}, r"torch_dtype: unknown value 'float8'"),

@@ -107,6 +107,34 @@ def test_one_kv_head_per_gpu_is_the_least():
     assert kv_block_bytes(dataclasses.replace(arch, num_attention_heads=32), 8, 16) == kv_block_bytes(arch, 4, 16)
 
 
+def test_latents_are_in_whole_on_every_gpu():
+    arch = load_architecture(shipped_config_folder("deepseek-v2-lite-chat"))
+    assert [kv_block_bytes(arch, tp, 16) for tp in (1, 2, 4, 8)] == [27 * (512 + 64) * 2 * 16] * 4
+
+
+def test_capacity_with_latent_attention():
+    """DeepSeek-V2-Lite on one H100, from the sizes of its config.json."""
+    attention = 27 * (2048 * 16 * 192 + 2048 * 576 + 512 * 16 * 256 + 16 * 128 * 2048)
+    mlps = 3 * 2048 * (10944 + 26 * 2 * 1408) + 26 * 2048 * 64 + 26 * 64 * 3 * 2048 * 1408
+    weights = 2 * (attention + mlps + 2 * 102400 * 2048 + (2 * 27 + 1) * 2048)
+    activations = 4 * 2048 * 2048 + 53 * 256 * 102400
+    budget = (0.9 * 79.2 - 0.28) * GIB - weights - activations
+    blocks = capacity("deepseek-v2-lite-chat").total_kv_blocks
+    assert blocks == int(budget / (27 * 576 * 2 * 16)) == 87_240
+
+
+def test_deepseek_v3_needs_eight_large_gpus():
+    c = capacity("deepseek-v3", "H200", 8, tokens=8192)
+    assert c.weight_bytes == pytest.approx(673e9 / 8, rel=0.001)
+    assert c.block_bytes == 61 * 576 * 2 * 16
+    assert 40_000 < c.total_kv_blocks < 45_000  # 690 thousand tokens
+    with pytest.raises(
+        CapacityError,
+        match=r"does not fit 8 x H100-SXM \(78\.3 GiB of weights per GPU, 71\.3 GiB usable\); not even tp 8 fits$",
+    ):
+        capacity("deepseek-v3", "H100", 8, tokens=8192)
+
+
 def test_blocks_shrink_with_their_size():
     assert capacity(L8B, block_size=32).total_kv_blocks == capacity(L8B).total_kv_blocks // 2
 

@@ -20,14 +20,15 @@ from blis.latency.roofline import _step_time_us, roofline_model, step_terms
 L8B, L70B = "llama-3.1-8b-instruct", "llama-3.1-70b-instruct"
 L70B_FP8, L70B_W4 = "llama-3.1-nemotron-70b-instruct-hf-fp8-dynamic", "llama-3.3-70b-instruct-quantized.w4a16"
 MIXTRAL, SCOUT_FP8 = "mixtral-8x7b-instruct-v0.1", "llama-4-scout-17b-16e-instruct-fp8-dynamic"
+V2_LITE, V3, QWEN_MOE = "deepseek-v2-lite-chat", "deepseek-v3", "qwen3-30b-a3b"
 
 
 def architecture(name):
     return load_architecture(shipped_config_folder(name))
 
 
-def model(name, gpu="H100", tp=1, profile="full"):
-    return roofline_model(architecture(name), load_hardware().get(gpu), tp, profile)
+def model(name, gpu="H100", tp=1, profile="full", ranks=1):
+    return roofline_model(architecture(name), load_hardware().get(gpu), tp, profile, data_parallel_ranks=ranks)
 
 
 # (model, GPU, TP, profile), prefills as (cached, new), decodes as cached tokens, µs, some of its terms
@@ -75,6 +76,13 @@ VECTORS = [
         {"experts": 43_276.7, "comm": 15_094.8},
     ),
     (("gpt-oss-120b", "H100", 1, "full"), [], [4095] * 32, 23_597, {"experts": 16_111.0, "decode_attention": 1813.9}),
+    (
+        (QWEN_MOE, "RTX-PRO-6000-Server", 1, "full", 2),  # two data-parallel ranks
+        [],
+        [1023] * 32,
+        34_319,
+        {"experts": 22_327.0, "comm": 2591.2},
+    ),
 ]
 
 
@@ -95,6 +103,90 @@ def test_gpu_terms_add_up_and_launching_hides_behind_them():
     alone = step_terms(model("qwen2.5-1.5b-instruct", "B200", 1, "piecewise"), decodes=[10])
     assert alone.launch > sum(alone[:8])
     assert alone.step_us == pytest.approx(alone.host + alone.launch)
+
+
+# ---- Multi-head latent attention, worked out by hand: the sizes are those of the model cards' config.json ----
+
+H100_READS, H200_READS = 3350e3 * 0.88, 4800e3 * 0.86  # bytes of weights per µs
+
+
+def test_decoding_with_latent_attention():
+    terms = step_terms(model(V2_LITE), decodes=[1023] * 64)
+    layer = 2048 * 16 * (128 + 64) + 2048 * (512 + 64) + 512 * 16 * (128 + 128) + 16 * 128 * 2048
+    mlps = 3 * 2048 * (10944 + 26 * 2 * 1408)
+    assert terms.linear == pytest.approx((27 * layer + mlps + 26 * 2048 * 64) * 2 / H100_READS)
+    moved = 27 * (4 * 2048 + 16 * 192 + 576) + 1.5 * (10944 + 26 * (2 * 1408 + 6 * 1408))
+    assert terms.elementwise == pytest.approx(2 * 64 * moved / H100_READS)
+    wanted = 64 * (1 - (1 - 6 / 64) ** 64)
+    assert terms.experts == pytest.approx(wanted * 26 * 3 * 2048 * 1408 * 2 / (3350e3 * 0.72))
+    assert terms.decode_attention == pytest.approx(27 * 64 * 1024 * (512 + 64) * 2 / (3350e3 * 0.82))
+
+
+def test_prefilling_with_latent_attention():
+    terms = step_terms(model(V2_LITE), prefills=[(0, 2000)])
+    pairs = 2000 * 2001 / 2 + 450 * 2000
+    flops = 27 * pairs * 16 * 2 * (128 + 64 + 128)
+    assert terms.prefill_attention == pytest.approx(flops / (989.4e6 * 0.65))
+
+
+def test_queries_of_low_rank_and_latents_in_whole_on_every_gpu():
+    terms = step_terms(model(V3, "H200", 8), decodes=[1023] * 32)
+    layer = 7168 * 1536 + 1536 * 128 * 192 + 7168 * 576 + 512 * 128 * 256 + 128 * 128 * 7168
+    mlps = 3 * 7168 * (3 * 18432 + 58 * 2048)
+    assert terms.linear == pytest.approx(
+        (61 * layer + mlps + 2 * 58 * 7168 * 256) / 8 / H200_READS
+    )  # FP8; router 16 bit
+    moved = 61 * (4 * 7168 + 128 * 192 / 8 + 576) + 1.5 * (3 * 18432 + 58 * (2048 + 8 * 2048)) / 8
+    assert terms.elementwise == pytest.approx(2 * 32 * moved / H200_READS)
+    kv_us = 61 * 32 * 1024 * 576 * 2 / (4800e3 * 0.78)
+    assert terms.decode_attention == pytest.approx(kv_us)
+    assert step_terms(model(V3, "H200", 4), decodes=[1023] * 32).decode_attention == pytest.approx(kv_us)
+
+
+def test_arithmetic_binds_where_one_gpu_decodes_all_heads():
+    terms = step_terms(model(V3, "H200", 1, ranks=8), decodes=[4095] * 16)
+    flops = 61 * 16 * 4096 * 128 * 2 * (2 * 512 + 64)
+    assert terms.decode_attention == pytest.approx(flops / (989.4e6 * 0.66))
+
+
+# ---- Data-parallel ranks ----
+
+
+def test_what_ranks_share_and_what_each_has():
+    """Figures of one of two ranks with half the batch against one instance with all of it."""
+    one = step_terms(model(QWEN_MOE, "H100", 2), decodes=[1023] * 64)
+    rank = step_terms(model(QWEN_MOE, "H100", 1, ranks=2), decodes=[1023] * 32)
+    assert rank.experts == pytest.approx(one.experts)  # the same 64 tokens and the same two GPUs
+    assert rank.linear == pytest.approx(2 * one.linear)  # the other weights are on every rank
+    assert rank.host == one.host - 8 * 32
+    assert rank.gaps == one.gaps
+    alone = step_terms(model(QWEN_MOE, "H100", 1), decodes=[1023] * 32)
+    assert rank.elementwise == alone.elementwise  # twice the tokens for half the experts
+    assert (rank.linear, rank.head, rank.decode_attention) == (alone.linear, alone.head, alone.decode_attention)
+
+
+def test_communication_of_ranks_that_are_split_themselves():
+    terms = step_terms(model(V3, "H200", 2, ranks=4), decodes=[1023] * 16)
+    all_reduces = (61 + 3) * (4.5 + 2 * 1 / 2 * 16 * 7168 * 2 / 276e3)
+    logits = 4.5 + 1 / 2 * 16 * 129280 * 2 / 276e3
+    exchange = 58 * (2 * 6.2 + 2 * 3 * 16 * 7168 * 2 / 320e3)  # cost of all eight GPUs
+    assert terms.comm == pytest.approx(all_reduces + logits + exchange)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu", "tp", "ranks", "message"),
+    [
+        (L8B, "H100", 1, 2, "ranks of a dense model are independent instances; got 2, valid: 1"),
+        (MIXTRAL, "H100", 1, 0, "must be a whole number >= 1, got 0"),
+        (MIXTRAL, "H100", 2, 8, "the cost of communication is not known for 8 ranks of 2 H100-SXM; valid: 1, 2, 4"),
+    ],
+)
+def test_ranks_that_cannot_be(name, gpu, tp, ranks, message):
+    with pytest.raises(ConfigError, match=f"^data_parallel_ranks: {message}$"):
+        model(name, gpu, tp, ranks=ranks)
+
+
+# ---- All models ----
 
 
 # Inter-token time in ms at 1, 32 and 128 decodes of 600 tokens context under vLLM before 0.11.
@@ -136,7 +228,7 @@ def compiled(law):
     return lambda *aggregates: function(*aggregates, pointer)
 
 
-@pytest.mark.parametrize("name", [L8B, MIXTRAL, "gpt-oss-120b"])
+@pytest.mark.parametrize("name", [L8B, MIXTRAL, "gpt-oss-120b", V2_LITE])
 def test_compiled_law_is_the_python_one(name):
     law = model(name)
     function = compiled(law)
@@ -172,18 +264,26 @@ def test_more_gpus_can_be_slower_over_pcie():
 # ---- Laws that hold for every batch ----
 
 MODELS = [
-    (L8B, "H100", 2),
-    (L8B, "L40S", 1),
-    (L70B_FP8, "H100", 4),
-    (L70B_W4, "A100-80", 2),
-    ("qwen2.5-7b-instruct-quantized.w8a8", "A100-80", 1),
-    (MIXTRAL, "MI300X", 2),
-    (SCOUT_FP8, "B200", 4),
-    ("gpt-oss-120b", "H100", 1),
-    ("qwen3-30b-a3b", "RTX-PRO-6000-Server", 1),
-    ("deepseek-moe-16b-chat", "H200", 2),
+    (L8B, "H100", 2, 1),
+    (L8B, "L40S", 1, 1),
+    (L70B_FP8, "H100", 4, 1),
+    (L70B_W4, "A100-80", 2, 1),
+    ("qwen2.5-7b-instruct-quantized.w8a8", "A100-80", 1, 1),
+    (MIXTRAL, "MI300X", 2, 1),
+    (SCOUT_FP8, "B200", 4, 1),
+    ("gpt-oss-120b", "H100", 1, 1),
+    (QWEN_MOE, "RTX-PRO-6000-Server", 1, 1),
+    (QWEN_MOE, "L40S", 2, 4),
+    ("deepseek-moe-16b-chat", "H200", 2, 1),
+    (V2_LITE, "H100", 1, 1),
+    (V3, "H200", 8, 1),
+    (V3, "B200", 1, 8),
 ]
-LAWS = [(name, gpu, tp, model(name, gpu, tp, profile)) for name, gpu, tp in MODELS for profile in ("full", "piecewise")]
+LAWS = [
+    (*deployment, model(*deployment[:3], profile, deployment[3]))
+    for deployment in MODELS
+    for profile in ("full", "piecewise")
+]
 ROUNDING = 1 - 1e-12
 
 laws = st.sampled_from([law for *_, law in LAWS])
@@ -200,7 +300,7 @@ def step_us(law, prefills=(), decodes=()):
 @given(st.sampled_from(LAWS), prefills, decodes)
 def test_no_step_beats_the_silicon(deployment, prefills, decodes):
     assume(prefills or decodes)
-    name, gpu_name, tp, law = deployment
+    name, gpu_name, tp, ranks, law = deployment
     arch, gpu = architecture(name), load_hardware().get(gpu_name)
     q = arch.quantization
     tokens, requests = sum(n for _, n in prefills) + len(decodes), len(prefills) + len(decodes)
@@ -209,13 +309,15 @@ def test_no_step_beats_the_silicon(deployment, prefills, decodes):
     flops = 2 * active * tokens + 2 * arch.vocabulary_parameters * requests
     assert step_us(law, prefills, decodes) >= flops / tp / peak / 1e6 * ROUNDING
 
-    distinct = arch.num_experts * (1 - (1 - arch.experts_per_token / arch.num_experts) ** tokens) if arch.is_moe else 0
+    missed = (1 - arch.experts_per_token / arch.num_experts) ** (tokens * ranks) if arch.is_moe else 1
     weights = arch.attention_parameters * q.attention_bytes + arch.mlp_parameters * q.mlp_bytes
     weights += (arch.router_parameters + arch.vocabulary_parameters) * 2
-    weights += distinct * arch.one_expert_parameters * q.expert_bytes
+    weights += arch.num_experts * (1 - missed) * arch.one_expert_parameters * q.expert_bytes / ranks
     full = arch.num_layers - arch.num_sliding_window_layers
-    kv = sum(full * (c + 1) for c in decodes) * 2 * arch.num_kv_heads * arch.head_dim * 2
-    assert step_us(law, prefills, decodes) >= (weights + kv) / tp / gpu.memory_bandwidth_gb_per_s / 1e3 * ROUNDING
+    is_latent = arch.latent_attention is not None
+    elements = 512 + 64 if is_latent else 2 * arch.num_kv_heads * arch.head_dim / tp
+    kv = sum(full * (c + 1) for c in decodes) * elements * 2
+    assert step_us(law, prefills, decodes) >= (weights / tp + kv) / gpu.memory_bandwidth_gb_per_s / 1e3 * ROUNDING
 
 
 @given(laws, prefills, decodes, st.data())
@@ -245,7 +347,7 @@ def test_a_cached_prefix_is_never_dearer_than_recomputing_it(law, p, n, decodes)
 @settings(max_examples=50)
 @given(
     st.sampled_from(load_hardware().gpus),
-    st.sampled_from([L8B, MIXTRAL]),
+    st.sampled_from([L8B, MIXTRAL, V2_LITE]),
     st.sampled_from(["fp8", "int8"]),
     prefills,
     decodes,

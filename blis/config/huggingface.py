@@ -15,6 +15,45 @@ _LAYER_TYPES_WITH_FULL_CACHE = ("full_attention", "chunked_attention")
 
 
 @dataclass(frozen=True)
+class LatentAttention:
+    """Multi-head latent attention (MLA): the cache holds one short vector per token, from which heads are computed.
+
+    The formulas are those of DeepSeek-V2 (arXiv:2405.04434, section 2.1); docs/roofline.md explains them.
+
+    Attributes:
+        kv_lora_rank: rkv, size of the vector that keys and values are computed from.
+        q_lora_rank: rq, the same for queries; None if they are projected directly.
+        qk_nope_head_dim: dn, part of a query and key without rotary embedding.
+        qk_rope_head_dim: dr, part with it; all heads share this part of the key.
+        v_head_dim: dv, size of a value.
+    """
+
+    kv_lora_rank: int
+    q_lora_rank: int | None
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
+
+    @property
+    def query_head_dim(self) -> int:
+        """Elements of one head's query."""
+        return self.qk_nope_head_dim + self.qk_rope_head_dim
+
+    @property
+    def kv_elements(self) -> int:
+        """Elements that one layer caches per token, on every GPU."""
+        return self.kv_lora_rank + self.qk_rope_head_dim
+
+    def parameters_per_layer(self, hidden_size: int, num_heads: int) -> int:
+        """Weights of one layer's projections."""
+        queries = num_heads * self.query_head_dim
+        rank = self.q_lora_rank
+        query = hidden_size * queries if rank is None else rank * (hidden_size + queries)
+        keys_and_values = self.kv_lora_rank * num_heads * (self.qk_nope_head_dim + self.v_head_dim)
+        return query + hidden_size * self.kv_elements + keys_and_values + num_heads * self.v_head_dim * hidden_size
+
+
+@dataclass(frozen=True)
 class ModelArchitecture:
     """The figures of a decoder-only transformer with gated MLPs that time and memory depend on.
 
@@ -26,7 +65,7 @@ class ModelArchitecture:
         vocab_size: V.
         num_attention_heads: H, query heads.
         num_kv_heads: g, key-value heads.
-        head_dim: dh, per head.
+        head_dim: dh, per head; means nothing with latent attention.
         intermediate_size: F, width of a dense MLP.
         num_experts: N, routed experts per MoE layer; 0 for dense models.
         experts_per_token: k.
@@ -37,6 +76,7 @@ class ModelArchitecture:
         num_sliding_window_layers: Lw, layers with a sliding window.
         tie_word_embeddings: whether the LM head shares the embeddings' weights.
         has_vision_encoder: whether the checkpoint has an image encoder beside the language model.
+        latent_attention: the sizes of multi-head latent attention; None for attention with KV heads.
         quantization: bytes per weight and arithmetic.
     """
 
@@ -56,6 +96,7 @@ class ModelArchitecture:
     num_sliding_window_layers: int = 0
     tie_word_embeddings: bool = False
     has_vision_encoder: bool = False
+    latent_attention: LatentAttention | None = None
     quantization: Quantization = field(default_factory=Quantization)
 
     @property
@@ -71,8 +112,37 @@ class ModelArchitecture:
     @property
     def attention_parameters(self) -> int:
         """Weights of the Q, K, V and output projections of all layers."""
+        if self.latent_attention:
+            layer = self.latent_attention.parameters_per_layer(self.hidden_size, self.num_attention_heads)
+            return self.num_layers * layer
         width = self.num_attention_heads + self.num_kv_heads
         return self.num_layers * 2 * self.hidden_size * width * self.head_dim
+
+    def kv_elements_per_token(self, tp: int) -> float:
+        """Elements that one layer caches per token, on each of ``tp`` GPUs: a KV head at least, or the whole latent."""
+        if self.latent_attention:
+            return self.latent_attention.kv_elements
+        return 2 * max(1, self.num_kv_heads / tp) * self.head_dim
+
+    def qkv_elements_per_token(self, tp: int) -> float:
+        """Elements of one token's query and of what is cached of it, in one layer, on each of ``tp`` GPUs."""
+        if latent := self.latent_attention:
+            return self.num_attention_heads * latent.query_head_dim / tp + latent.kv_elements
+        return (self.num_attention_heads + 2 * self.num_kv_heads) * self.head_dim / tp
+
+    @property
+    def decode_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when decoding; latent attention then works on the cached vector."""
+        if latent := self.latent_attention:
+            return 2 * (latent.kv_elements + latent.kv_lora_rank)
+        return 4 * self.head_dim
+
+    @property
+    def prefill_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when prefilling, on keys and values of its own."""
+        if latent := self.latent_attention:
+            return 2 * (latent.query_head_dim + latent.v_head_dim)
+        return 4 * self.head_dim
 
     @property
     def mlp_parameters(self) -> int:
@@ -182,6 +252,7 @@ def load_architecture(folder: Path) -> ModelArchitecture:
         num_sliding_window_layers=num_windowed,
         tie_word_embeddings=config.flag("tie_word_embeddings", config.text("model_type", "").startswith("gemma")),
         has_vision_encoder=top.has("vision_config"),
+        latent_attention=_read_latent_attention(config),
         quantization=read_quantization(
             config, num_layers=num_layers, num_moe_layers=moe.num_layers, has_shared_experts=moe.shared_width > 0
         ),
@@ -190,8 +261,10 @@ def load_architecture(folder: Path) -> ModelArchitecture:
 
 def _refuse_unsupported(config: Section) -> None:
     """Refuse architectures the formulas do not hold for."""
-    if config.has("kv_lora_rank"):
-        config.fail("kv_lora_rank", "multi-head latent attention (MLA) is not supported yet")
+    if config.has("index_topk"):
+        config.fail("index_topk", "sparse attention (DeepSeek-V3.2) is not supported")
+    if config.has("linear_attn_config"):
+        config.fail("linear_attn_config", "linear attention is not supported")
     if config.flag("is_encoder_decoder", False):
         config.fail("is_encoder_decoder", "encoder-decoder models are not supported")
     is_gemma = config.text("model_type", "").startswith("gemma")
@@ -202,6 +275,18 @@ def _refuse_unsupported(config: Section) -> None:
         config.fail(key, f"only gated MLPs are supported ({', '.join(gated)}), got {activation!r}")
     for key in ("torch_dtype", "dtype"):
         config.text(key, "bfloat16", valid=("bfloat16", "float16", "float32"))  # vLLM serves all of them at 16 bit
+
+
+def _read_latent_attention(config: Section) -> LatentAttention | None:
+    if not config.has("kv_lora_rank"):
+        return None
+    return LatentAttention(
+        kv_lora_rank=config.integer("kv_lora_rank", least=1),
+        q_lora_rank=config.integer("q_lora_rank", least=1) if config.has("q_lora_rank") else None,
+        qk_nope_head_dim=config.integer("qk_nope_head_dim", least=1),
+        qk_rope_head_dim=config.integer("qk_rope_head_dim", least=1),
+        v_head_dim=config.integer("v_head_dim", least=1),
+    )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ BYTES_MXFP4 = 0.53125
 
 _METHODS = ("compressed-tensors", "fp8", "fbgemm_fp8", "gptq", "awq", "mxfp4")
 _PREFIXES = ("", "model.", "language_model.model.", "model.language_model.")
-_ATTENTION = ("self_attn.q_proj",)
+_ATTENTION = ("self_attn.q_proj", "self_attn.q_b_proj")
 _DENSE_MLP = ("mlp.gate_proj", "feed_forward.gate_proj")
 _SHARED_MLP = ("mlp.shared_expert.gate_proj", "mlp.shared_experts.gate_proj", "feed_forward.shared_expert.gate_proj")
 _EXPERTS = ("mlp.experts.0.gate_proj", "feed_forward.experts.0.gate_proj", "block_sparse_moe.experts.0.w1")

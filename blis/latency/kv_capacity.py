@@ -99,8 +99,7 @@ def kv_capacity(
 
 def kv_block_bytes(architecture: ModelArchitecture, tp: int, block_size_tokens: int) -> float:
     """Memory of one KV block on each of ``tp`` GPUs, in bytes."""
-    kv_heads = max(1, architecture.num_kv_heads / tp)
-    elements = 2 * architecture.num_layers * kv_heads * architecture.head_dim
+    elements = architecture.num_layers * architecture.kv_elements_per_token(tp)
     return elements * KV_ELEMENT_BYTES * block_size_tokens
 
 

@@ -47,14 +47,15 @@ QUERIES_PER_SM = 64
     EXPERTS_PER_TOKEN,  # compute time of the routed experts
     ONE_EXPERT,  # memory time of one expert in every MoE layer
     NUM_EXPERTS,
-    SHARE_OF_EXPERTS_MISSED,  # 1 − k/N: chance that a token leaves an expert alone
+    SHARE_OF_EXPERTS_MISSED,  # (1 − k/N)^D: chance that one token of each rank leaves an expert alone
     HEAD_PER_REQUEST,
     HEAD,
     FULL_LAYERS,
     WINDOWED_LAYERS,
     WINDOW_TOKENS,
-    KV_PER_TOKEN,  # memory time of one token's keys and values in one layer
-    ATTENTION_PER_PAIR,  # compute time of one query-key pair in one layer
+    KV_PER_TOKEN,  # memory time of what one layer caches of one token
+    DECODE_PER_PAIR,  # compute time of one query-key pair in one layer
+    PREFILL_PER_PAIR,
     LEAST_QUERIES,  # n0
     EXTRA_CONTEXT_TOKENS,  # x0
     COMM,
@@ -66,7 +67,7 @@ QUERIES_PER_SM = 64
     PREFILL_LAUNCH,
     DECODE_LAUNCH,
     NUM_PARAMETERS,
-) = range(29)
+) = range(30)
 
 
 class StepTerms(NamedTuple):
@@ -79,7 +80,7 @@ class StepTerms(NamedTuple):
         head: LM head.
         decode_attention: attention of decoding requests.
         prefill_attention: attention of prefilling requests.
-        comm: all-reduces and the gathering of logits.
+        comm: all-reduces, the gathering of logits, exchange between data-parallel ranks.
         gaps: gaps between kernels.
         host: scheduling, preparing inputs, sampling.
         launch: time to launch the kernels; hides behind the GPU's time or the other way round.
@@ -102,24 +103,50 @@ class StepTerms(NamedTuple):
         return _total_us(self)
 
 
-def roofline_model(architecture: ModelArchitecture, gpu: Gpu, tp: int, host_profile: HostProfileName) -> LatencyModel:
-    """The roofline law of a model on ``tp`` GPUs.
+def roofline_model(
+    architecture: ModelArchitecture,
+    gpu: Gpu,
+    tp: int,
+    host_profile: HostProfileName,
+    *,
+    data_parallel_ranks: int = 1,
+) -> LatencyModel:
+    """The roofline law of a model on ``tp`` GPUs, or of one of several such ranks that share their experts.
+
+    With data-parallel ranks the law gets the batch of one rank and takes every rank to have the same: they run
+    in lockstep, so that a step of one is a step of all.
 
     Args:
         architecture: the model.
         gpu: the GPU, with its efficiencies.
-        tp: tensor parallelism degree.
+        tp: tensor parallelism degree, of each rank.
         host_profile: how the vLLM version launches kernels (`blis.config.versions.host_profile_name`).
+        data_parallel_ranks: D; each has its own attention on ``tp`` GPUs, the experts are spread over all of them.
 
     Raises:
-        ConfigError: if the model cannot be split over ``tp`` GPUs or their all-reduce is unknown.
+        ConfigError: if the model cannot be split over ``tp`` GPUs, their communication is unknown, or a dense
+            model is to have ranks.
     """
     architecture.check_tp(tp)
     if tp not in gpu.tp_degrees:
         valid = ", ".join(map(str, gpu.tp_degrees))
         raise ConfigError(f"tp: the cost of an all-reduce over {tp} GPUs is not known for {gpu.name}; valid: {valid}")
-    parameters = _parameters(architecture, gpu, tp, host_profile)
+    _check_ranks(architecture, gpu, tp, data_parallel_ranks)
+    parameters = _parameters(architecture, gpu, tp, data_parallel_ranks, host_profile)
     return LatencyModel("roofline", (0.0, 0.0, 0.0), _compiled_law, parameters, last_prompt_token_is_decode=True)
+
+
+def _check_ranks(arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int) -> None:
+    if ranks < 1:
+        raise ConfigError(f"data_parallel_ranks: must be a whole number >= 1, got {ranks}")
+    if ranks > 1 and not arch.is_moe:
+        raise ConfigError(
+            f"data_parallel_ranks: ranks of a dense model are independent instances; got {ranks}, valid: 1"
+        )
+    if tp * ranks not in gpu.tp_degrees:
+        valid = ", ".join(str(n // tp) for n in gpu.tp_degrees if n % tp == 0)
+        where = f"{ranks} ranks of {tp} {gpu.name}"
+        raise ConfigError(f"data_parallel_ranks: the cost of communication is not known for {where}; valid: {valid}")
 
 
 def step_terms(
@@ -128,7 +155,7 @@ def step_terms(
     """The terms of one step of a `roofline_model`.
 
     Args:
-        model: the model.
+        model: the model; if it has data-parallel ranks, the batch is that of one of them.
         prefills: per prefilling request, tokens in the cache before the step and new tokens.
         decodes: per decoding request, tokens in the cache before the step.
     """
@@ -145,12 +172,15 @@ def step_terms(
     return StepTerms(*map(float, _terms(*aggregates, model.parameters)))
 
 
-def _parameters(arch: ModelArchitecture, gpu: Gpu, tp: int, host_profile: HostProfileName) -> NDArray[np.float64]:
+def _parameters(
+    arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int, host_profile: HostProfileName
+) -> NDArray[np.float64]:
     parameters = np.zeros(NUM_PARAMETERS)
     _set_matrices(parameters, arch, gpu, tp)
-    _set_experts(parameters, arch, gpu, tp)
+    _set_experts(parameters, arch, gpu, tp, ranks)
     _set_attention(parameters, arch, gpu, tp)
-    _set_communication(parameters, arch, gpu, tp)
+    _set_all_reduces(parameters, arch, gpu, tp, ranks)
+    _set_exchange_between_ranks(parameters, arch, gpu, tp, ranks)
     profile = gpu.host_profiles[host_profile]
     parameters[GAPS] = GAP_US_PER_LAYER * arch.num_layers + GAP_US_PER_MOE_LAYER * arch.num_moe_layers
     parameters[HOST] = gpu.host_factor * profile.step_us
@@ -174,15 +204,19 @@ def _set_matrices(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu:
         parameters[per_token] = weights / tp * 2 / rate
         parameters[once] = weights / tp * weight_bytes / streaming
 
-    heads = (arch.num_attention_heads + 2 * arch.num_kv_heads) * arch.head_dim / tp
+    # Ranks change nothing here: each GPU has 1/(D·t) of the experts' work for the tokens of D ranks.
     moe_width = arch.shared_intermediate_size + arch.experts_per_token * arch.expert_intermediate_size
     mlp_width = arch.num_dense_layers * arch.intermediate_size + arch.num_moe_layers * moe_width
-    elements = arch.num_layers * (4 * arch.hidden_size + heads) + 1.5 * mlp_width / tp
+    elements = arch.num_layers * (4 * arch.hidden_size + arch.qkv_elements_per_token(tp)) + 1.5 * mlp_width / tp
     parameters[ELEMENTWISE_PER_TOKEN] = ACTIVATION_BYTES * elements / streaming
 
 
-def _set_experts(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int) -> None:
-    """Routed experts: k of them multiply each token; those that any token wants are read once."""
+def _set_experts(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int) -> None:
+    """Routed experts: k of them multiply each token; those that any token of any rank wants are read once.
+
+    Spread over D·t GPUs they are as much work per GPU as without ranks, D·T tokens on 1/D of the experts, but
+    more of them are wanted and each GPU reads fewer.
+    """
     if not arch.is_moe:
         return
     weight_bytes = arch.quantization.expert_bytes
@@ -190,9 +224,9 @@ def _set_experts(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: 
     streaming = gpu.memory_bandwidth_gb_per_s * 1e3 * gpu.efficiency.expert_streaming
     expert = arch.one_expert_parameters / tp
     parameters[EXPERTS_PER_TOKEN] = expert * 2 * arch.experts_per_token / rate
-    parameters[ONE_EXPERT] = expert * weight_bytes / streaming
+    parameters[ONE_EXPERT] = expert / ranks * weight_bytes / streaming
     parameters[NUM_EXPERTS] = arch.num_experts
-    parameters[SHARE_OF_EXPERTS_MISSED] = 1 - arch.experts_per_token / arch.num_experts
+    parameters[SHARE_OF_EXPERTS_MISSED] = (1 - arch.experts_per_token / arch.num_experts) ** ranks
 
 
 def _flops_per_us(
@@ -205,31 +239,48 @@ def _flops_per_us(
 
 
 def _set_attention(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int) -> None:
-    """Attention over the cache: one reading of keys and values against 4 FLOPs per pair, head and dimension."""
+    """Attention over the cache: one reading of it against the FLOPs of all query-key pairs."""
     heads = arch.num_attention_heads / tp
-    kv_bytes = 2 * max(1, arch.num_kv_heads / tp) * arch.head_dim * KV_ELEMENT_BYTES
+    kv_bytes = arch.kv_elements_per_token(tp) * KV_ELEMENT_BYTES
     bytes_per_us = gpu.memory_bandwidth_gb_per_s * 1e3 * gpu.efficiency.decode_attention
     flops_per_us = gpu.peak_16bit_tflops * 1e6 * gpu.efficiency.prefill_attention
     parameters[FULL_LAYERS] = arch.num_layers - arch.num_sliding_window_layers
     parameters[WINDOWED_LAYERS] = arch.num_sliding_window_layers
     parameters[WINDOW_TOKENS] = arch.sliding_window_tokens
     parameters[KV_PER_TOKEN] = kv_bytes / bytes_per_us
-    parameters[ATTENTION_PER_PAIR] = 4 * heads * arch.head_dim / flops_per_us
+    parameters[DECODE_PER_PAIR] = heads * arch.decode_flops_per_pair / flops_per_us
+    parameters[PREFILL_PER_PAIR] = heads * arch.prefill_flops_per_pair / flops_per_us
     parameters[LEAST_QUERIES] = QUERIES_PER_SM * gpu.num_sms / heads
     parameters[EXTRA_CONTEXT_TOKENS] = gpu.prefill_extra_context_tokens
 
 
-def _set_communication(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int) -> None:
-    """Two all-reduces per layer, and one gathering of logits."""
+def _set_all_reduces(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int) -> None:
+    """Two all-reduces per layer among a rank's GPUs, and one gathering of logits.
+
+    With several ranks the exchange between them takes the place of an MoE layer's second all-reduce.
+    """
     if tp == 1:
         return
+    all_reduces = arch.num_layers + (arch.num_layers if ranks == 1 else arch.num_dense_layers)
     cost = gpu.all_reduce[tp]
     bytes_per_us = cost.rate_gb_per_s * 1e3
     share = (tp - 1) / tp
     hidden_bytes = arch.hidden_size * ACTIVATION_BYTES
-    parameters[COMM] = (2 * arch.num_layers + 1) * cost.latency_us
-    parameters[COMM_PER_TOKEN] = 2 * arch.num_layers * 2 * share * hidden_bytes / bytes_per_us
+    parameters[COMM] = (all_reduces + 1) * cost.latency_us
+    parameters[COMM_PER_TOKEN] = all_reduces * 2 * share * hidden_bytes / bytes_per_us
     parameters[COMM_PER_REQUEST] = share * arch.vocab_size * ACTIVATION_BYTES / bytes_per_us
+
+
+def _set_exchange_between_ranks(
+    parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int
+) -> None:
+    """Per MoE layer an all-gather before the experts and a reduce-scatter behind them, vLLM's default."""
+    if ranks == 1:
+        return
+    cost = gpu.all_reduce[tp * ranks]
+    hidden_bytes = arch.hidden_size * ACTIVATION_BYTES
+    parameters[COMM] += arch.num_moe_layers * 2 * cost.latency_us
+    parameters[COMM_PER_TOKEN] += arch.num_moe_layers * 2 * (ranks - 1) * hidden_bytes / (cost.rate_gb_per_s * 1e3)
 
 
 @functools.cache
@@ -299,7 +350,7 @@ def _terms(
     windowed = min(kv_tokens, p[WINDOW_TOKENS] * num_decodes)
     kv_tokens = p[FULL_LAYERS] * kv_tokens + p[WINDOWED_LAYERS] * windowed
     penalty = 1.0 + MIXED_STEP_PENALTY if prefill_tokens > 0 else 1.0
-    decode_attention = max(kv_tokens * p[KV_PER_TOKEN] * penalty, kv_tokens * p[ATTENTION_PER_PAIR])
+    decode_attention = max(kv_tokens * p[KV_PER_TOKEN] * penalty, kv_tokens * p[DECODE_PER_PAIR])
 
     prefill_attention = 0.0
     if prefill_tokens > 0:
@@ -309,7 +360,7 @@ def _terms(
         windowed_context = min(context, p[WINDOW_TOKENS] * num_prefills + prefill_tokens)
         windowed_pairs = min(pairs, p[WINDOW_TOKENS] * prefill_tokens)
         prefill_attention = max(
-            (p[FULL_LAYERS] * (pairs + extra) + p[WINDOWED_LAYERS] * (windowed_pairs + extra)) * p[ATTENTION_PER_PAIR],
+            (p[FULL_LAYERS] * (pairs + extra) + p[WINDOWED_LAYERS] * (windowed_pairs + extra)) * p[PREFILL_PER_PAIR],
             (p[FULL_LAYERS] * context + p[WINDOWED_LAYERS] * windowed_context) * p[KV_PER_TOKEN],
         )
 
