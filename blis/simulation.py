@@ -16,6 +16,7 @@ from blis._core.codes import NEVER, NONE, RequestStatus, StopReason
 from blis.config.schema import EngineConfig
 from blis.errors import EngineError, InvariantError
 from blis.latency.law import LatencyModel
+from blis.policies.scheduling import waiting_order
 from blis.result import EngineResult
 from blis.workload.content import shared_blocks
 from blis.workload.requests import RequestTable
@@ -311,6 +312,7 @@ def _limits(
         int(engine.threshold_spares_lone_request),
         int(engine.reserve_full_prompt),
         int(engine.scheduling_policy == "priority"),
+        int(engine.scheduling_policy == "priority" or engine.scheduler != "fcfs"),
         int(latency.last_prompt_token_is_decode),
         *(int(mode) for mode in modes),
         horizon_us,
@@ -343,13 +345,14 @@ def _request_columns(table: RequestTable, engine: EngineConfig, latency: Latency
 
 def _queue_columns(table: RequestTable, engine: EngineConfig) -> Columns:
     """In the order of `blis._core.state.WaitingQueue`."""
-    n = len(table) if engine.scheduling_policy == "priority" else 0
-    priority = np.zeros(n, np.int64) if table.priority is None else table.priority[:n]
-    arrival_us = table.arrival_us[:n]
-    by_rank = np.lexsort((arrival_us, priority))
+    by_rank = waiting_order(table, engine)
+    if by_rank is None:
+        by_rank = np.empty(0, np.int64)
+    n = len(by_rank)
     rank = np.empty(n, np.int64)
     rank[by_rank] = np.arange(n)
-    differs = (np.diff(arrival_us[by_rank]) != 0) | (np.diff(priority[by_rank]) != 0)
+    priority = np.zeros_like(table.arrival_us) if table.priority is None else table.priority
+    differs = (np.diff(table.arrival_us[by_rank]) != 0) | (np.diff(priority[by_rank]) != 0)
     victim_rank = np.zeros(n, np.int64)
     victim_rank[by_rank[1:]] = np.cumsum(differs)
     return {

@@ -52,7 +52,7 @@ def random_config(rng: Random, longest: int) -> EngineConfig:
     block_size = rng.choice([1, 1, 2, 3, 4, 8, 16])
     tokens_per_request = 4 * longest
     blocks = 2 + tokens_per_request // block_size
-    return EngineConfig(
+    config = EngineConfig(
         total_kv_blocks=rng.choice([blocks // 2 + 2, blocks, blocks + rng.randint(0, blocks), 20 * blocks]),
         block_size_tokens=block_size,
         max_num_running_reqs=rng.choice([1, 2, 3, 8, 64]),
@@ -68,6 +68,11 @@ def random_config(rng: Random, longest: int) -> EngineConfig:
         reserve_full_prompt=rng.random() < 0.3,
         kv_watermark=rng.choice([0.0, 0.0, 0.1, 0.3]),
     )
+    if config.scheduling_policy == "priority":
+        return config
+    scheduler = rng.choice(["fcfs", "fcfs", "sjf", "priority-fcfs", "reverse-priority"])
+    priority_policy = rng.choice(["constant", "slo-based", "inverted-slo"])
+    return dataclasses.replace(config, scheduler=scheduler, priority_policy=priority_policy)
 
 
 @dataclasses.dataclass

@@ -33,7 +33,7 @@ def admit_waiting(instance, threshold):
     """Pass over the waiting requests: admit the head as long as its first chunk fits."""
     at, batch, queue, limits = instance.at, instance.batch, instance.queue, instance.limits
     while queue.at[LENGTH] > 0 and at[BUDGET] > 0 and batch.at[RUNNING] < limits.max_running:
-        request = int64(head(queue, limits.priority))
+        request = int64(head(queue, limits.ranked))
         if is_blocked(instance, request, at[BUDGET]):
             return
         if not admit(instance, request, threshold):
@@ -41,7 +41,7 @@ def admit_waiting(instance, threshold):
             at[BLOCKED_VERSION] = instance.pool.at[VERSION]
             at[BLOCKED_BUDGET] = at[BUDGET]
             return
-        dequeue(queue, limits.priority)
+        dequeue(queue, limits.ranked)
 
 
 @kernel

@@ -87,7 +87,7 @@ def admit_visible(instance):
     cursor = at[CURSOR]
     while cursor < len(order) and visible_us[order[cursor]] <= at[NOW]:
         requests.status[order[cursor]] = WAITING
-        enqueue(instance.queue, order[cursor], int64(0), instance.limits.priority)
+        enqueue(instance.queue, order[cursor], int64(0), instance.limits.ranked)
         cursor += 1
     at[CURSOR] = cursor
     if cursor == len(order):
@@ -167,7 +167,7 @@ def may_sprint(instance):
         return False
     if queue.at[LENGTH] == 0 or budget == 0 or batch.at[RUNNING] == limits.max_running:
         return True
-    return is_blocked(instance, int64(head(queue, limits.priority)), budget)
+    return is_blocked(instance, int64(head(queue, limits.ranked)), budget)
 
 
 @kernel

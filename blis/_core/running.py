@@ -222,7 +222,7 @@ def preempt(instance, victim, current):
     requests.num_preemptions[request] += 1
     requests.status[request] = WAITING
     close_slot(batch, victim)
-    enqueue(instance.queue, request, int64(1), limits.priority)
+    enqueue(instance.queue, request, int64(1), limits.ranked)
     at[PREEMPTIONS] += 1
     if limits.logging:
         log(instance.recorder, int64(PREEMPTED), request, int64(0), int64(0))

@@ -116,7 +116,8 @@ class Limits:
     keyless_first: int64
     threshold_spares_lone: int64
     reserve_full_prompt: int64
-    priority: int64
+    priority: int64  # vLLM's own priority policy: the least urgent running request is preempted
+    ranked: int64  # the waiting queue goes by rank instead of first come first served
     last_prompt_token_is_decode: int64
     plain: int64  # never advance decoders in bulk: slow, same result
     logging: int64
@@ -157,14 +158,14 @@ class BlockPool:
 
 @struct
 class WaitingQueue:
-    """Waiting requests: a linked list under fcfs, a heap of ranks under priority."""
+    """Waiting requests: a linked list under fcfs, else a heap of ranks."""
 
     at: int64[::1]
     next: int32[::1]  # per request; fcfs
-    heap: int64[::1]  # ranks; priority
-    rank: int64[::1]  # per request: its place among all by (priority, arrival, id)
+    heap: int64[::1]  # ranks
+    rank: int64[::1]  # per request: its place among all, were they all waiting
     by_rank: int64[::1]
-    victim_rank: int64[::1]  # the same by (priority, arrival): ties are equal
+    victim_rank: int64[::1]  # its place by (priority, arrival) alone: ties are equal
 
 
 @struct

@@ -1,4 +1,4 @@
-"""Waiting requests: first come first served with preempted ones in front, or by priority."""
+"""Waiting requests: first come first served with preempted ones in front, or by rank."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from blis._core.state import HEAD, LENGTH, NONE, TAIL
 
 
 @kernel
-def head(queue, priority):
+def head(queue, ranked):
     """The request to be admitted next; the queue must not be empty."""
-    if priority:
+    if ranked:
         return queue.by_rank[queue.heap[0]]
     return queue.at[HEAD]
 
 
 @kernel
-def enqueue(queue, request, in_front, priority):
+def enqueue(queue, request, in_front, ranked):
     """Add a request: behind all others, before them (preempted ones), or wherever its rank belongs."""
     at = queue.at
-    if priority:
+    if ranked:
         push_rank(queue.heap, at[LENGTH], queue.rank[request])
     elif at[LENGTH] == 0:
         queue.next[request] = NONE
@@ -37,11 +37,11 @@ def enqueue(queue, request, in_front, priority):
 
 
 @kernel
-def dequeue(queue, priority):
+def dequeue(queue, ranked):
     """Remove the head."""
     at = queue.at
     at[LENGTH] -= 1
-    if priority:
+    if ranked:
         pop_rank(queue.heap, at[LENGTH])
     else:
         at[HEAD] = queue.next[at[HEAD]]

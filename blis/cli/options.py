@@ -184,6 +184,18 @@ engine_options = _all(
         default=EngineOptions.scheduling_policy,
         help="vLLM's own scheduling policy.",
     ),
+    _engine(
+        "--scheduler",
+        **one_of("fcfs", "priority-fcfs", "sjf", "reverse-priority"),
+        default=EngineOptions.scheduler,
+        help="Order of the waiting queue.",
+    ),
+    _engine(
+        "--priority-policy",
+        **one_of("constant", "slo-based", "inverted-slo"),
+        default=EngineOptions.priority_policy,
+        help="What the schedulers by priority go by.",
+    ),
     _engine("--preallocated-tokens", type=int, help="Tokens' worth of blocks taken beyond need." + _PROFILE),
     _engine(
         "--reserve-full-prompt/--no-reserve-full-prompt",

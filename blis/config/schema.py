@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from blis.errors import ConfigError
+from blis.errors import ConfigError, nearest
 
 LatencyModelName = Literal["blackbox", "roofline"]
 SchedulingPolicy = Literal["fcfs", "priority"]
+Scheduler = Literal["fcfs", "priority-fcfs", "sjf", "reverse-priority"]
+PriorityPolicy = Literal["constant", "slo-based", "inverted-slo"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class EngineOptions:
     max_model_len: int | None = None
     enable_prefix_caching: bool = True
     scheduling_policy: SchedulingPolicy = "fcfs"
+    scheduler: Scheduler = "fcfs"
+    priority_policy: PriorityPolicy = "constant"
     preallocated_tokens: int | None = None
     free_keyless_blocks_first: bool | None = None
     threshold_spares_lone_request: bool | None = None
@@ -83,6 +87,8 @@ class EngineConfig:
         max_model_len: input + output tokens a request may reach; None: not enforced.
         enable_prefix_caching: whether full blocks can be found by their content.
         scheduling_policy: vLLM's own: ``fcfs`` or ``priority``.
+        scheduler: orders the waiting queue only: ``fcfs``, ``priority-fcfs``, ``sjf`` or ``reverse-priority``.
+        priority_policy: what the two by priority go by: ``constant``, ``slo-based`` or ``inverted-slo``.
         preallocated_tokens: tokens' worth of blocks taken beyond need (64 up to vLLM 0.8.4).
         free_keyless_blocks_first: released blocks without content key go to the front of the free list (0.19 on).
         threshold_spares_lone_request: the long-prefill threshold is ignored while only one request exists (0.19 on).
@@ -100,6 +106,8 @@ class EngineConfig:
     max_model_len: int | None = None
     enable_prefix_caching: bool = True
     scheduling_policy: SchedulingPolicy = "fcfs"
+    scheduler: Scheduler = "fcfs"
+    priority_policy: PriorityPolicy = "constant"
     preallocated_tokens: int = 0
     free_keyless_blocks_first: bool = False
     threshold_spares_lone_request: bool = False
@@ -124,5 +132,12 @@ class EngineConfig:
                 raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
         if not 0.0 <= self.kv_watermark < 1.0:
             raise ConfigError(f"kv_watermark: must be in [0, 1), got {self.kv_watermark}")
-        if self.scheduling_policy not in ("fcfs", "priority"):
-            raise ConfigError(f"scheduling_policy: must be fcfs or priority, got {self.scheduling_policy!r}")
+        names = {"scheduling_policy": SchedulingPolicy, "scheduler": Scheduler, "priority_policy": PriorityPolicy}
+        for name, valid in names.items():
+            value = getattr(self, name)
+            if value not in get_args(valid):
+                raise ConfigError(f"{name}: unknown name {value!r}; {nearest(str(value), get_args(valid))}")
+        if self.scheduling_policy == "priority" and self.scheduler != "fcfs":
+            raise ConfigError(
+                f"scheduler: {self.scheduler} and vLLM's own scheduling_policy priority exclude each other"
+            )

@@ -97,7 +97,7 @@ class _Run:
     def run(self) -> RefResult:
         while not self.cut:
             self._add_visible()
-            plan = self.scheduler.schedule()
+            plan = self.scheduler.schedule(self.now)
             self.futile += len(plan.preempted)
             if self.futile > MOST_FUTILE:
                 raise StallError(f"at {self.now} µs requests preempt each other for ever")

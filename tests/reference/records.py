@@ -62,6 +62,8 @@ class RefConfig:
     max_model_len: int | None = None
     enable_prefix_caching: bool = True
     scheduling_policy: str = "fcfs"
+    scheduler: str = "fcfs"
+    priority_policy: str = "constant"
     preallocated_tokens: int = 0
     free_keyless_blocks_first: bool = False
     threshold_spares_lone_request: bool = False

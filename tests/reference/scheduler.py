@@ -87,6 +87,7 @@ class Scheduler:
         self.pool = BlockPool(config.total_kv_blocks, keyless_first=config.free_keyless_blocks_first)
         self._content_keys = ContentKeys()
         self._by_priority = config.scheduling_policy == "priority"
+        self._orders_queue = config.scheduler != "fcfs"
 
     def add(self, state: RequestState) -> None:
         """Put a request that became visible into the waiting queue."""
@@ -95,13 +96,23 @@ class Scheduler:
         else:
             self.waiting.append(state)
 
-    def schedule(self) -> Plan:
+    def schedule(self, now: int) -> Plan:
         """Decide one step and take its blocks. Moving ``computed`` on is left to the caller."""
+        if self._orders_queue:
+            self.waiting.sort(key=lambda state: self._place(state, now))
         plan = Plan(budget=self.config.max_num_scheduled_tokens)
         self._running_pass(plan)
         if not plan.preempted:
             self._waiting_pass(plan)
         return plan
+
+    def _place(self, state: RequestState, now: int) -> tuple[float, int, str]:
+        """Sort key of a waiting request at this moment, for schedulers other than fcfs."""
+        request = state.request
+        age = now - request.arrival_us
+        priority = {"constant": 0, "slo-based": age, "inverted-slo": -age}[self.config.priority_policy]
+        first = {"sjf": len(request.prompt), "priority-fcfs": -priority, "reverse-priority": priority}
+        return first[self.config.scheduler], request.arrival_us, request.id
 
     def finish(self, state: RequestState) -> None:
         """A request is done: it leaves with all its blocks."""

@@ -1,0 +1,38 @@
+"""Who waits before whom: orders of an instance's waiting queue.
+
+A scheduler orders all waiting requests, preempted ones included; only ``fcfs`` puts these in front. None of the
+orders here changes while requests wait (age-based priorities grow alike for all), so each is a rank per request.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from blis.config.schema import EngineConfig
+from blis.workload.requests import Ints, RequestTable
+
+#: Sign of the priority that a request's age gives it: the older the more urgent, or the other way round.
+_AGE_SIGN = {"constant": 0, "slo-based": 1, "inverted-slo": -1}
+
+
+def waiting_order(table: RequestTable, engine: EngineConfig) -> Ints | None:
+    """All requests in the order in which they would be admitted if they all waited.
+
+    Ties go by arrival, then by row. None under ``fcfs``, where the order depends on what happens.
+
+    * vLLM's own ``priority`` policy: by the table's ``priority``, smaller first.
+    * ``sjf``: by prompt length, shortest first.
+    * ``priority-fcfs``: by the priority policy, highest first; ``reverse-priority``: lowest first.
+    """
+    arrival_us = table.arrival_us
+    if engine.scheduling_policy == "priority":
+        return np.lexsort((arrival_us, np.zeros_like(arrival_us) if table.priority is None else table.priority))
+    if engine.scheduler == "fcfs":
+        return None
+    if engine.scheduler == "sjf":
+        return np.lexsort((arrival_us, table.input_tokens))
+    # at any time t the priority is sign * (t - arrival): highest first is ascending sign * arrival
+    sign = _AGE_SIGN[engine.priority_policy]
+    if engine.scheduler == "reverse-priority":
+        sign = -sign
+    return np.lexsort((arrival_us, sign * arrival_us))
