@@ -16,7 +16,7 @@ from blis._core.codes import NEVER, NONE, RequestStatus, StopReason
 from blis.config.schema import EngineConfig
 from blis.errors import EngineError, InvariantError
 from blis.latency.law import LatencyModel
-from blis.policies.scheduling import waiting_order
+from blis.policies.scheduling import request_priority, waiting_order
 from blis.result import EngineResult
 from blis.workload.content import shared_blocks
 from blis.workload.requests import RequestTable
@@ -103,7 +103,8 @@ class Run:
         self._interrupted = False
         self._gaps: list[Ints] = []
         self._steps: list[Ints] = []
-        self._limits = _limits(engine, latency, self._horizon_us, len(table), (plain or log_steps, log_steps))
+        modes = {"plain": plain or log_steps, "log_steps": log_steps}
+        self._limits = _limits(engine, latency, self._horizon_us, len(table), **modes)
         self._requests = _request_columns(table, engine, latency, self._horizon_us)
         self._queue = _queue_columns(table, engine)
         shared = shared_blocks(table, engine.block_size_tokens, enable=engine.enable_prefix_caching)
@@ -188,8 +189,10 @@ class Run:
         self._note_unfinished()
         values, counts = self._histogram()
         status = requests["status"].astype(np.int64)
+        end_us = self._end_us()
+        was_visible = (status < RequestStatus.REJECTED) & (requests["visible_us"] <= end_us)
         result = EngineResult(
-            enqueued_us=np.where(status < RequestStatus.REJECTED, requests["visible_us"], NEVER),
+            enqueued_us=np.where(was_visible, requests["visible_us"], NEVER),
             first_scheduled_us=requests["first_scheduled_us"],
             first_token_us=requests["first_token_us"],
             finished_us=np.where(status == RequestStatus.COMPLETED, requests["last_token_us"], NEVER),
@@ -197,7 +200,7 @@ class Run:
             cached_tokens=requests["cached_tokens"],
             num_preemptions=requests["num_preemptions"],
             status=status,
-            end_us=self._end_us(),
+            end_us=end_us,
             num_steps=int(self._batch["at"][core.STEPS]),
             peak_used_blocks=self._usable_blocks - int(self._pool["at"][core.LEAST_FREE]),
             usable_blocks=self._usable_blocks,
@@ -294,9 +297,9 @@ def num_slots(engine: EngineConfig, num_requests: int) -> int:
 
 
 def _limits(
-    engine: EngineConfig, latency: LatencyModel, horizon_us: int, num_requests: int, modes: tuple[bool, bool]
+    engine: EngineConfig, latency: LatencyModel, horizon_us: int, num_requests: int, *, plain: bool, log_steps: bool
 ) -> tuple[int, ...]:
-    """In the order of `blis._core.state.Limits`; ``modes``: plain, logging."""
+    """In the order of `blis._core.state.Limits`."""
     block_size = engine.block_size_tokens
     max_blocks = UNLIMITED_BLOCKS if engine.max_model_len is None else -(-engine.max_model_len // block_size)
     return (
@@ -314,7 +317,8 @@ def _limits(
         int(engine.scheduling_policy == "priority"),
         int(engine.scheduling_policy == "priority" or engine.scheduler != "fcfs"),
         int(latency.last_prompt_token_is_decode),
-        *(int(mode) for mode in modes),
+        int(plain),
+        int(log_steps),
         horizon_us,
     )
 
@@ -351,8 +355,8 @@ def _queue_columns(table: RequestTable, engine: EngineConfig) -> Columns:
     n = len(by_rank)
     rank = np.empty(n, np.int64)
     rank[by_rank] = np.arange(n)
-    priority = np.zeros_like(table.arrival_us) if table.priority is None else table.priority
-    differs = (np.diff(table.arrival_us[by_rank]) != 0) | (np.diff(priority[by_rank]) != 0)
+    arrival_us, priority = table.arrival_us[by_rank], request_priority(table)[by_rank]
+    differs = (np.diff(arrival_us) != 0) | (np.diff(priority) != 0)
     victim_rank = np.zeros(n, np.int64)
     victim_rank[by_rank[1:]] = np.cumsum(differs)
     return {

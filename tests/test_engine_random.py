@@ -127,13 +127,21 @@ def assert_requests_equal(case: Case, expected: RefResult | None, **how: bool) -
         want = expected.requests[request.id]
         assert RequestStatus(result.status[i]).name.lower() == want.status
         got = (
+            us(result.enqueued_us[i]),
             us(result.first_scheduled_us[i]),
             us(result.first_token_us[i]),
             us(result.finished_us[i]),
             int(result.num_preemptions[i]),
             int(result.produced_tokens[i]),
         )
-        assert got == (want.first_scheduled_us, want.first_token_us, want.finish_us, want.n_preemptions, want.n_out)
+        assert got == (
+            want.visible_us,
+            want.first_scheduled_us,
+            want.first_token_us,
+            want.finish_us,
+            want.n_preemptions,
+            want.n_out,
+        )
         if want.cached_first is not None:
             assert result.cached_tokens[i] == want.cached_first
     gaps, counts = np.unique([gap for want in expected.requests.values() for gap in want.itls], return_counts=True)

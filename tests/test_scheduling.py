@@ -80,6 +80,22 @@ def test_two_kinds_of_priority_exclude_each_other():
         EngineConfig(100, scheduling_policy="priority", scheduler="sjf")
 
 
+def test_a_priority_that_nothing_goes_by_is_named(capsys):
+    words = [
+        "run",
+        "--model",
+        "meta-llama/llama-3.1-8b-instruct",
+        "--max-prompts",
+        "2",
+        "--priority-policy",
+        "slo-based",
+    ]
+    assert main(words) == 0
+    assert "has no effect with the scheduler fcfs" in capsys.readouterr().err
+    assert main([*words, "--scheduler", "priority-fcfs"]) == 0
+    assert "no effect" not in capsys.readouterr().err
+
+
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(ConfigError, match=r"^scheduler: unknown name 'sfj'; did you mean 'sjf'\?$"):
         EngineConfig(100, scheduler="sfj")

@@ -363,6 +363,8 @@ def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]
         notes.append(Note("warning", f"vllm_version: {version} used the V0 engine by default; V1 rules are simulated"))
     if options.scheduling_policy == "priority" and release < FIRST_WITH_PRIORITY_SCHEDULING:
         notes.append(Note("warning", f"scheduling_policy: vLLM {version} has no priority scheduling; simulated anyway"))
+    if options.priority_policy != "constant" and options.scheduler not in ("priority-fcfs", "reverse-priority"):
+        notes.append(Note("warning", f"priority_policy: has no effect with the scheduler {options.scheduler}"))
     return EngineConfig(**{"total_kv_blocks": UNKNOWN_TOTAL_KV_BLOCKS, **rules, **given}), profile.name
 
 

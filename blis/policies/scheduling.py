@@ -15,6 +15,11 @@ from blis.workload.requests import Ints, RequestTable
 _AGE_SIGN = {"constant": 0, "slo-based": 1, "inverted-slo": -1}
 
 
+def request_priority(table: RequestTable) -> Ints:
+    """The priority each request brings for vLLM's own policy, smaller first; 0 if the table has none."""
+    return np.zeros_like(table.arrival_us) if table.priority is None else table.priority
+
+
 def waiting_order(table: RequestTable, engine: EngineConfig) -> Ints | None:
     """All requests in the order in which they would be admitted if they all waited.
 
@@ -26,7 +31,7 @@ def waiting_order(table: RequestTable, engine: EngineConfig) -> Ints | None:
     """
     arrival_us = table.arrival_us
     if engine.scheduling_policy == "priority":
-        return np.lexsort((arrival_us, np.zeros_like(arrival_us) if table.priority is None else table.priority))
+        return np.lexsort((arrival_us, request_priority(table)))
     if engine.scheduler == "fcfs":
         return None
     if engine.scheduler == "sjf":
