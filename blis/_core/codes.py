@@ -42,6 +42,8 @@ class StopReason(IntEnum):
     STALLED = 4
     #: Requests preempt each other for ever and none gets a token.
     LIVELOCK = 5
+    #: A policy or a step-time law failed, or gave an answer that is none.
+    POLICY_FAILED = 6
 
 
 class LogRecord(IntEnum):
@@ -61,3 +63,60 @@ class LogRecord(IntEnum):
     FINISHED = 5
     #: (free blocks, running, waiting) when the step is over
     END = 6
+
+
+class ViewWord(IntEnum):
+    """Words of the int64 block through which a policy sees a decision; behind them `ViewColumn`."""
+
+    NUM_INSTANCES = 0
+    #: µs: the moment of the decision.
+    NOW_US = 1
+    #: Row of the request in its table.
+    REQUEST = 2
+    ARRIVAL_US = 3
+    INPUT_TOKENS = 4
+    #: vLLM's request priority, smaller is more urgent.
+    PRIORITY = 5
+    #: Code of the class (`blis.workload.requests.Labels`), -1 if none is given.
+    SLO_CLASS = 6
+    #: Code of the tenant, likewise.
+    TENANT = 7
+    #: Full KV blocks of the prompt.
+    PROMPT_BLOCKS = 8
+    #: Numbers in the policy's state.
+    STATE_LENGTH = 9
+
+
+#: Words before the first column.
+VIEW_HEADER = 16
+
+
+class ViewColumn(IntEnum):
+    """Columns of int64, one value per instance: column c of instance i is word ``VIEW_HEADER + c * n + i``."""
+
+    #: Waiting requests.
+    QUEUE_DEPTH = 0
+    #: Running requests.
+    BATCH_SIZE = 1
+    #: Requests routed there which its scheduler does not see yet.
+    PENDING_REQUESTS = 2
+    FREE_KV_BLOCKS = 3
+    #: Leading full blocks of the prompt up to the deepest that the router last sent there.
+    PREFIX_BLOCKS = 4
+    #: Leading full blocks of the prompt that are in the instance's prefix cache.
+    CACHED_BLOCKS = 5
+
+
+class ViewNumber(IntEnum):
+    """Columns of float64, one value per instance: column c of instance i is number ``c * n + i``."""
+
+    #: Referenced blocks / usable blocks.
+    KV_UTILIZATION = 0
+    #: Cached tokens / known tokens of all admissions so far; 0 before the first.
+    CACHE_HIT_RATE = 1
+    #: Written by routing policies that score; the higher the better.
+    SCORE = 2
+
+
+#: What a policy returns if it failed.
+RAISED = -(2**62)

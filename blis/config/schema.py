@@ -141,3 +141,58 @@ class EngineConfig:
             raise ConfigError(
                 f"scheduler: {self.scheduler} and vLLM's own scheduling_policy priority exclude each other"
             )
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """How many instances, and who decides what about them.
+
+    A policy is a name of a built-in one, or ``module:function`` or ``file.py:function``.
+
+    Attributes:
+        num_instances: identical instances.
+        admission_policy: ``always-admit``, ``token-bucket``, ``reject-all`` or the user's own.
+        admission_latency_us: from arrival to the admission decision.
+        token_bucket_capacity: prompt tokens the bucket holds when full; it begins full.
+        token_bucket_refill_rate: prompt tokens per second.
+        routing_policy: ``round-robin``, ``least-loaded``, ``weighted``, ``prefix-affinity``, ``always-busiest`` or
+            the user's own.
+        routing_latency_us: from admission to the routing decision.
+        routing_cache_weight: of free KV memory, ``weighted`` only.
+        routing_load_weight: of a short queue and a small batch, ``weighted`` only.
+        routing_scorers: (scorer, weight) pairs in place of these two weights.
+        prefix_table_entries: blocks that the router's own table of prefixes remembers.
+        queue_depth_refresh_us: the router sees queue depths this old at most; 0: as they are.
+        batch_size_refresh_us: likewise batch sizes.
+        kv_refresh_us: likewise what concerns KV blocks.
+    """
+
+    num_instances: int = 1
+    admission_policy: str = "always-admit"
+    admission_latency_us: int = 0
+    token_bucket_capacity: float = 10_000.0
+    token_bucket_refill_rate: float = 1_000.0
+    routing_policy: str = "round-robin"
+    routing_latency_us: int = 0
+    routing_cache_weight: float = 0.6
+    routing_load_weight: float = 0.4
+    routing_scorers: tuple[tuple[str, float], ...] | None = None
+    prefix_table_entries: int = 2**20
+    queue_depth_refresh_us: int = 0
+    batch_size_refresh_us: int = 0
+    kv_refresh_us: int = 0
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "num_instances": (1, 2**16),
+            "admission_latency_us": (0, 2**50),
+            "routing_latency_us": (0, 2**50),
+            "prefix_table_entries": (1, 2**31 - 1),
+            "queue_depth_refresh_us": (0, 2**50),
+            "batch_size_refresh_us": (0, 2**50),
+            "kv_refresh_us": (0, 2**50),
+        }
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")

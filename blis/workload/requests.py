@@ -53,6 +53,19 @@ class LiteralTokens:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """One name per request out of few.
+
+    Attributes:
+        codes: (n,) position in ``names``, or -1: none is given.
+        names: the names, each once.
+    """
+
+    codes: Ints
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RequestTable:
     """What arrives: one row per request, in the order in which results come back.
 
@@ -64,6 +77,8 @@ class RequestTable:
         output_tokens: (n,) tokens it will generate, >= 0 (0: done when the prompt is processed).
         content: who shares tokens with whom; None: every request is unlike all others.
         priority: (n,) vLLM's request priority, smaller is more urgent; None: all alike.
+        slo_class: service class of each request; None: none is given.
+        tenant: who sent each request; None: none is given.
     """
 
     arrival_us: Ints
@@ -71,6 +86,8 @@ class RequestTable:
     output_tokens: Ints
     content: TokenStreams | LiteralTokens | None = None
     priority: Ints | None = None
+    slo_class: Labels | None = None
+    tenant: Labels | None = None
 
     def __post_init__(self) -> None:
         bounds = {"arrival_us": (0, MOST_US), "input_tokens": (1, MOST_TOKENS), "output_tokens": (0, MOST_TOKENS)}
@@ -83,6 +100,22 @@ class RequestTable:
                 raise WorkloadError(f"request {row}: {name} must be in [{least}, {most}], got {int(column[row])}")
         if self.priority is not None:
             self._set_column("priority")
+        for name in ("slo_class", "tenant"):
+            labels = getattr(self, name)
+            if labels is not None:
+                object.__setattr__(self, name, self._checked_labels(name, labels))
+
+    def _checked_labels(self, name: str, labels: Labels) -> Labels:
+        codes = np.asarray(labels.codes)
+        if not np.issubdtype(codes.dtype, np.integer) or codes.shape != (len(self),):
+            raise WorkloadError(f"{name}: must be {len(self)} codes, got {codes.shape} of {codes.dtype}")
+        if len(set(labels.names)) < len(labels.names):
+            raise WorkloadError(f"{name}: names must differ, got {', '.join(labels.names)}")
+        bad = np.flatnonzero((codes < -1) | (codes >= len(labels.names)))
+        if len(bad):
+            row = int(bad[0])
+            raise WorkloadError(f"request {row}: {name} must be in [-1, {len(labels.names) - 1}], got {codes[row]}")
+        return Labels(np.ascontiguousarray(codes, dtype=np.int64), tuple(labels.names))
 
     def _set_column(self, name: str) -> None:
         """Bring a column into the one form that the engine takes: contiguous int64, as long as the others."""
