@@ -16,6 +16,10 @@ FORMATS = {
     "peak_mb": "{:,.0f} MB",
     "times_file": "{:.2g} × file",
     "times_bulk": "{:.2g} × in bulk",
+    "times_single": "{:.2g} × one instance",
+    "times_small": "{:.2g} × 60,000 blocks",
+    "times_built_in": "{:.3g} × built-in",
+    "ns_per_decision": "{:,.0f} ns/decision",
     "exponent": "exponent {:.3f}",
 }
 

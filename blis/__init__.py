@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
-    from blis.config.schema import Deployment, EngineConfig, EngineOptions
+    from blis.config.policy_file import PolicyFile, load_policies
+    from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
         BlisError,
         CapacityError,
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
         InvariantError,
         WorkloadError,
     )
+    from blis.evaluation import Scenario, evaluate
     from blis.outcomes import Outcomes
+    from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
     from blis.workload.distribution import DistributionWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
     from blis.workload.trace import load_trace
@@ -36,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BlisError",
     "CapacityError",
+    "ClusterOptions",
     "ConfigError",
     "Deployment",
     "DistributionWorkload",
@@ -46,20 +50,30 @@ __all__ = [
     "InvariantError",
     "LiteralTokens",
     "Outcomes",
+    "PolicyFile",
     "RequestTable",
+    "Scenario",
     "Simulation",
     "TokenStreams",
+    "TraceOptions",
     "WorkloadError",
     "__version__",
+    "admission_policy",
+    "evaluate",
+    "load_policies",
     "load_trace",
     "prepare",
     "preset",
+    "priority_policy",
+    "routing_policy",
     "simulate",
+    "step_time",
 ]
 
 _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
-    "blis.config.schema": ("Deployment", "EngineConfig", "EngineOptions"),
+    "blis.config.policy_file": ("PolicyFile", "load_policies"),
+    "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (
         "BlisError",
         "CapacityError",
@@ -69,7 +83,9 @@ _MODULES = {
         "InvariantError",
         "WorkloadError",
     ),
+    "blis.evaluation": ("Scenario", "evaluate"),
     "blis.outcomes": ("Outcomes",),
+    "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
     "blis.workload.distribution": ("DistributionWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
     "blis.workload.trace": ("load_trace",),

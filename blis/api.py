@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blis import __version__
-from blis._core.codes import RequestStatus
-from blis.config.schema import Deployment, EngineOptions
+from blis._core.codes import NONE, RequestStatus
+from blis.config.schema import ClusterOptions, Deployment, EngineOptions, TraceOptions
 from blis.errors import ConfigError
+from blis.files import check_output
 from blis.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
 
 if TYPE_CHECKING:
     from blis.config.resolve import Resolved
-    from blis.simulation import Progress
+    from blis.simulation import Control, DecisionSink, Progress
     from blis.workload.arrivals import ArrivalProcess
+    from blis.workload.content import SharedBlocks
 
 #: Something that says which requests arrive: a description, the requests themselves, or a trace file.
 Workload = DistributionWorkload | RequestTable | str | Path
@@ -46,36 +48,72 @@ class Simulation:
 
     Attributes:
         resolved: what the engine gets, and what was chosen for the user.
+        control: how many instances there are, and their policies.
         table: the requests.
         horizon_us: end of the simulated time; None: until everything is finished.
         metadata: what goes with the outcomes.
+        trace: what to record of the decisions; None: nothing.
+        blocks: the KV blocks that requests share, if that is known from an earlier run.
     """
 
     resolved: Resolved
+    control: Control
     table: RequestTable
     horizon_us: int | None
     metadata: Mapping[str, Any]
+    trace: TraceOptions | None = None
+    blocks: SharedBlocks | None = None
 
     def run(self, progress: Progress | None = None) -> Outcomes:
         """Run the engine.
 
-        ``progress`` is called now and then with requests finished, requests in all, and the simulated clock in µs.
-        Ctrl-C ends the run early: the outcomes are partial and say so (``outcomes.result.interrupted``).
+        ``progress`` is called now and then with requests finished, requests in all (of all runs, if samples of regret
+        are asked for), and the simulated clock in µs. Ctrl-C ends the run early: the outcomes are partial and say so
+        (``outcomes.result.interrupted``); so do those of a run that was over when samples of regret were not
+        (``outcomes.trace.interrupted``). A trace file that cannot be written does not end it
+        (``outcomes.trace.file_error``).
 
         Raises:
             EngineError: the run failed.
         """
-        from blis.simulation import run_engine
+        if self.trace is None:
+            outcomes = self._run(progress)
+        else:
+            from blis.trace.tracer import run_traced
 
-        result = run_engine(
-            self.table, self.resolved.engine, self.resolved.latency, horizon_us=self.horizon_us, progress=progress
-        )
-        refused = int(np.isin(result.status, _REFUSED).sum())
+            n, about = len(self.table), self.metadata
+            outcomes = run_traced(
+                self._run, self.control, self.trace, num_requests=n, metadata=about, progress=progress
+            )
+        refused = int(np.isin(outcomes.result.status, _REFUSED).sum())
         if refused:
             _log.warning(
                 "%d of %d requests were refused; status and reason are in the results", refused, len(self.table)
             )
-        return Outcomes.of(self.table, result, self.resolved.latency, self.metadata)
+        return outcomes
+
+    def _run(
+        self,
+        progress: Progress | None,
+        *,
+        decisions: DecisionSink | None = None,
+        forced: tuple[int, int] = (NONE, NONE),
+    ) -> Outcomes:
+        from blis.simulation import run_engine
+
+        resolved = self.resolved
+        result = run_engine(
+            self.table,
+            resolved.engine,
+            resolved.latency,
+            self.control,
+            horizon_us=self.horizon_us,
+            progress=progress,
+            decisions=decisions,
+            forced=forced,
+            blocks=self.blocks,
+        )
+        return Outcomes.of(self.table, result, resolved.latency, self.metadata)
 
 
 def simulate(
@@ -83,25 +121,36 @@ def simulate(
     workload: Workload,
     *,
     engine: EngineOptions | None = None,
+    cluster: ClusterOptions | None = None,
     horizon_us: int | None = None,
     seed: int = 42,
+    trace: TraceOptions | None = None,
     progress: Progress | None = None,
 ) -> Outcomes:
-    """Simulate one vLLM instance under a workload.
+    """Simulate vLLM instances under a workload.
 
     Args:
         deployment: what runs on which hardware; a model id alone takes that model's defaults.
         workload: a distribution to draw from, the requests themselves, or the path of a trace.
         engine: vLLM server parameters.
+        cluster: how many instances, and their admission and routing; one instance if not given.
         horizon_us: end of the simulated time; None: until everything is finished.
         seed: of all draws; the same seed gives the same outcomes.
+        trace: records the decisions about requests (``outcomes.trace``); None: nobody looks at them.
         progress: called now and then (`Simulation.run`).
 
     Raises:
         InputError: something asked for is wrong; the message says what would be valid.
         EngineError: the run failed.
     """
-    return prepare(deployment, workload, engine=engine, horizon_us=horizon_us, seed=seed).run(progress)
+    simulation = prepare(
+        deployment, workload, engine=engine, cluster=cluster, horizon_us=horizon_us, seed=seed, trace=trace
+    )
+    outcomes = simulation.run(progress)
+    if outcomes.trace is not None and outcomes.trace.file_error is not None:
+        error = outcomes.trace.file_error
+        _log.warning("%s: %s; there is no file of the decisions", error.filename, error.strerror)
+    return outcomes
 
 
 def prepare(
@@ -109,17 +158,24 @@ def prepare(
     workload: Workload,
     *,
     engine: EngineOptions | None = None,
+    cluster: ClusterOptions | None = None,
     horizon_us: int | None = None,
     seed: int = 42,
+    trace: TraceOptions | None = None,
 ) -> Simulation:
     """Decide everything and load the requests, without running; the arguments are those of `simulate`."""
     from blis.config.resolve import resolve
+    from blis.simulation.control import control_of
 
     if horizon_us is not None and not 0 <= horizon_us <= _MAX_CLOCK_US:
         raise ConfigError(f"horizon_us: must lie in [0, {_MAX_CLOCK_US}], got {horizon_us}")
     if isinstance(deployment, str):
         deployment = Deployment(deployment)
+    cluster = cluster or ClusterOptions()
+    if trace is not None:
+        _check_trace(trace, cluster)
     resolved = resolve(deployment, engine or EngineOptions())
+    control = control_of(cluster, resolved.engine)
     for note in resolved.notes:
         _log.log(logging.WARNING if note.level == "warning" else logging.INFO, "%s", note.text)
     table = _requests(workload, seed, horizon_us)
@@ -131,9 +187,17 @@ def prepare(
         "seed": seed,
         "horizon_us": horizon_us,
         "workload": _describe(workload),
+        "cluster": dataclasses.asdict(cluster),
         **resolved.describe(),
     }
-    return Simulation(resolved, table, horizon_us, metadata)
+    return Simulation(resolved, control, table, horizon_us, metadata, trace)
+
+
+def _check_trace(trace: TraceOptions, cluster: ClusterOptions) -> None:
+    if trace.regret_samples and cluster.num_instances < 2:
+        raise ConfigError("regret_samples: needs num_instances of 2 at least, got 1")
+    if trace.path is not None:
+        check_output(Path(trace.path))
 
 
 def preset(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from blis.errors import InputError
 
@@ -30,17 +32,40 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path`` which takes its place if all went well, and vanishes if not.
 
     Pipes and devices (``/dev/stdout``) cannot be replaced and are written as they are.
+
+    Raises:
+        OSError: it could not be written; names ``path``.
     """
     if _is_special(path):
-        yield path
+        with naming(path):
+            yield path
         return
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        temporary.replace(target)
+        with naming(path):
+            yield temporary
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Make whatever the system refuses in the block an error that names ``path``, and not the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, reason, str(path)) from error
+
+
+@contextmanager
+def scratch_for(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file without a name, on the disk where ``path`` is going to be."""
+    folder = None if _is_special(path) else path.resolve().parent
+    with tempfile.TemporaryFile(dir=folder) as file:
+        yield file
 
 
 def _is_special(path: Path) -> bool:

@@ -6,8 +6,10 @@ client's side, ``trunc(alpha[2])`` µs, once in the time to first token and once
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blis._core.codes import NEVER, RequestStatus
+from blis._core.codes import NEVER, NONE, RequestStatus
 from blis.errors import InputError
 from blis.files import replacing
 from blis.latency.law import LatencyModel
-from blis.result import EngineResult
-from blis.workload.requests import RequestTable
+from blis.result import DecisionTrace, EngineResult, InstanceFigures
+from blis.workload.labels import label_column
+from blis.workload.requests import Labels, RequestTable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 Rows = slice | Ints
-
-#: The only instance there is.
-INSTANCE_ID = "instance_0"
 
 STATUS_NAMES = tuple(code.name.lower() for code in RequestStatus)
 
@@ -45,12 +45,19 @@ _COLUMNS = (
     "cached_tokens",
     "num_preemptions",
 )
-_SCALARS = ("end_us", "num_steps", "peak_used_blocks", "usable_blocks", "interrupted")
-_HISTOGRAM = ("itl_values_us", "itl_counts")
+_SCALARS = ("end_us", "usable_blocks", "interrupted")
+_HISTOGRAM = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
+#: Columns of few distinct names.
+_NAMES = ("instance_id", "slo_class", "tenant_id", "status")
+
+
+def instance_ids(count: int) -> list[str]:
+    """What the instances of a cluster are called."""
+    return [f"instance_{index}" for index in range(count)]
 
 
 class ItlHistogram(NamedTuple):
-    """Gaps between consecutive output tokens of one request, over all requests.
+    """Gaps between consecutive output tokens of one request, over many requests.
 
     Attributes:
         values_us: (k,) distinct gaps as the client sees them, ascending.
@@ -70,19 +77,21 @@ class Outcomes:
         result: what the engine says about each of them, and about the run.
         client_cost_us: client-side cost per output token.
         metadata: version, seed, resolved configuration and inputs of the run; plain JSON values.
+        trace: of the decisions, if they were recorded; not kept in the Parquet file.
     """
 
     table: RequestTable
     result: EngineResult
     client_cost_us: int
     metadata: Mapping[str, Any]
+    trace: DecisionTrace | None = None
 
     @classmethod
     def of(
         cls, table: RequestTable, result: EngineResult, latency: LatencyModel, metadata: Mapping[str, Any]
     ) -> Outcomes:
         """Put together what went into a run and what came out."""
-        bare = RequestTable(table.arrival_us, table.input_tokens, table.output_tokens)
+        bare = dataclasses.replace(table, content=None, priority=None)
         return cls(bare, result, int(latency.alpha[2]), metadata)
 
     def __len__(self) -> int:
@@ -115,7 +124,12 @@ class Outcomes:
     @property
     def itl(self) -> ItlHistogram:
         """All gaps between output tokens, of finished and unfinished requests."""
-        return ItlHistogram(self.result.itl_values_us + self.client_cost_us, self.result.itl_counts)
+        return self.itl_of()
+
+    def itl_of(self, *, instance: int | None = None, slo_class: int | Sequence[int] | None = None) -> ItlHistogram:
+        """Those of one instance, or of requests of some service classes (codes; -1: none is given)."""
+        values_us, counts = self.result.itl_histogram(instance=instance, slo_class=slo_class)
+        return ItlHistogram(values_us + self.client_cost_us, counts)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -135,29 +149,40 @@ class Outcomes:
     def write_json(self, path: str | Path) -> None:
         """Write the summary and one entry per request, sorted by arrival (README, "Output")."""
         from blis.report.json_report import write_results
+        from blis.report.sections import Report
 
-        write_results(self, Path(path))
+        write_results(self, Path(path), Report(self).values())
 
     def write_parquet(self, path: str | Path) -> None:
         """Write one row per request, and everything needed to read the outcomes back."""
         import pyarrow.parquet as pq
 
-        run: dict[str, Any] = {"client_cost_us": self.client_cost_us}
-        run |= {name: getattr(self.result, name) for name in _SCALARS}
-        run |= {name: getattr(self.result, name).tolist() for name in _HISTOGRAM}
         with (
             replacing(Path(path)) as temporary,
             pq.ParquetWriter(
                 temporary,
                 self._arrow_table(0, 0).schema,
                 compression="zstd",
-                use_dictionary=["instance_id", "status"],
+                use_dictionary=list(_NAMES),
                 store_schema=False,  # it would hide the metadata from `pyarrow.parquet.read_schema`
             ) as writer,
         ):
             for group in self._row_groups():
                 writer.write_table(group)
-            writer.add_key_value_metadata({"blis": json.dumps(self.metadata), "blis.run": json.dumps(run)})
+            writer.add_key_value_metadata({"blis": json.dumps(self.metadata), "blis.run": json.dumps(self._run())})
+
+    def _run(self) -> dict[str, Any]:
+        """What the file says besides the rows."""
+        result, table = self.result, self.table
+        columns = dataclasses.asdict(result.instances)
+        return {
+            "client_cost_us": self.client_cost_us,
+            **{name: getattr(result, name) for name in _SCALARS},
+            "instances": {name: values.tolist() for name, values in columns.items()},
+            "itl": _packed([getattr(result, name) for name in _HISTOGRAM]),
+            "slo_classes": table.slo_class and table.slo_class.names,
+            "tenants": table.tenant and table.tenant.names,
+        }
 
     def _row_groups(self) -> Iterator[pa.Table]:
         for start in range(0, len(self), _ROWS_PER_GROUP):
@@ -172,6 +197,7 @@ class Outcomes:
 
         rows, result = slice(start, stop), self.result
         number = pa.array(np.arange(start, stop)).cast(pa.string())
+        instance = Labels(result.instance, tuple(instance_ids(len(result.instances))))
         itl_mean_us = self.itl_mean_us(rows)
         return pa.table(
             {
@@ -186,7 +212,9 @@ class Outcomes:
                 "produced_tokens": result.produced_tokens[rows],
                 "cached_tokens": result.cached_tokens[rows],
                 "num_preemptions": result.num_preemptions[rows],
-                "instance_id": pa.repeat(INSTANCE_ID, stop - start),
+                "instance_id": label_column(instance, rows),
+                "slo_class": label_column(self.table.slo_class, rows),
+                "tenant_id": label_column(self.table.tenant, rows),
                 "status": pc.take(pa.array(STATUS_NAMES), pa.array(result.status[rows])),
                 "ttft_us": stamps(self.ttft_us(rows)),
                 "e2e_us": stamps(self.e2e_us(rows)),
@@ -206,7 +234,7 @@ class Outcomes:
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(path, columns=["arrival_us", "input_tokens", "output_tokens", "status", *_COLUMNS])
+            table = pq.read_table(path, columns=["arrival_us", "input_tokens", "output_tokens", *_COLUMNS, *_NAMES])
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
         metadata = table.schema.metadata or {}
@@ -219,13 +247,52 @@ class Outcomes:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        def column(name: str) -> Any:
-            return pc.fill_null(table[name], NEVER).to_numpy()
+        def column(name: str) -> Ints:
+            values: Ints = pc.fill_null(table[name], NEVER).to_numpy()
+            return values
 
-        status = pc.index_in(table["status"], value_set=pa.array(STATUS_NAMES))
-        requests = RequestTable(column("arrival_us"), column("input_tokens"), column("output_tokens"))
+        def codes(name: str, names: Sequence[str]) -> Ints:
+            found = pc.index_in(table[name], value_set=pa.array(names, pa.string()))
+            values: Ints = pc.fill_null(found, NONE).to_numpy().astype(np.int64)
+            return values
+
+        def labels(name: str, names: Sequence[str] | None) -> Labels | None:
+            return None if names is None else Labels(codes(name, names), tuple(names))
+
+        requests = RequestTable(
+            column("arrival_us"),
+            column("input_tokens"),
+            column("output_tokens"),
+            slo_class=labels("slo_class", run["slo_classes"]),
+            tenant=labels("tenant_id", run["tenants"]),
+        )
+        instances = InstanceFigures(**{name: np.array(values, np.int64) for name, values in run["instances"].items()})
         values: dict[str, Any] = {name: run[name] for name in _SCALARS}
         values |= {name: column(name) for name in _COLUMNS}
-        values |= {name: np.array(run[name], dtype=np.int64) for name in _HISTOGRAM}
-        result = EngineResult(status=status.to_numpy().astype(np.int64), **values)
+        values |= dict(zip(_HISTOGRAM, _unpacked(run["itl"], len(_HISTOGRAM)), strict=True))
+        result = EngineResult(
+            status=codes("status", STATUS_NAMES),
+            instance=codes("instance_id", instance_ids(len(instances))),
+            instances=instances,
+            **values,
+        )
         return cls(requests, result, run["client_cost_us"], metadata)
+
+
+def _packed(columns: Sequence[Ints]) -> dict[str, Any]:
+    """Columns of equal length as text: differences from row to row, little-endian, compressed (zstd), base64."""
+    import pyarrow as pa
+
+    differences = np.diff(np.stack(columns), axis=1, prepend=0).astype("<i8")
+    data = pa.compress(differences.tobytes(), codec="zstd", asbytes=True)
+    return {"rows": differences.shape[1], "data": base64.b64encode(data).decode()}
+
+
+def _unpacked(packed: Mapping[str, Any], count: int) -> Ints:
+    """(count, rows) what `_packed` was given."""
+    import pyarrow as pa
+
+    size = count * packed["rows"] * 8
+    data = pa.decompress(base64.b64decode(packed["data"]), decompressed_size=size, codec="zstd", asbytes=True)
+    differences = np.frombuffer(data, "<i8").reshape(count, packed["rows"])
+    return np.cumsum(differences, axis=1, dtype=np.int64)

@@ -1,20 +1,46 @@
-"""`EngineResult`: what one run of the engine leaves behind, as plain arrays in the order of the requests."""
+"""What a run leaves behind: `EngineResult`, as plain arrays in the order of the requests, and `DecisionTrace`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import polars as pl
+
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class InstanceFigures:
+    """What each of the m instances did.
+
+    Attributes:
+        end_us: (m,) end of its last step, or the horizon if that cut the run.
+        num_steps: (m,) steps that ran tokens.
+        peak_used_blocks: (m,) most KV blocks in use at once.
+        queue_length_sum: (m,) requests left waiting when a step was scheduled, summed over its steps.
+    """
+
+    end_us: Ints
+    num_steps: Ints
+    peak_used_blocks: Ints
+    queue_length_sum: Ints
+
+    def __len__(self) -> int:
+        return len(self.end_us)
 
 
 @dataclass(frozen=True)
 class EngineResult:
     """Raw outcome of one run. Times are µs on the simulated clock, -1 where it never happened.
 
-    None of the times contains the client-side cost per output token (``alpha[2]``).
+    None of the times contains the client-side cost per output token (``alpha[2]``). The gaps between consecutive
+    output tokens of one request are a histogram in long form, sorted by instance, class and gap.
 
     Attributes:
         enqueued_us: (n,) visible to the scheduler.
@@ -25,12 +51,14 @@ class EngineResult:
         cached_tokens: (n,) prompt tokens found in the prefix cache when it was first scheduled.
         num_preemptions: (n,) how often it lost its blocks.
         status: (n,) `blis._core.codes.RequestStatus`.
+        instance: (n,) index of the instance it was sent to, -1: to none.
         end_us: end of the run: the last step's end, or the horizon if that cut the run.
-        num_steps: steps that ran tokens.
-        peak_used_blocks: most KV blocks in use at once.
-        usable_blocks: KV blocks there are, the reserved one not counted.
-        itl_values_us: (k,) distinct gaps between consecutive output tokens of one request, ascending.
-        itl_counts: (k,) how often each occurred.
+        usable_blocks: KV blocks there are in each instance, the reserved one not counted.
+        itl_instance: (k,) instance that produced the tokens.
+        itl_class: (k,) code of the requests' service class, -1: none is given.
+        itl_values_us: (k,) gap.
+        itl_counts: (k,) how often it occurred.
+        instances: what each instance did.
         interrupted: stopped by the user before its end.
     """
 
@@ -42,10 +70,61 @@ class EngineResult:
     cached_tokens: Ints
     num_preemptions: Ints
     status: Ints
+    instance: Ints
     end_us: int
-    num_steps: int
-    peak_used_blocks: int
     usable_blocks: int
+    itl_instance: Ints
+    itl_class: Ints
     itl_values_us: Ints
     itl_counts: Ints
+    instances: InstanceFigures
     interrupted: bool
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that ran tokens, of all instances."""
+        return int(self.instances.num_steps.sum())
+
+    @property
+    def peak_used_blocks(self) -> int:
+        """Most KV blocks in use at once in one instance."""
+        return int(self.instances.peak_used_blocks.max(initial=0))
+
+    def itl_histogram(
+        self, *, instance: int | None = None, slo_class: int | Sequence[int] | None = None
+    ) -> tuple[Ints, Ints]:
+        """Gaps between output tokens, however long form has them split up.
+
+        Args:
+            instance: only tokens of this instance.
+            slo_class: only tokens of requests of these classes (codes; -1: none is given).
+
+        Returns:
+            Distinct gaps in µs, ascending, and how often each occurred.
+        """
+        chosen = np.full(len(self.itl_counts), True)
+        if instance is not None:
+            chosen &= self.itl_instance == instance
+        if slo_class is not None:
+            chosen &= np.isin(self.itl_class, slo_class)
+        values_us, index = np.unique(self.itl_values_us[chosen], return_inverse=True)
+        counts = np.zeros(len(values_us), np.int64)
+        np.add.at(counts, index, self.itl_counts[chosen])
+        return values_us, counts
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionTrace:
+    """What was decided about the requests of a run.
+
+    Attributes:
+        summary: its figures (docs/decision-traces.md); None where one cannot be computed.
+        realised: a row per routing decision that was simulated again with its best alternative; None: nobody asked.
+        interrupted: Ctrl-C came before all of them were.
+        file_error: why there is no file although one was asked for: a disk that was full, say.
+    """
+
+    summary: Mapping[str, Any]
+    realised: pl.DataFrame | None = None
+    interrupted: bool = False
+    file_error: OSError | None = None

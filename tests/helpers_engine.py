@@ -13,7 +13,7 @@ from helpers_vectors import VectorRun, ref_config
 from blis._core.codes import LogRecord
 from blis.config.schema import EngineConfig
 from blis.latency.law import LatencyModel, compile_law
-from blis.simulation import Run
+from blis.simulation import Control, Run
 from blis.workload.requests import LiteralTokens, RequestTable
 
 
@@ -100,11 +100,11 @@ class Step(NamedTuple):
     wait: int
 
 
-def logged_steps(run: Run) -> list[Step]:
+def logged_steps(run: Run, instance: int = 0) -> list[Step]:
     """The step log of a run with ``log_steps`` as one record per step."""
     steps = []
     fields: dict[str, Any] = {}
-    for code, a, b, c in run.steps.tolist():
+    for code, a, b, c in run.steps(instance).tolist():
         if not fields:
             fields = {"sched": [], "admitted": {}, "resumed": {}, "preempted": [], "finished": []}
             fields |= {"pre_tok": 0, "dec": 0}
@@ -132,12 +132,12 @@ def run_engine_on(
     engine: EngineConfig,
     latency: LatencyModel,
     *,
+    control: Control | None = None,
     horizon_us: int | None = None,
-    plain: bool = False,
-    log_steps: bool = False,
+    **how: Any,
 ) -> Run:
-    """A finished run."""
-    run = Run(table_of(requests), engine, latency, horizon_us, plain=plain, log_steps=log_steps)
+    """A finished run; ``how`` are further arguments of `Run`."""
+    run = Run(table_of(requests), engine, latency, control, horizon_us, **how)
     run.load()
     run.advance()
     return run

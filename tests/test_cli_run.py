@@ -16,7 +16,7 @@ import blis
 from blis._core import entry
 from blis.cli.console import progress_bar
 from blis.cli.main import cli, main
-from blis.config.schema import Deployment, EngineOptions
+from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 
@@ -95,6 +95,7 @@ def test_stdout_results_and_outcomes_say_the_same(capsys, tmp_path):
     metrics, _ = run(capsys, *LLAMA, "--results-path", tmp_path / "r.json", "--outcomes-path", tmp_path / "o.parquet")
     written = json.loads((tmp_path / "r.json").read_text())
     requests = written.pop("requests")
+    assert not any(written.pop("anomalies").values())
     outcomes = Outcomes.read_parquet(tmp_path / "o.parquet")
     assert metrics == written == outcomes.summary
     assert sum(entry["produced_tokens"] for entry in requests) == metrics["total_output_tokens"]
@@ -250,9 +251,10 @@ def test_a_failed_write_still_prints_the_figures(capsys, tmp_path, monkeypatch):
 
 def test_defaults_shown_are_those_of_the_configuration():
     shown = {param.name: param.default for param in cli.commands["run"].params}
-    for config in (Deployment("m"), EngineOptions(), DistributionWorkload()):
+    elsewhere = ("model", "preset", "batch_size_refresh_us", "kv_refresh_us")  # the two go with queue_depth_refresh_us
+    for config in (Deployment("m"), EngineOptions(), ClusterOptions(), DistributionWorkload()):
         for name, value in vars(config).items():
-            if name not in ("model", "preset") and value is not None:
+            if name not in elsewhere and value is not None:
                 assert shown[name] == value, name
 
 
@@ -269,6 +271,8 @@ def test_help_is_grouped(capsys):
         "Model and hardware:",
         "Workload:",
         "Engine (vLLM server parameters):",
+        "Cluster and policies:",
+        "Decision tracing and evaluation:",
         "Run and output:",
         "Other:",
     ]

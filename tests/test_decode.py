@@ -80,7 +80,7 @@ def test_long_values_do_not_blow_up_the_message():
         ("a.json", "[1]", r"a\.json: must hold one mapping, got list$"),
         ("a.yaml", "a: 1\nb: {c: 1, c: 2}\n", r"a\.yaml:2: no valid YAML: key given twice: c$"),
         ("a.yaml", "a: [1\n", r"a\.yaml:2: no valid YAML: "),
-        ("a.yaml", "", r"a\.yaml: must hold one mapping, got NoneType$"),
+        ("a.yaml", "", r"a\.yaml: must hold one mapping, got nothing$"),
     ],
 )
 def test_files_that_are_no_mappings(tmp_path, name, text, message):

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.engine import RefRequest
 
-from blis import simulation
 from blis._core.codes import RequestStatus
 from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
@@ -180,8 +179,8 @@ def test_ctrl_c_gives_what_had_happened():
 
 def test_long_gaps_are_counted_exactly(monkeypatch):
     """Gaps beyond the histogram's range go through a log that has to be emptied and added up many times."""
-    monkeypatch.setattr(simulation, "MOST_LONG_GAPS", 1_000)
-    monkeypatch.setattr(simulation, "LOG_ROWS", 100)
+    monkeypatch.setattr("blis.simulation.run.MOST_LONG_GAPS", 1_000)
+    monkeypatch.setattr("blis.simulation.packing.LOG_ROWS", 100)
     table = poisson_table(np.random.default_rng(14), 3_000, 300_000, 10, 30)
     gap_us = 200_000 + 7
     result = run_engine(table, ROOMY, blackbox_model((0, 0, 0), (gap_us, 0, 1)))
@@ -196,7 +195,7 @@ def test_the_cut_step_is_the_only_one_without_an_end():
     model = blackbox_model((0, 0, 0), (100, 0, 0))
     run = run_engine_on(requests, ROOMY, model, horizon_us=250, log_steps=True)
     assert [step.t for step in logged_steps(run)] == [0, 100]
-    assert (run.steps[:, 0] == LogRecord.STEP).sum() == 3
+    assert (run.steps()[:, 0] == LogRecord.STEP).sum() == 3
     assert run.result().end_us == 250
     assert run.result().produced_tokens.tolist() == [2]
     assert len(table_of(requests)) == 1

@@ -93,17 +93,20 @@ def random_case(seed: int, count: int, longest: int) -> Case:
 cases = st.builds(random_case, st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40]))
 
 
-def reference(case: Case) -> RefResult | None:
-    """What should happen; None: a livelock."""
-    config = RefConfig(
+def reference_config(case: Case) -> RefConfig:
+    return RefConfig(
         **dataclasses.asdict(case.engine),
         step_time=lambda load: all_aggregates_time(dataclasses.astuple(load)),
         alpha=(40.0, 0.5, 0.0),
         last_prompt_token_is_decode=case.last_prompt_token_is_decode,
         horizon_us=case.horizon_us,
     )
+
+
+def reference(case: Case) -> RefResult | None:
+    """What should happen; None: a livelock."""
     try:
-        return simulate(case.requests, config)
+        return simulate(case.requests, reference_config(case))
     except StallError:
         return None
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from helpers_outcomes import CLIENT_US, ints, make_outcomes, mixed_outcomes
+from helpers_outcomes import CLIENT_US, cluster_outcomes, ints, make_outcomes, mixed_outcomes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from blis._core.codes import NEVER, RequestStatus
 from blis.metrics.latency import duration_figures, histogram_figures
-from blis.metrics.summary import WallClock, summarize
+from blis.metrics.summary import WallClock, instance_summaries, summarize
 from blis.metrics.throughput import cache_hit_rate, per_second
 
 #: The keys and their order in the sample output of the inference-sim project's README.
@@ -137,3 +137,37 @@ def test_nothing_completed_still_gives_every_key():
 
 def test_interrupted_runs_say_so():
     assert make_outcomes([], interrupted=True).summary["interrupted"] is True
+
+
+def test_the_block_of_a_cluster_says_so_first():
+    summary = summarize(cluster_outcomes(), WallClock("a", "b", 0.1))
+    assert next(iter(summary.items())) == ("instance_id", "cluster")
+    assert list(summary)[1:] == list(summarize(mixed_outcomes(), WallClock("a", "b", 0.1)))
+    assert summary["vllm_estimated_duration_s"] == 0.01
+    assert (summary["completed_requests"], summary["injected_requests"], summary["rejected_requests"]) == (3, 5, 1)
+    assert (summary["kv_blocks_total"], summary["kv_blocks_peak"]) == (100, 9)
+
+
+def test_blocks_of_instances_by_hand():
+    first, second = instance_summaries(cluster_outcomes())
+    assert list(first) == list(second) == list(cluster_outcomes().summary)
+    assert (first["instance_id"], second["instance_id"]) == ("instance_0", "instance_1")
+    assert (first["vllm_estimated_duration_s"], second["vllm_estimated_duration_s"]) == (0.005, 0.01)
+    assert (first["completed_requests"], first["running_requests"], first["injected_requests"]) == (1, 1, 2)
+    assert (first["total_input_tokens"], first["total_output_tokens"]) == (64 + 16, 4)
+    assert (first["responses_per_sec"], first["tokens_per_sec"]) == (200.0, 800.0)
+    assert first["e2e_mean_ms"] == pytest.approx((4_000 + 2 * CLIENT_US) / 1_000)
+    assert first["ttft_mean_ms"] == pytest.approx((2_000 + 3_000 + 2 * CLIENT_US) / 2_000)
+    assert first["itl_mean_ms"] == pytest.approx((2_500 + CLIENT_US) / 1_000)
+    assert second["itl_mean_ms"] == pytest.approx((3_001 + CLIENT_US) / 1_000)
+    assert first["cache_hit_rate"] == 32 / 80
+    assert (first["kv_blocks_peak"], second["kv_blocks_peak"]) == (9, 3)
+    assert (second["completed_requests"], second["rejected_requests"]) == (2, 0)
+
+
+def test_an_instance_that_got_nothing_has_a_block():
+    row = (0, 10, 1, 0, 5, 5, 1, RequestStatus.COMPLETED, 0)
+    outcomes = make_outcomes([row], instance=[1], instances=[(0, 0, 0, 0), (5, 1, 1, 0)])
+    idle, busy = instance_summaries(outcomes)
+    assert (idle["completed_requests"], idle["responses_per_sec"], idle["e2e_mean_ms"]) == (0, None, None)
+    assert busy["completed_requests"] == 1

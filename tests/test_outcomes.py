@@ -2,17 +2,18 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from helpers_outcomes import CLIENT_US, ints, make_outcomes, mixed_outcomes
+from helpers_outcomes import CLIENT_US, cluster_outcomes, ints, make_outcomes, mixed_outcomes
 
 from blis._core.codes import NEVER, RequestStatus
 from blis.errors import InputError
 from blis.outcomes import STATUS_NAMES, Outcomes
-from blis.report.json_report import metrics_block
+from blis.report.sections import Report
 
 STAMPS = ("enqueued_us", "first_scheduled_us", "first_token_us", "finished_us")
 
@@ -50,7 +51,7 @@ def test_frame_has_one_row_per_request_in_input_order():
     assert frame["arrival_us"].to_list()[:2] == [2_000, 1_000]
     assert frame["status"].dtype == pl.Enum(STATUS_NAMES)
     assert frame["status"].to_list()[-2:] == ["rejected", "not_arrived"]
-    assert set(frame["instance_id"]) == {"instance_0"}
+    assert frame["instance_id"].to_list() == ["instance_0"] * 4 + [None] * 4  # refused, rejected or yet to come
     assert frame["finished_us"].null_count() == 6
     assert frame["itl_mean_us"].null_count() == 6
     assert frame["itl_mean_us"].to_list()[0] == 2_000 + CLIENT_US
@@ -72,6 +73,64 @@ def test_parquet_keeps_everything(tmp_path):
     assert again.summary == outcomes.summary
     assert again.metadata == outcomes.metadata
     assert pl.read_parquet(tmp_path / "outcomes.parquet").columns == outcomes.requests.columns
+
+
+def test_parquet_keeps_instances_classes_and_tenants(tmp_path):
+    outcomes = cluster_outcomes()
+    outcomes.write_parquet(tmp_path / "outcomes.parquet")
+    again = Outcomes.read_parquet(tmp_path / "outcomes.parquet")
+    assert again.requests.equals(outcomes.requests)
+    assert Report(again).values() == Report(outcomes).values()
+    for name in ("slo_class", "tenant"):
+        assert getattr(again.table, name).names == getattr(outcomes.table, name).names
+        assert getattr(again.table, name).codes.tolist() == getattr(outcomes.table, name).codes.tolist()
+    for result in (again.result, outcomes.result):
+        assert result.instance.tolist() == [0, 1, 0, 1, -1]
+        assert result.instances.queue_length_sum.tolist() == [0, 20]
+        assert result.itl_class.tolist() == [2, 2, -1, -1]
+    types = {field.name: field.type for field in pq.read_schema(tmp_path / "outcomes.parquet")}
+    assert {str(types[name]) for name in ("instance_id", "slo_class", "tenant_id")} == {"string"}
+
+
+def test_names_of_each_row():
+    frame = cluster_outcomes().requests
+    assert frame["instance_id"].to_list() == ["instance_0", "instance_1", "instance_0", "instance_1", None]
+    assert frame["slo_class"].to_list() == ["batch", None, "batch", None, "realtime"]
+    assert frame["tenant_id"].to_list() == ["b", "a", "b", None, "c"]
+    assert frame.filter(pl.col("slo_class") == "batch").height == 2
+    assert mixed_outcomes().requests["slo_class"].null_count() == 8
+
+
+def test_the_gaps_of_a_large_cluster_stay_small(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = 64 * 3_000
+    histogram = {
+        "itl_instance": np.repeat(np.arange(64), 3_000),
+        "itl_class": np.full(rows, NEVER),
+        "itl_values_us": np.concatenate([np.sort(rng.choice(60_000, 3_000, replace=False)) for _ in range(64)]),
+        "itl_counts": rng.integers(1, 5_000, rows),
+    }
+    outcomes = make_outcomes([])
+    outcomes = replace(outcomes, result=replace(outcomes.result, **histogram))
+    outcomes.write_parquet(tmp_path / "o.parquet")
+    assert (tmp_path / "o.parquet").stat().st_size < 1_200_000  # 6 MB as plain integers
+    again = Outcomes.read_parquet(tmp_path / "o.parquet").result
+    for name, column in histogram.items():
+        assert np.array_equal(getattr(again, name), column)
+
+
+def test_histograms_of_one_instance_or_class():
+    outcomes = cluster_outcomes()
+    assert [column.tolist() for column in outcomes.itl] == [[2_012, 3_012, 3_014], [1, 2, 1]]
+    assert [column.tolist() for column in outcomes.itl_of(instance=1)] == [[3_012, 3_014], [1, 1]]
+    assert [column.tolist() for column in outcomes.itl_of(slo_class=2)] == [[2_012, 3_012], [1, 1]]
+    assert [column.tolist() for column in outcomes.itl_of(slo_class=[2, -1])] == [[2_012, 3_012, 3_014], [1, 2, 1]]
+    assert [column.tolist() for column in outcomes.itl_of(instance=1, slo_class=2)] == [[], []]
+
+
+def test_figures_of_a_run_are_sum_and_maximum_over_instances():
+    result = cluster_outcomes().result
+    assert (result.num_steps, result.peak_used_blocks) == (9, 9)
 
 
 def test_parquet_carries_the_configuration_where_other_tools_look(tmp_path):
@@ -115,7 +174,9 @@ def entries(tmp_path, outcomes):
 def test_results_file_is_the_metrics_object_plus_all_requests(tmp_path):
     outcomes = mixed_outcomes()
     results = entries(tmp_path, outcomes)
+    assert list(results)[-2:] == ["anomalies", "requests"]
     requests = results.pop("requests")
+    assert results.pop("anomalies") == {"priority_inversions": 0, "hol_blocking_events": 0, "rejected_requests": 1}
     assert results == outcomes.summary
     assert [entry["requestID"] for entry in requests[:2]] == ["request_1", "request_0"]  # by arrival
     assert len(requests) == 8
@@ -156,6 +217,21 @@ def test_results_entries_are_in_ms_and_null_where_nothing_happened(tmp_path):
     assert refused["rejected"]["ttft_ms"] is refused["rejected"]["e2e_ms"] is None
 
 
+def test_results_entries_name_instance_class_and_tenant_where_there_is_one(tmp_path):
+    requests = entries(tmp_path, cluster_outcomes())["requests"]
+    assert [entry["instance_id"] for entry in requests] == ["instance_0", "instance_1"] * 2 + [None]
+    assert [entry.get("slo_class") for entry in requests] == ["batch", None, "batch", None, "realtime"]
+    assert list(requests[0])[-3:] == ["instance_id", "slo_class", "tenant_id"]
+    assert list(requests[1])[-2:] == ["instance_id", "tenant_id"]
+    assert list(requests[3])[-1] == "instance_id"
+
+
+def test_any_name_gives_valid_json(tmp_path):
+    row = (5, 1, 1, NEVER, NEVER, NEVER, 0, RequestStatus.WAITING, 0)
+    (entry,) = entries(tmp_path, make_outcomes([row], tenant=['100% "Ünï\n"']))["requests"]
+    assert entry["tenant_id"] == '100% "Ünï\n"'
+
+
 def test_equal_arrivals_keep_their_order(tmp_path):
     rows = [(5, 1, 1, NEVER, NEVER, NEVER, 0, RequestStatus.WAITING, 0)] * 50
     ids = [entry["requestID"] for entry in entries(tmp_path, make_outcomes(rows))["requests"]]
@@ -169,13 +245,6 @@ def test_milliseconds_give_back_the_microseconds(tmp_path):
     requests = entries(tmp_path, make_outcomes(rows))["requests"]
     assert [round(entry["ttft_ms"] * 1000) for entry in requests] == (first + CLIENT_US).tolist()
     assert [entry["ttft_ms"] for entry in requests] == [(int(us) + CLIENT_US) / 1000 for us in first]
-
-
-def test_metrics_block_is_a_header_and_valid_json():
-    header, text = metrics_block(mixed_outcomes().summary).split("\n", 1)
-    assert header == "=== Simulation Metrics ==="
-    assert text.startswith('{\n  "completed_requests": 2,\n')
-    assert json.loads(text) == mixed_outcomes().summary
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch):

@@ -56,8 +56,40 @@ def test_priorities_are_read_and_may_be_negative(tmp_path):
 
 
 def test_metadata_changes_nothing(tmp_path):
-    more = {"request_id": ["a", "b", None], "model": ["m"] * 3, "slo_class": [None] * 3, "session_id": [1, 2, 3]}
+    more = {"request_id": ["a", "b", None], "model": ["m"] * 3, "session_id": [1, 2, 3]}
     assert columns_of(load(tmp_path, LENGTHS | more)) == LENGTHS | {"priority": None}
+
+
+NAMED = {"slo_class": ["batch", None, "gold"], "tenant_id": ["", "zoe", "amy"]}
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
+def test_classes_and_tenants_are_read(tmp_path, dtype):
+    for columns in (LENGTHS, HASHED):
+        table = load(tmp_path, columns | NAMED, **dict.fromkeys(NAMED, dtype))
+        assert table.slo_class.names == ("realtime", "interactive", "batch", "gold")
+        assert table.slo_class.codes.tolist() == [2, -1, 3]
+        assert table.tenant.names == ("amy", "zoe")
+        assert table.tenant.codes.tolist() == [-1, 1, 0]
+
+
+def test_names_of_rows_after_the_horizon_are_forgotten(tmp_path):
+    table = load(tmp_path, LENGTHS | NAMED, 20)
+    assert table.tenant.codes.tolist() == [1, 0]
+    assert load(tmp_path, LENGTHS | NAMED, 10).slo_class is None
+
+
+def test_columns_without_a_name_give_no_labels(tmp_path):
+    table = load(tmp_path, LENGTHS | {"slo_class": [None] * 3, "tenant_id": ["", None, ""]})
+    assert table.slo_class is None
+    assert table.tenant is None
+
+
+def test_classes_and_tenants_come_back_as_written(tmp_path):
+    write_parquet_trace(load(tmp_path, LENGTHS | NAMED), tmp_path / "again.parquet")
+    again = pl.read_parquet(tmp_path / "again.parquet")
+    assert {name: again[name].to_list() for name in NAMED} == NAMED | {"tenant_id": [None, "zoe", "amy"]}
+    assert load_trace(tmp_path / "again.parquet").slo_class.codes.tolist() == [2, -1, 3]
 
 
 def test_hash_ids_become_streams(tmp_path):
@@ -156,6 +188,8 @@ def without(columns, name):
         (LENGTHS | {"input_tokens": [1, 0, 3]}, r"row 1: input_tokens: must lie in \[1, 2147483647\], got 0"),
         (LENGTHS | {"output_tokens": [2**31, 0, 3]}, r"row 0: output_tokens: .*, got 2147483648"),
         (LENGTHS | {"arrival_us": [1.0, 2.0, 3.0]}, "arrival_us: expected integers, got double"),
+        (LENGTHS | {"slo_class": [1, 2, 3]}, "slo_class: expected strings, got int64"),
+        (LENGTHS | {"tenant": ["a", "b", "c"]}, "unknown column 'tenant'; did you mean 'tenant_id'"),
         (LENGTHS | {"input_tokens": [True, True, True]}, "input_tokens: expected integers, got bool"),
         (LENGTHS | {"input_tokens": [[1], [1], [2]]}, "input_tokens: expected integers, got large_list"),
         (TOKENS | {"prompt_token_ids": [[1], []]}, "row 1: prompt_token_ids: a prompt must hold at least one token"),

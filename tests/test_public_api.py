@@ -17,6 +17,7 @@ def test_exported_names():
     assert set(blis.__all__) == {
         "BlisError",
         "CapacityError",
+        "ClusterOptions",
         "ConfigError",
         "Deployment",
         "DistributionWorkload",
@@ -27,15 +28,24 @@ def test_exported_names():
         "InvariantError",
         "LiteralTokens",
         "Outcomes",
+        "PolicyFile",
         "RequestTable",
+        "Scenario",
         "Simulation",
         "TokenStreams",
+        "TraceOptions",
         "WorkloadError",
         "__version__",
+        "admission_policy",
+        "evaluate",
+        "load_policies",
         "load_trace",
         "prepare",
         "preset",
+        "priority_policy",
+        "routing_policy",
         "simulate",
+        "step_time",
     }
     assert dir(blis) == blis.__all__
 

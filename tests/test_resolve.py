@@ -315,7 +315,11 @@ def test_versions_that_never_had_what_is_asked_for():
         (LLAMA, {"activation_gib": -1.0}, r"^activation_gib: must be a number >= 0, got -1\.0$"),
         (LLAMA, {"activation_gib": float("nan")}, r"^activation_gib: must be a number >= 0, got nan$"),
         (LLAMA, {"total_kv_blocks": 0}, r"^total_kv_blocks: must be in \[2, 134217728\], got 0$"),
-        (LLAMA, {"latency_model": "magic"}, r"^latency_model: must be blackbox or roofline, got 'magic'$"),
+        (
+            LLAMA,
+            {"latency_model": "magic"},
+            r"^latency_model: unknown name 'magic'; valid: blackbox, file.py:fun",
+        ),
         (LLAMA, {"latency_model": "roofline", **OWN}, r"^latency_model: roofline takes no coefficients"),
         (LLAMA, {"alpha_coeffs": (1.0,), "beta_coeffs": (1.0, 2.0, 3.0)}, r"^alpha_coeffs: must be 3 numbers, got 1$"),
         (

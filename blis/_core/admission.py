@@ -15,7 +15,9 @@ from blis._core.state import (
     BLOCKED_REQUEST,
     BLOCKED_VERSION,
     BUDGET,
+    CACHED_SUM,
     FREE,
+    KNOWN_SUM,
     LENGTH,
     NEVER,
     NOW,
@@ -33,7 +35,7 @@ def admit_waiting(instance, threshold):
     """Pass over the waiting requests: admit the head as long as its first chunk fits."""
     at, batch, queue, limits = instance.at, instance.batch, instance.queue, instance.limits
     while queue.at[LENGTH] > 0 and at[BUDGET] > 0 and batch.at[RUNNING] < limits.max_running:
-        request = int64(head(queue, limits.ranked))
+        request = int64(head(queue, limits))
         if is_blocked(instance, request, at[BUDGET]):
             return
         if not admit(instance, request, threshold):
@@ -41,7 +43,7 @@ def admit_waiting(instance, threshold):
             at[BLOCKED_VERSION] = instance.pool.at[VERSION]
             at[BLOCKED_BUDGET] = at[BUDGET]
             return
-        dequeue(queue, limits.ranked)
+        dequeue(queue, limits)
 
 
 @kernel
@@ -96,6 +98,8 @@ def admit(instance, request, threshold):
     batch.scheduled[slot] = n
     publish_computed(instance, slot, cached + n)
     at[BUDGET] -= n
+    at[CACHED_SUM] += cached
+    at[KNOWN_SUM] += known
     if requests.first_scheduled_us[request] == NEVER:
         requests.first_scheduled_us[request] = at[NOW]
         requests.cached_tokens[request] = cached

@@ -151,7 +151,7 @@ def clear_phase(batch, slot):
 
 
 @kernel
-def become_decoder(batch, slot, total_tokens, num_shared, limits):
+def become_decoder(batch, slot, total_tokens, num_shared, gap_class, limits):
     """An explicit slot that knows one token more than it has computed leaves itself to the calendar.
 
     ``total_tokens`` are prompt and output together. The caller has removed it from the explicit ones.
@@ -162,6 +162,7 @@ def become_decoder(batch, slot, total_tokens, num_shared, limits):
     batch.computed[slot] = computed - at[STEPS]
     batch.last_step[slot] = at[STEPS] + total_tokens - 2 - computed
     at[DECODERS] += 1
+    batch.class_count[gap_class] += 1
     at[BASE_SUM] += batch.computed[slot]
     set_phase(batch, slot, computed, batch.held[slot], limits)
     file_event(batch, slot, limits.block_size, num_shared)
@@ -180,13 +181,14 @@ def decoder_held(batch, slot, limits, served):
 
 
 @kernel
-def leave_decoders(batch, slot, limits, served):
+def leave_decoders(batch, slot, gap_class, limits, served):
     """A decoder's fields mean what they say again; it is neither decoder nor explicit."""
     at = batch.at
     batch.held[slot] = decoder_held(batch, slot, limits, served)
     withdraw_event(batch, slot)
     clear_phase(batch, slot)
     at[DECODERS] -= 1
+    batch.class_count[gap_class] -= 1
     at[BASE_SUM] -= batch.computed[slot]
     batch.is_decoder[slot] = 0
     batch.computed[slot] += at[STEPS]

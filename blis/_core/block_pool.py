@@ -14,16 +14,15 @@ from numba import int64
 from blis._core.jit import kernel
 from blis._core.state import (
     CONTENT,
-    COPY,
     COPY_NEXT,
     COPY_PREV,
+    EPOCH,
     EXTRA_NODES,
     FREE,
     FRONT,
     NEXT,
     NONE,
     OWNER,
-    PARENT,
     PREV,
     SENTINEL,
     SIZE,
@@ -115,21 +114,43 @@ def forget_copy(pool, node):
     """Remove an evicted block from the ring of blocks with its content; the next oldest serves from now on."""
     rings = pool.rings
     content = pool.nodes[node, CONTENT]
-    after, before = rings[node, COPY_NEXT], rings[node, COPY_PREV]
+    after, before = int64(rings[node, COPY_NEXT]), rings[node, COPY_PREV]
     rings[before, COPY_NEXT] = after
     rings[after, COPY_PREV] = before
-    if pool.contents[content, COPY] == node:
-        pool.contents[content, COPY] = NONE if after == node else after
+    if pool.copies[content] != node:
+        return
+    if after == node:
+        note_change(pool, content, int64(1))
+        after = int64(SENTINEL)
+    pool.copies[content] = after
+
+
+@kernel
+def note_change(pool, content, was_cached):
+    """A content comes or goes: keep what was before, once per epoch, for a router that looks later or never."""
+    changed = pool.changed
+    if len(changed) > 0 and changed[content] >> 1 != pool.at[EPOCH]:
+        changed[content] = 2 * pool.at[EPOCH] + was_cached
+
+
+@kernel
+def was_cached(pool, content):
+    """Whether a content was in the cache when the epoch began; where changes are not kept, whether it is."""
+    changed = pool.changed
+    if len(changed) > 0 and changed[content] >> 1 == pool.at[EPOCH]:
+        return changed[content] & 1 == 1
+    return pool.copies[content] != SENTINEL
 
 
 @kernel
 def publish(pool, content):
     """A block with shared content has become full: others can find it from now on. Returns its node."""
-    rings, contents = pool.rings, pool.contents
+    rings = pool.rings
     node = new_node(pool, int64(1), content, int64(NONE))
-    first = contents[content, COPY]
-    if first == NONE:
-        contents[content, COPY] = node
+    first = pool.copies[content]
+    if first == SENTINEL:
+        note_change(pool, content, int64(0))
+        pool.copies[content] = node
         rings[node, COPY_NEXT] = node
         rings[node, COPY_PREV] = node
     else:
@@ -150,24 +171,24 @@ def match_prefix(pool, leaf, num_shared, most, row):
     Whenever a block is cached so is the one before it (it is released later and touched no less often), so
     the search goes from the last block towards the first and ends at the first hit.
     """
-    nodes, contents = pool.nodes, pool.contents
+    nodes, copies, parent = pool.nodes, pool.copies, pool.parent
     content = leaf
     depth = num_shared
     while depth > most:
-        content = int64(contents[content, PARENT])
+        content = int64(parent[content])
         depth -= 1
-    while depth > 0 and contents[content, COPY] == NONE:
-        content = int64(contents[content, PARENT])
+    while depth > 0 and copies[content] == SENTINEL:
+        content = int64(parent[content])
         depth -= 1
     hits = depth
     idle = int64(0)
     while depth > 0:
         depth -= 1
-        node = contents[content, COPY]
+        node = copies[content]
         row[depth] = node
         if nodes[node, SIZE] == 0:
             idle += 1
-        content = int64(contents[content, PARENT])
+        content = int64(parent[content])
     return hits, idle
 
 
@@ -191,10 +212,10 @@ def publish_up_to(pool, leaf, num_shared, row, start, stop):
     """Publish blocks ``start`` to ``stop - 1`` of a request whose shared content ends in ``leaf``."""
     content = leaf
     for _ in range(stop, num_shared):
-        content = int64(pool.contents[content, PARENT])
+        content = int64(pool.parent[content])
     for i in range(stop - 1, start - 1, -1):
         row[i] = publish(pool, content)
-        content = int64(pool.contents[content, PARENT])
+        content = int64(pool.parent[content])
 
 
 @kernel

@@ -42,8 +42,13 @@ class StopReason(IntEnum):
     STALLED = 4
     #: Requests preempt each other for ever and none gets a token.
     LIVELOCK = 5
-    #: A policy or a step-time law failed, or gave an answer that is none.
-    POLICY_FAILED = 6
+    #: No policy looks at instances and all decisions are made: requests may be sorted by instance.
+    ROUTED = 6
+    #: A policy or the step-time law failed, or gave an answer that is none.
+    ADMISSION_FAILED = 7
+    ROUTING_FAILED = 8
+    PRIORITY_FAILED = 9
+    STEP_TIME_FAILED = 10
 
 
 class LogRecord(IntEnum):
@@ -63,6 +68,15 @@ class LogRecord(IntEnum):
     FINISHED = 5
     #: (free blocks, running, waiting) when the step is over
     END = 6
+
+
+class DecisionKind(IntEnum):
+    """What a row of the decision log is about."""
+
+    #: Its answer is 1 (admitted) or 0.
+    ADMISSION = 0
+    #: Its answer is the instance.
+    ROUTING = 1
 
 
 class ViewWord(IntEnum):
@@ -85,6 +99,8 @@ class ViewWord(IntEnum):
     PROMPT_BLOCKS = 8
     #: Numbers in the policy's state.
     STATE_LENGTH = 9
+    #: Tokens per KV block.
+    BLOCK_SIZE = 10
 
 
 #: Words before the first column.

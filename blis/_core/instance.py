@@ -1,4 +1,9 @@
-"""One model server through time: requests become visible, steps follow each other."""
+"""One model server through time: steps follow each other.
+
+A step has a beginning, when it is scheduled, and an end, when its results are collected; in between it is in
+flight, and others may look at the instance or queue requests. `advance` processes all beginnings and ends before
+a given moment.
+"""
 
 from __future__ import annotations
 
@@ -6,98 +11,98 @@ from numba import int64
 
 from blis._core.admission import admit_waiting, is_blocked
 from blis._core.block_pool import take
-from blis._core.codes import LogRecord, RequestStatus, StopReason
+from blis._core.codes import LogRecord, StopReason, ViewWord
 from blis._core.jit import kernel
-from blis._core.recorder import log, logs_full, record_gap
+from blis._core.recorder import log, logs_full
 from blis._core.results import collect_results
 from blis._core.running import serve_running
 from blis._core.state import (
     ATTENTION_PAIRS,
     BASE_SUM,
     BUDGET,
-    CURSOR,
     DECODE_CONTEXT,
     DECODERS,
+    DURATION,
     EXPLICIT,
+    FAR_FUTURE,
     FIRST,
     FREE,
     FUTILE,
+    IN_FLIGHT,
     LEAST_FREE,
+    LEFT_WAITING,
     LENGTH,
     MAX_PREFILL_CONTEXT,
     NONE,
     NOW,
     NUM_DECODES,
     NUM_PREFILLS,
+    NUMBERS,
+    PARAMETERS,
     PREEMPTIONS,
     PREFILL_CONTEXT,
     PREFILL_TOKENS,
+    PRIORITY,
+    PRIORITY_STATE,
+    QUEUE_SUM,
     RUNNING,
+    STEP_TIME,
     STEPS,
+    WAKE,
+    WORDS,
 )
-from blis._core.waiting_queue import enqueue, head
+from blis._core.view import show_request
+from blis._core.waiting_queue import head, sort_upwards
 
 GO_ON = -1
-DONE = int(StopReason.DONE)
-HORIZON = int(StopReason.HORIZON)
 PAUSED = int(StopReason.PAUSED)
 LOG_FULL = int(StopReason.LOG_FULL)
 STALLED = int(StopReason.STALLED)
 LIVELOCK = int(StopReason.LIVELOCK)
-WAITING = int(RequestStatus.WAITING)
+PRIORITY_FAILED = int(StopReason.PRIORITY_FAILED)
+STEP_TIME_FAILED = int(StopReason.STEP_TIME_FAILED)
+STATE_LENGTH = int(ViewWord.STATE_LENGTH)
 LOG_STEP = int(LogRecord.STEP)
 LOG_LOAD = int(LogRecord.LOAD)
 LOG_SCHEDULED = int(LogRecord.SCHEDULED)
 LOG_END = int(LogRecord.END)
-FAR_FUTURE = 2**62
 #: Preemptions without a token in between that no working schedule comes near.
 MOST_FUTILE = 100_000
 
 
 @kernel
-def advance(instance, law, parameters, max_steps):
-    """Run until nothing is left to do or something stops it; returns a `StopReason`."""
+def advance(instance, laws, until, end, max_steps):
+    """Begin every step before ``until`` and end every one before ``end``; anything but `GO_ON`: it could not.
+
+    ``end`` is ``until`` if somebody wants to see the instance, later if not: an end is then not left to the next call.
+    """
     at, batch, queue, limits = instance.at, instance.batch, instance.queue, instance.limits
     last = batch.at[STEPS] + max_steps
-    while True:
-        next_visible_us = admit_visible(instance)
-        if batch.at[RUNNING] == 0 and queue.at[LENGTH] == 0:
-            if next_visible_us == FAR_FUTURE:
-                return DONE
-            if next_visible_us > limits.horizon_us:
-                return HORIZON
-            at[NOW] = next_visible_us
-            continue
+    while at[WAKE] < until or (at[IN_FLIGHT] and at[WAKE] < end):
+        at[NOW] = at[WAKE]
+        if at[IN_FLIGHT]:
+            end_step(instance)
+            if batch.at[RUNNING] == 0 and queue.at[LENGTH] == 0:
+                at[WAKE] = FAR_FUTURE
+                return GO_ON
+            if at[NOW] >= until:
+                return GO_ON
         if logs_full(instance.recorder, limits.max_running + 1, 3 * limits.max_running + 3):
             return LOG_FULL
         if batch.at[STEPS] >= last:
             return PAUSED
-        if may_sprint(instance) and sprint(instance, law, parameters, next_visible_us, last) > 0:
+        if may_sprint(instance) and sprint(instance, laws, until, end, last):
             continue
-        reason = step(instance, law, parameters)
+        reason = begin_step(instance, laws)
         if reason != GO_ON:
             return reason
+    return GO_ON
 
 
 @kernel
-def admit_visible(instance):
-    """Queue the requests that have become visible; returns when the next one will."""
-    at, requests = instance.at, instance.requests
-    order, visible_us = requests.order, requests.visible_us
-    cursor = at[CURSOR]
-    while cursor < len(order) and visible_us[order[cursor]] <= at[NOW]:
-        requests.status[order[cursor]] = WAITING
-        enqueue(instance.queue, order[cursor], int64(0), instance.limits.ranked)
-        cursor += 1
-    at[CURSOR] = cursor
-    if cursor == len(order):
-        return int64(FAR_FUTURE)
-    return visible_us[order[cursor]]
-
-
-@kernel
-def step(instance, law, parameters):
-    """Schedule, let the step-time law say how long it takes, collect the results."""
+def begin_step(instance, laws):
+    """Schedule, and ask the step-time law when the step will be over."""
+    law, parameters = laws[STEP_TIME], laws[PARAMETERS]
     at, batch, limits, pool = instance.at, instance.batch, instance.limits, instance.pool
     at[BUDGET] = limits.max_tokens
     at[PREEMPTIONS] = 0
@@ -109,28 +114,65 @@ def step(instance, law, parameters):
     if at[FUTILE] > MOST_FUTILE:
         return LIVELOCK
     if at[PREEMPTIONS] == 0:
+        if limits.dynamic and not order_waiting(instance, laws):
+            return PRIORITY_FAILED
         admit_waiting(instance, threshold)
     pool.at[LEAST_FREE] = min(pool.at[LEAST_FREE], pool.at[FREE])
     if at[BUDGET] == limits.max_tokens:  # nothing was scheduled
         if limits.logging and at[PREEMPTIONS] > 0:
+            at[LEFT_WAITING] = instance.queue.at[LENGTH]
             log_step(instance, int64(0))
             log_end(instance)
         return GO_ON if at[PREEMPTIONS] > 0 else STALLED
     measure_load(instance)
     load = instance.load
-    duration = max(
-        int64(1),
-        law(load[0], load[1], load[2], load[3], load[4], load[5], load[6], parameters),
-    )
+    duration = law(load[0], load[1], load[2], load[3], load[4], load[5], load[6], parameters)
+    if duration < 0:
+        return STEP_TIME_FAILED
+    fly(instance, max(int64(1), duration))
     if limits.logging:
-        log_step(instance, duration)
-    if at[NOW] + duration > limits.horizon_us:
-        return HORIZON
-    at[NOW] += duration
-    collect_results(instance, at[NOW], duration)
-    if limits.logging:
-        log_end(instance)
+        log_step(instance, at[DURATION])
     return GO_ON
+
+
+@kernel
+def fly(instance, duration):
+    """A step is in flight from now on."""
+    at = instance.at
+    at[LEFT_WAITING] = instance.queue.at[LENGTH]
+    at[IN_FLIGHT] = 1
+    at[DURATION] = duration
+    at[WAKE] = at[NOW] + duration
+
+
+@kernel
+def end_step(instance):
+    """The step in flight is over, now."""
+    at = instance.at
+    at[IN_FLIGHT] = 0
+    at[QUEUE_SUM] += at[LEFT_WAITING]
+    collect_results(instance, at[NOW], at[DURATION])
+    if instance.limits.logging:
+        log_end(instance)
+
+
+@kernel
+def order_waiting(instance, laws):
+    """Ask for the priority of each waiting request, and sort by them. False: the policy failed."""
+    words, numbers, prioritise, state = laws[WORDS], laws[NUMBERS], laws[PRIORITY], laws[PRIORITY_STATE]
+    instance.shown.words[STATE_LENGTH] = instance.shown.state_lengths[2]
+    queue, sign = instance.queue, instance.limits.dynamic
+    waiting = queue.at[LENGTH]
+    if waiting == 0 or instance.at[BUDGET] == 0 or instance.batch.at[RUNNING] == instance.limits.max_running:
+        return True
+    for i in range(waiting):
+        show_request(instance.shown, instance.requests, queue.by_rank[queue.heap[i]], instance.at[NOW])
+        priority = prioritise(words, numbers, state)
+        if not abs(priority) < float("inf"):
+            return False
+        queue.key[i] = sign * priority
+    sort_upwards(queue.heap, queue.key, waiting)
+    return True
 
 
 @kernel
@@ -163,44 +205,50 @@ def may_sprint(instance):
     """Whether the next step has nothing to decide: all running requests decode, and no head can be admitted."""
     limits, batch, queue = instance.limits, instance.batch, instance.queue
     budget = limits.max_tokens - batch.at[DECODERS]
-    if batch.at[EXPLICIT] > 0 or budget < 0 or limits.plain:
+    if batch.at[EXPLICIT] > 0 or budget < 0 or limits.plain or batch.at[RUNNING] == 0:
         return False
     if queue.at[LENGTH] == 0 or budget == 0 or batch.at[RUNNING] == limits.max_running:
         return True
-    return is_blocked(instance, int64(head(queue, limits.ranked)), budget)
+    return not limits.dynamic and is_blocked(instance, int64(head(queue, limits)), budget)
 
 
 @kernel
-def sprint(instance, law, parameters, next_visible_us, last):
-    """Run steps as long as nothing happens but one token for each decoder; returns how many.
+def sprint(instance, laws, until, end, last):
+    """Run steps as long as nothing happens but one token for each decoder. False: there was no such step.
 
-    Ends before the step in which a request becomes visible, a decoder has an event, blocks run out, or the
-    horizon would be crossed.
+    Ends before the step in which a decoder has an event or blocks run out; one that is not over before ``end``
+    stays in flight.
     """
-    batch, pool, limits, histogram = instance.batch, instance.pool, instance.limits, instance.recorder.histogram
-    calendar, phase_count = batch.calendar, batch.phase_count
+    law, parameters = laws[STEP_TIME], laws[PARAMETERS]
+    at, batch, pool, histogram = instance.at, instance.batch, instance.pool, instance.recorder.histogram
+    calendar, phase_count, class_count = batch.calendar, batch.phase_count, batch.class_count
+    lone_class, num_classes = histogram[0], len(class_count)
     mask, period = len(calendar) - 1, len(phase_count)
-    per_need = 1 + limits.prealloc_blocks
+    per_need = 1 + instance.limits.prealloc_blocks
     start = batch.at[STEPS]
     decoders = batch.at[DECODERS]
-    now, free = instance.at[NOW], pool.at[FREE]
+    now, free = at[NOW], pool.at[FREE]
     context = batch.at[BASE_SUM] + decoders * start
     steps, phase, taken = start, start % period, int64(0)
     zero = int64(0)
-    while now < next_visible_us and steps < last and calendar[steps & mask] == NONE:
+    in_flight = int64(0)
+    while now < until and steps < last and calendar[steps & mask] == NONE:
         need = phase_count[phase] * per_need
         if taken + need > free:
             break
-        duration = max(int64(1), law(zero, decoders, context, zero, zero, zero, zero, parameters))
-        if now + duration > limits.horizon_us:
+        duration = law(zero, decoders, context, zero, zero, zero, zero, parameters)
+        if duration < 0:
             break
-        if duration < len(histogram):
-            histogram[duration] += decoders
-        elif steps == start:
-            record_gap(instance.recorder, duration, decoders)
-            last = steps + 1
+        duration = max(int64(1), duration)
+        if now + duration >= end or duration >= len(lone_class):
+            in_flight = duration
+            taken += need
+            break
+        if num_classes == 1:
+            lone_class[duration] += decoders
         else:
-            break
+            for i in range(num_classes):
+                histogram[i, duration] += class_count[i]
         now += duration
         taken += need
         context += decoders
@@ -208,9 +256,13 @@ def sprint(instance, law, parameters, next_visible_us, last):
         phase = phase + 1 if phase + 1 < period else zero
     take(pool, taken)
     pool.at[LEAST_FREE] = min(pool.at[LEAST_FREE], pool.at[FREE])
-    instance.at[NOW] = now
+    at[NOW] = now
+    at[WAKE] = now
+    at[QUEUE_SUM] += (steps - start) * instance.queue.at[LENGTH]
     batch.at[STEPS] = steps
-    return steps - start
+    if in_flight > 0:
+        fly(instance, in_flight)
+    return steps > start or in_flight > 0
 
 
 @kernel
@@ -233,4 +285,4 @@ def log_step(instance, duration):
 def log_end(instance):
     """Write the state after a step to the step log."""
     free, running = instance.pool.at[FREE], instance.batch.at[RUNNING]
-    log(instance.recorder, int64(LOG_END), free, running, instance.queue.at[LENGTH])
+    log(instance.recorder, int64(LOG_END), free, running, instance.at[LEFT_WAITING])

@@ -7,15 +7,24 @@ from blis._core.state import NUM_GAPS, NUM_LOG
 
 
 @kernel
-def record_gap(recorder, gap_us, count):
-    """``count`` tokens came ``gap_us`` after the one before."""
-    if gap_us < len(recorder.histogram):
-        recorder.histogram[gap_us] += count
+def record_gap(recorder, gap_class, gap_us, count):
+    """``count`` tokens of requests of one class came ``gap_us`` after the one before."""
+    if gap_us < recorder.histogram.shape[1]:
+        recorder.histogram[gap_class, gap_us] += count
         return
     row = recorder.at[NUM_GAPS]
-    recorder.gap_log[row, 0] = gap_us
-    recorder.gap_log[row, 1] = count
+    recorder.gap_log[row, 0] = gap_class
+    recorder.gap_log[row, 1] = gap_us
+    recorder.gap_log[row, 2] = count
     recorder.at[NUM_GAPS] = row + 1
+
+
+@kernel
+def record_gaps(recorder, class_count, gap_us):
+    """All decoders, so many per class, got a token ``gap_us`` after the one before."""
+    for gap_class in range(len(class_count)):
+        if class_count[gap_class] > 0:
+            record_gap(recorder, gap_class, gap_us, class_count[gap_class])
 
 
 @kernel

@@ -125,7 +125,8 @@ def walk_running(instance, threshold):
 def leave_out(instance, slot):
     """A decoder gets no token in this step."""
     batch = instance.batch
-    leave_decoders(batch, slot, instance.limits, int64(0))
+    gap_class = int64(instance.requests.gap_class[batch.request[slot]])
+    leave_decoders(batch, slot, gap_class, instance.limits, int64(0))
     insert_by_admission(batch.explicit, batch.at[EXPLICIT], slot, batch.admission)
     batch.at[EXPLICIT] += 1
     instance.requests.last_token_us[batch.request[slot]] = instance.at[NOW]
@@ -210,7 +211,7 @@ def preempt(instance, victim, current):
     request = batch.request[victim]
     served = int64(batch.admission[victim] < batch.admission[current])
     if batch.is_decoder[victim]:
-        leave_decoders(batch, victim, limits, served)
+        leave_decoders(batch, victim, int64(requests.gap_class[request]), limits, served)
         requests.last_token_us[request] = at[NOW]
         if served:
             batch.scheduled[victim] = 1
@@ -222,7 +223,7 @@ def preempt(instance, victim, current):
     requests.num_preemptions[request] += 1
     requests.status[request] = WAITING
     close_slot(batch, victim)
-    enqueue(instance.queue, request, int64(1), limits.ranked)
+    enqueue(instance.queue, request, int64(1), limits)
     at[PREEMPTIONS] += 1
     if limits.logging:
         log(instance.recorder, int64(PREEMPTED), request, int64(0), int64(0))

@@ -2,7 +2,8 @@
 
 All arrays are allocated in Python (`blis.simulation`) and survive between calls of the entry; the jitclasses
 here only give them names inside it. Numbers that change live in an int64 array ``at`` of each struct, indexed
-by the constants above it (see `blis._core.jit` for why).
+by the constants above it (see `blis._core.jit` for why). Instances share the arrays that have one entry per request,
+since a request is at one of them only.
 
 A running request sits in a *slot*. It is either
 
@@ -17,7 +18,7 @@ Free blocks form one list, oldest first (vLLM's free block queue), made of *node
 
 from __future__ import annotations
 
-from numba import int8, int32, int64
+from numba import float64, int8, int32, int64
 
 from blis._core.jit import struct
 
@@ -26,14 +27,22 @@ NEVER = -1
 
 # --- at[] of Instance -------------------------------------------------------------------------------------
 NOW = 0
-CURSOR = 1  # next of `order` to become visible
-BUDGET = 2  # tokens left in the step that is being scheduled
-PREEMPTIONS = 3  # preemptions in the step that is being scheduled
-FUTILE = 4  # preemptions since the last token
-BLOCKED_REQUEST = 5  # head of the queue that found no room ...
-BLOCKED_VERSION = 6  # ... when the pool was in this version ...
-BLOCKED_BUDGET = 7  # ... and this budget was left
-INSTANCE_SCALARS = 8
+WAKE = 1  # when its next step begins, or the one in flight ends; FAR_FUTURE: nothing to do
+IN_FLIGHT = 2  # 1 between a step's beginning and its end
+DURATION = 3  # of the step in flight
+BUDGET = 4  # tokens left in the step that is being scheduled
+PREEMPTIONS = 5  # preemptions in the step that is being scheduled
+FUTILE = 6  # preemptions since the last token
+BLOCKED_REQUEST = 7  # head of the queue that found no room ...
+BLOCKED_VERSION = 8  # ... when the pool was in this version ...
+BLOCKED_BUDGET = 9  # ... and this budget was left
+FINISHED = 10  # requests
+LEFT_WAITING = 11  # waiting requests when the step in flight had been scheduled ...
+QUEUE_SUM = 12  # ... added up over all steps
+CACHED_SUM = 13  # cached tokens of all admissions
+KNOWN_SUM = 14  # known tokens of all admissions
+INSTANCE_SCALARS = 15
+FAR_FUTURE = 2**62
 
 # --- at[] of BlockPool ------------------------------------------------------------------------------------
 FREE = 0  # free blocks in all
@@ -42,7 +51,8 @@ SPARE_NODE = 2  # head of the chain of discarded extra nodes
 EXTRA_NODES = 3  # nodes behind the places of contents ever used
 VERSION = 4  # moves whenever a request that did not fit might fit now
 LEAST_FREE = 5
-POOL_SCALARS = 6
+EPOCH = 6  # goes up when the router looks at the cache's content anew
+POOL_SCALARS = 7
 
 # --- columns of BlockPool.nodes ---------------------------------------------------------------------------
 NEXT = 0  # in the free list
@@ -57,11 +67,6 @@ COPY_NEXT = 0  # shared blocks: the ring of those with equal content, in order o
 COPY_PREV = 1
 OWNER = 0  # extents, which are in no ring: the preempted request that can find its blocks, or NONE
 RING_COLUMNS = 2
-
-# --- columns of BlockPool.contents ------------------------------------------------------------------------
-PARENT = 0  # content id of the block before
-COPY = 1  # node of the first published copy still alive, or NONE
-CONTENT_COLUMNS = 2
 
 # --- at[] of WaitingQueue ---------------------------------------------------------------------------------
 LENGTH = 0
@@ -100,6 +105,51 @@ NUM_GAPS = 0  # rows of gap_log in use
 NUM_LOG = 1  # rows of step_log in use
 RECORDER_SCALARS = 2
 
+# --- at[] of PrefixTable ----------------------------------------------------------------------------------
+ENTRIES = 0  # blocks remembered
+SPARE_SLOT = 1  # head of the chain of discarded slots
+SLOTS = 2  # slots ever used, the sentinel included
+TABLE_SCALARS = 3
+
+# --- at[] of Cluster --------------------------------------------------------------------------------------
+TO_ADMIT = 0  # next of by_arrival to be admitted
+TO_ROUTE = 1  # next of by_arrival to be routed
+TO_ENQUEUE = 2  # next of by_visible to become visible to its instance
+WORK = 3  # steps and events that may still be done in this call
+CULPRIT = 4  # instance (a failed step) or request (a failed decision)
+ANSWER = 5  # what the policy answered that failed
+DECIDED = 6  # 1: no policy looks at instances, and all decisions are made; from then on ...
+ALONE = 7  # ... the instance whose turn it is
+CLUSTER_SCALARS = 8
+
+# --- at[] of DecisionLog ----------------------------------------------------------------------------------
+NUM_DECISIONS = 0
+DECISION_SCALARS = 1
+
+# --- elements of the tuple of laws -----------------------------------------------------------------------------
+# (its first element must not be a function, or numba takes it for an experiment and warns)
+WORDS = 0  # pointers to what View holds
+NUMBERS = 1
+STEP_TIME = 2
+PARAMETERS = 3
+PRIORITY = 4
+PRIORITY_STATE = 5
+ADMISSION = 6
+ADMISSION_STATE = 7
+ROUTING = 8
+ROUTING_STATE = 9
+
+# --- what a policy looks at: bits -------------------------------------------------------------------------------
+LOOKS = 1
+LOOKS_UP_PREFIXES = 2
+LOOKS_INTO_CACHES = 4
+
+# --- groups of signals that a router's snapshots refresh together -------------------------------------------
+QUEUE_GROUP = 0
+BATCH_GROUP = 1
+KV_GROUP = 2
+NUM_GROUPS = 3
+
 
 @struct
 class Limits:
@@ -112,12 +162,14 @@ class Limits:
     prealloc_blocks: int64
     max_blocks_per_request: int64  # bounds pre-allocation only
     watermark_blocks: int64
+    usable_blocks: int64
     caching: int64
     keyless_first: int64
     threshold_spares_lone: int64
     reserve_full_prompt: int64
     priority: int64  # vLLM's own priority policy: the least urgent running request is preempted
     ranked: int64  # the waiting queue goes by rank instead of first come first served
+    dynamic: int64  # it goes by a priority that is asked for anew in each step; 1: highest first, -1: lowest first
     last_prompt_token_is_decode: int64
     plain: int64  # never advance decoders in bulk: slow, same result
     logging: int64
@@ -128,7 +180,7 @@ class Limits:
 class Requests:
     """One entry per request of the table."""
 
-    order: int64[::1]  # requests by visible time; those refused are left out
+    arrival_us: int64[::1]
     visible_us: int64[::1]
     prompt_tokens: int64[::1]
     output_tokens: int64[::1]
@@ -141,6 +193,7 @@ class Requests:
     status: int8[::1]
     num_shared: int32[::1]  # leading full blocks that another request has, too
     leaf: int32[::1]  # content id of the last of them
+    gap_class: int8[::1]  # row of the recorder's histogram
 
 
 @struct
@@ -151,21 +204,24 @@ class BlockPool:
     nodes: int32[:, ::1]
     rings: int32[:, ::1]  # per node
     place_taken: int8[::1]  # whether the node with this number is in use; covers the places of contents
-    contents: int32[:, ::1]
+    parent: int32[::1]  # per content: that of the block before; shared by all instances
+    copies: int32[::1]  # per content: node of the first published copy still alive; SENTINEL: none
+    changed: int32[::1]  # per content: 2 * epoch of its last change + whether it was there before; empty: not kept
     extent: int32[::1]  # per request: node of the extent it left when it was preempted, or NONE
     extent_keyed: int32[::1]  # per request: blocks of that extent it could find again
 
 
 @struct
 class WaitingQueue:
-    """Waiting requests: a linked list under fcfs, else a heap of ranks."""
+    """Waiting requests: a linked list under fcfs, else a heap of ranks; by dynamic priority a list sorted upwards."""
 
     at: int64[::1]
-    next: int32[::1]  # per request; fcfs
+    behind: int32[::1]  # per request; fcfs
     heap: int64[::1]  # ranks
     rank: int64[::1]  # per request: its place among all, were they all waiting
     by_rank: int64[::1]
     victim_rank: int64[::1]  # its place by (priority, arrival) alone: ties are equal
+    key: float64[::1]  # per place in the heap; dynamic priorities only
 
 
 @struct
@@ -194,6 +250,7 @@ class Batch:
     calendar_prev: int64[::1]
     calendar: int32[::1]  # first slot of each step, modulo a power of two
     phase_count: int64[::1]  # decoders per phase; its length is the period
+    class_count: int64[::1]  # decoders per row of the recorder's histogram
     shared_nodes: int32[:, ::1]  # per slot and block
     scratch: int64[::1]  # slots
 
@@ -203,9 +260,21 @@ class Recorder:
     """Gaps between tokens as a weighted histogram, exact; and the step log, if it is on."""
 
     at: int64[::1]
-    histogram: int64[::1]  # by gap in µs
-    gap_log: int64[:, ::1]  # (gap in µs, count) beyond the histogram
+    histogram: int64[:, ::1]  # by class and gap in µs
+    gap_log: int64[:, ::1]  # (class, gap in µs, count) beyond the histogram
     step_log: int64[:, ::1]  # see codes.LogRecord
+
+
+@struct
+class View:
+    """What policies see, see `codes.ViewWord`; filled for one decision after the other."""
+
+    words: int64[::1]
+    columns: int64[:, ::1]  # the columns behind them, (`codes.ViewColumn`, instance): the same memory
+    numbers: float64[:, ::1]  # (`codes.ViewNumber`, instance)
+    request_words: int64[:, ::1]  # per request priority, class and tenant; empty: nobody asks
+    state_lengths: int64[::1]  # of the admission, the routing and the priority policy
+    shows_kv: int64  # 0: nobody looks at signals of the KV cache
 
 
 @struct
@@ -216,7 +285,72 @@ class Instance:
     load: int64[::1]
     limits: Limits
     requests: Requests
+    shown: View
     queue: WaitingQueue
     pool: BlockPool
     batch: Batch
     recorder: Recorder
+
+
+@struct
+class PrefixTable:
+    """The router's own memory of which prompt blocks it last sent where: a ring of slots, oldest first.
+
+    A slot is a block that other requests have too, or the number of blocks of one prompt that nobody else has.
+    """
+
+    at: int64[::1]
+    slot_of: int32[::1]  # per content; SENTINEL: none
+    slots: int32[:, ::1]  # next, previous, content or NONE, blocks, instance
+    most_entries: int64
+
+
+@struct
+class Snapshots:
+    """Signals that the router sees only now and then: what they are, apart from what it sees."""
+
+    interval_us: int64[::1]  # per group; 0: it always sees them as they are
+    last_us: int64[::1]  # per group: when it last looked
+    columns: int64[:, ::1]  # as in View
+    numbers: float64[:, ::1]
+
+
+@struct
+class DecisionLog:
+    """Every decision with what the policy saw."""
+
+    at: int64[::1]
+    decisions: int64[:, ::1]  # codes.DecisionKind, request, µs, answer
+    columns: int64[:, :, ::1]  # per decision as in View
+    numbers: float64[:, :, ::1]
+
+
+@struct
+class Cluster:
+    """All instances, and what decides about them."""
+
+    at: int64[::1]
+    instances: int64[::1]  # what `blis._core.handles.borrow` takes
+    wake_us: int64[::1]  # per instance: its at[WAKE]
+    by_arrival: int64[::1]  # requests that are not refused
+    by_visible: int64[::1]  # those of them that become visible before the horizon
+    target: int32[::1]  # per request: its instance, or NONE
+    forced: int64[::1]  # request and instance to which it goes whatever the router says; NONE: nobody
+    parent: int32[::1]  # per content: that of the block before
+    prompt_leaf: int32[::1]  # per request: content of the last of those prompt blocks that others have too
+    prompt_shared: int32[::1]  # and how many those are
+    chain: int64[::1]  # scratch: contents of a prompt
+    num_admissions: int64  # of by_arrival, before the horizon
+    num_routings: int64
+    admission_latency_us: int64
+    routing_latency_us: int64
+    admission_looks: int64  # LOOKS, or more, or nothing
+    routing_looks: int64
+    uses_prefix_table: int64
+    tracing: int64
+    limits: Limits
+    requests: Requests
+    shown: View
+    snapshots: Snapshots
+    table: PrefixTable
+    decision_log: DecisionLog

@@ -1,4 +1,4 @@
-"""Waiting requests: first come first served with preempted ones in front, or by rank."""
+"""Waiting requests: first come first served with preempted ones in front, by rank, or by a dynamic priority."""
 
 from __future__ import annotations
 
@@ -9,42 +9,48 @@ from blis._core.state import HEAD, LENGTH, NONE, TAIL
 
 
 @kernel
-def head(queue, ranked):
+def head(queue, limits):
     """The request to be admitted next; the queue must not be empty."""
-    if ranked:
+    if limits.dynamic:
+        return queue.by_rank[queue.heap[queue.at[LENGTH] - 1]]
+    if limits.ranked:
         return queue.by_rank[queue.heap[0]]
     return queue.at[HEAD]
 
 
 @kernel
-def enqueue(queue, request, in_front, ranked):
+def enqueue(queue, request, in_front, limits):
     """Add a request: behind all others, before them (preempted ones), or wherever its rank belongs."""
     at = queue.at
-    if ranked:
+    if limits.dynamic:
+        queue.heap[at[LENGTH]] = queue.rank[request]
+    elif limits.ranked:
         push_rank(queue.heap, at[LENGTH], queue.rank[request])
     elif at[LENGTH] == 0:
-        queue.next[request] = NONE
+        queue.behind[request] = NONE
         at[HEAD] = request
         at[TAIL] = request
     elif in_front:
-        queue.next[request] = at[HEAD]
+        queue.behind[request] = at[HEAD]
         at[HEAD] = request
     else:
-        queue.next[request] = NONE
-        queue.next[at[TAIL]] = request
+        queue.behind[request] = NONE
+        queue.behind[at[TAIL]] = request
         at[TAIL] = request
     at[LENGTH] += 1
 
 
 @kernel
-def dequeue(queue, ranked):
+def dequeue(queue, limits):
     """Remove the head."""
     at = queue.at
     at[LENGTH] -= 1
-    if ranked:
+    if limits.dynamic:
+        return
+    if limits.ranked:
         pop_rank(queue.heap, at[LENGTH])
     else:
-        at[HEAD] = queue.next[at[HEAD]]
+        at[HEAD] = queue.behind[at[HEAD]]
 
 
 @kernel
@@ -76,3 +82,18 @@ def pop_rank(heap, size):
         heap[parent] = heap[child]
         parent = child
     heap[parent] = rank
+
+
+@kernel
+def sort_upwards(ranks, keys, count):
+    """Sort the first ``count`` ranks by their keys, upwards; among equals the least rank comes last.
+
+    By insertion: the order of one step is nearly that of the step before.
+    """
+    for i in range(1, count):
+        rank, key = ranks[i], keys[i]
+        j = i
+        while j > 0 and (keys[j - 1] > key or (keys[j - 1] == key and ranks[j - 1] < rank)):
+            ranks[j], keys[j] = ranks[j - 1], keys[j - 1]
+            j -= 1
+        ranks[j], keys[j] = rank, key

@@ -67,10 +67,11 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _name_flag(message: str) -> str:
-    """Put the flag where a message begins with the name of what the flag sets."""
-    name, colon, rest = message.partition(": ")
+    """Put the flag where a message begins with the name of what the flag sets, its value behind it or not."""
+    where, colon, _ = message.partition(": ")
+    name = where.split(" ")[0]
     flags = {param.name: param.opts[0] for param in run.params}
-    return f"{flags[name]}: {rest}" if colon and name in flags else message
+    return flags[name] + message.removeprefix(name) if colon and name in flags else message
 
 
 def _complain(message: str, code: int) -> int:

@@ -6,7 +6,6 @@ the field's default.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,8 +14,16 @@ from typing import Any, TypeVar
 import click
 
 from blis.cli.console import LOG_LEVELS
-from blis.config.schema import Deployment, EngineOptions
-from blis.errors import nearest
+from blis.cli.values import fitness_weights, number_list, one_of, slo_targets_us, weights_by_name
+from blis.config.schema import (
+    ADMISSION_POLICIES,
+    LATENCY_MODELS,
+    PRIORITY_POLICIES,
+    ROUTING_POLICIES,
+    ClusterOptions,
+    Deployment,
+    EngineOptions,
+)
 
 Command = Callable[..., Any]
 Config = TypeVar("Config")
@@ -55,28 +62,6 @@ def from_flags(config: type[Config], flags: Mapping[str, Any]) -> Config:
     return config(**{name: value for name, value in flags.items() if name in names and value is not None})
 
 
-def one_of(*names: str) -> dict[str, Any]:
-    """Type and metavar of an option that takes one of some names; a wrong one is answered with the nearest."""
-
-    def convert(value: str) -> str:
-        if value.lower() not in names:
-            raise click.BadParameter(f"{value!r} is unknown; {nearest(value, names)}")
-        return value.lower()
-
-    return {"type": convert, "metavar": f"[{'|'.join(names)}]"}
-
-
-def number_list(value: str) -> tuple[float, ...]:
-    """Read comma-separated finite numbers."""
-    try:
-        numbers = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        numbers = (math.nan,)
-    if not all(map(math.isfinite, numbers)):
-        raise click.BadParameter(f"{value!r} is no list of numbers; valid would be 1.5,0.2,30")
-    return numbers
-
-
 def _option(heading: str) -> Callable[..., Callable[[Command], Command]]:
     def option(*names: str, **kwargs: Any) -> Callable[[Command], Command]:
         return click.option(*names, cls=GroupedOption, heading=heading, show_default=True, **kwargs)
@@ -98,6 +83,8 @@ def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]
 _model = _option("Model and hardware")
 _workload = _option("Workload")
 _engine = _option("Engine (vLLM server parameters)")
+_cluster = _option("Cluster and policies")
+_evaluation = _option("Decision tracing and evaluation")
 _output = _option("Run and output")
 
 model_options = _all(
@@ -105,7 +92,11 @@ model_options = _all(
     _model("--hardware", metavar="GPU", help="GPU type, such as H100 or A100-80.  [default: the model's]"),
     _model("--tp", type=int, help="Tensor parallelism degree.  [default: the model's]"),
     _model("--vllm-version", metavar="VERSION", help="vLLM version, such as 0.8.4.  [default: the model's]"),
-    _model("--latency-model", **one_of("blackbox", "roofline"), help="Force one model of step time.  [default: auto]"),
+    _model(
+        "--latency-model",
+        **one_of(*LATENCY_MODELS, or_function=True),
+        help="Force one model of step time.  [default: auto]",
+    ),
     _model("--alpha-coeffs", type=number_list, metavar="A0,A1,A2", help="Queueing coefficients instead of known ones."),
     _model("--beta-coeffs", type=number_list, metavar="B0,B1,B2[,B3,B4]", help="Step-time coefficients, likewise."),
     _model("--model-config-folder", type=_PATH, help="Folder with the model's HuggingFace config.json."),
@@ -184,18 +175,6 @@ engine_options = _all(
         default=EngineOptions.scheduling_policy,
         help="vLLM's own scheduling policy.",
     ),
-    _engine(
-        "--scheduler",
-        **one_of("fcfs", "priority-fcfs", "sjf", "reverse-priority"),
-        default=EngineOptions.scheduler,
-        help="Order of the waiting queue.",
-    ),
-    _engine(
-        "--priority-policy",
-        **one_of("constant", "slo-based", "inverted-slo"),
-        default=EngineOptions.priority_policy,
-        help="What the schedulers by priority go by.",
-    ),
     _engine("--preallocated-tokens", type=int, help="Tokens' worth of blocks taken beyond need." + _PROFILE),
     _engine(
         "--reserve-full-prompt/--no-reserve-full-prompt",
@@ -217,6 +196,123 @@ engine_options = _all(
         "--refuse-prompt-of-max-model-len/--no-refuse-prompt-of-max-model-len",
         default=None,
         help="Refuse a prompt of exactly --max-model-len." + _PROFILE,
+    ),
+)
+
+cluster_options = _all(
+    _cluster("--num-instances", type=int, default=ClusterOptions.num_instances, help="Identical instances."),
+    _cluster(
+        "--admission-policy",
+        **one_of(*ADMISSION_POLICIES, or_function=True),
+        default=ClusterOptions.admission_policy,
+        help="Which requests are let in.",
+    ),
+    _cluster(
+        "--admission-latency",
+        "admission_latency_us",
+        type=int,
+        default=ClusterOptions.admission_latency_us,
+        help="From arrival to the admission decision, µs.",
+    ),
+    _cluster(
+        "--token-bucket-capacity",
+        type=float,
+        default=ClusterOptions.token_bucket_capacity,
+        help="Prompt tokens in the full bucket (token-bucket).",
+    ),
+    _cluster(
+        "--token-bucket-refill-rate",
+        type=float,
+        default=ClusterOptions.token_bucket_refill_rate,
+        help="Prompt tokens per second (token-bucket).",
+    ),
+    _cluster(
+        "--routing-policy",
+        **one_of(*ROUTING_POLICIES, or_function=True),
+        default=ClusterOptions.routing_policy,
+        help="Which instance a request is sent to.",
+    ),
+    _cluster(
+        "--routing-latency",
+        "routing_latency_us",
+        type=int,
+        default=ClusterOptions.routing_latency_us,
+        help="From admission to the routing decision, µs.",
+    ),
+    _cluster(
+        "--routing-cache-weight",
+        type=float,
+        default=ClusterOptions.routing_cache_weight,
+        help="Weight of free KV memory (weighted).",
+    ),
+    _cluster(
+        "--routing-load-weight",
+        type=float,
+        default=ClusterOptions.routing_load_weight,
+        help="Weight of low load (weighted).",
+    ),
+    _cluster(
+        "--routing-scorers",
+        type=weights_by_name,
+        metavar="NAME:WEIGHT,…",
+        help="Scorers in place of these two weights (weighted).",
+    ),
+    _cluster(
+        "--prefix-table-entries",
+        type=int,
+        default=ClusterOptions.prefix_table_entries,
+        help="Prompt blocks the router remembers.",
+    ),
+    _cluster(
+        "--snapshot-refresh-us",
+        "queue_depth_refresh_us",  # the first of the three fields it sets
+        type=int,
+        default=ClusterOptions.queue_depth_refresh_us,
+        help="Renew what policies see of instances this often, µs; 0: for each decision.",
+    ),
+    _cluster(
+        "--scheduler",
+        **one_of("fcfs", "priority-fcfs", "sjf", "reverse-priority"),
+        default=EngineOptions.scheduler,
+        help="Order of the waiting queue.",
+    ),
+    _cluster(
+        "--priority-policy",
+        **one_of(*PRIORITY_POLICIES, or_function=True),
+        default=EngineOptions.priority_policy,
+        help="What the schedulers by priority go by.",
+    ),
+    _cluster("--policy-config", type=_PATH, help="Policies from a YAML file; flags win over it."),
+)
+
+evaluation_options = _all(
+    _evaluation("--trace-level", **one_of("none", "decisions"), default="none", help="Which decisions to record."),
+    _evaluation("--trace-path", type=_PATH, help="Write the recorded decisions as Parquet."),
+    _evaluation(
+        "--counterfactual-k",
+        type=click.IntRange(min=0),
+        default=0,
+        help="Record the best so many instances per decision, and its regret; 0: all, and no regret.",
+    ),
+    _evaluation("--summarize-trace", is_flag=True, help="Print a summary of the recorded decisions."),
+    _evaluation(
+        "--regret-samples",
+        type=click.IntRange(min=0),
+        default=0,
+        help="Routing decisions to simulate again with the best other instance.",
+    ),
+    _evaluation(
+        "--fitness-weights",
+        type=fitness_weights,
+        metavar="KEY:WEIGHT,…",
+        help="Print one score from weighted metrics, such as throughput:0.5,p99_ttft:0.5.",
+    ),
+    _evaluation(
+        "--slo-targets",
+        "slo_targets_us",
+        type=slo_targets_us,
+        metavar="CLASS:MS,…",
+        help="Longest E2E per SLO class, ms, such as interactive:2000,batch:60000.",
     ),
 )
 

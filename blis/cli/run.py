@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -15,19 +17,22 @@ from click.core import ParameterSource
 from blis.cli.console import LOG_LEVELS, log, progress_bar
 from blis.cli.options import (
     GroupedCommand,
+    cluster_options,
     engine_options,
+    evaluation_options,
     from_flags,
     model_options,
     output_options,
     workload_options,
 )
-from blis.config.schema import Deployment, EngineOptions
+from blis.cli.policies import choose_policies
+from blis.config.schema import Deployment, TraceOptions
 from blis.errors import InputError
 from blis.files import check_output
 
 if TYPE_CHECKING:
     from blis.api import Workload
-    from blis.outcomes import Outcomes
+    from blis.report.sections import Report
 
 _ARRIVAL_FLAGS = {"rate", "num_requests", "arrival", "arrival_cv", "seed"}
 _LENGTH_FLAGS = {
@@ -43,35 +48,43 @@ _INTERRUPTED = 130
 @model_options
 @workload_options
 @engine_options
+@cluster_options
+@evaluation_options
 @output_options
 @click.pass_context
 def run(ctx: click.Context, /, **flags: Any) -> int:
-    """Simulate one vLLM instance and print its metrics as JSON."""
+    """Simulate vLLM instances and print their metrics as JSON."""
     log.setLevel(LOG_LEVELS[flags["log"]])
     _warn_of_idle_flags(ctx, flags["workload"])
     _check_outputs(flags)
+    engine, cluster = choose_policies(ctx, flags)
     from blis import api
-    from blis.metrics.summary import WallClock, summarize
+    from blis.metrics.summary import WallClock
+    from blis.report.sections import Report
 
     began, clock = datetime.now(), [time.perf_counter()]
-    simulation = api.prepare(
-        from_flags(Deployment, flags),
-        _workload(flags),
-        engine=from_flags(EngineOptions, flags),
-        horizon_us=flags["horizon_us"],
-        seed=flags["seed"],
-    )
-    clock.append(time.perf_counter())
-    with progress_bar() as progress:
-        outcomes = simulation.run(progress)
+    with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
+        simulation = api.prepare(
+            from_flags(Deployment, flags),
+            _workload(flags),
+            engine=engine,
+            cluster=cluster,
+            horizon_us=flags["horizon_us"],
+            seed=flags["seed"],
+            trace=_trace(flags),
+        )
+        clock.append(time.perf_counter())
+        with progress_bar() as progress:
+            outcomes = simulation.run(progress)
     clock.append(time.perf_counter())
     wall_clock = WallClock(_stamp(began), _stamp(datetime.now()), clock[2] - clock[0]) if flags["timestamps"] else None
-    summary = summarize(outcomes, wall_clock)
-    _write(outcomes, summary, flags)
+    asked_for = {name: flags[name] for name in ("fitness_weights", "slo_targets_us", "summarize_trace")}
+    _write(Report(outcomes, **asked_for, wall_clock=wall_clock), flags)
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))
     log.info("took: load %.2f s, simulate %.2f s, write %.2f s", load_s, simulate_s, write_s)
-    return _INTERRUPTED if outcomes.result.interrupted else 0
+    interrupted = outcomes.result.interrupted or (outcomes.trace is not None and outcomes.trace.interrupted)
+    return _INTERRUPTED if interrupted else 0
 
 
 def _workload(flags: Mapping[str, Any]) -> Workload:
@@ -90,6 +103,12 @@ def _workload(flags: Mapping[str, Any]) -> Workload:
     return preset(kind, defaults_filepath=flags["defaults_filepath"], **arrivals)
 
 
+def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
+    if flags["trace_level"] == "none":
+        return None
+    return TraceOptions(flags["counterfactual_k"], flags["regret_samples"], flags["trace_path"])
+
+
 def _warn_of_idle_flags(ctx: click.Context, workload: str) -> None:
     """Say which of the given flags do nothing with this kind of workload."""
     useful = {"traces": _TRACE_FLAGS, "distribution": _ARRIVAL_FLAGS | _LENGTH_FLAGS}.get(workload, _ARRIVAL_FLAGS)
@@ -100,9 +119,10 @@ def _warn_of_idle_flags(ctx: click.Context, workload: str) -> None:
 
 
 def _check_outputs(flags: Mapping[str, Any]) -> None:
-    """Refuse outputs that could not be written, or would overwrite each other or the trace."""
-    taken = {"--workload-traces-filepath": flags["workload_traces_filepath"]}
-    for flag, path in (("--results-path", flags["results_path"]), ("--outcomes-path", flags["outcomes_path"])):
+    """Refuse outputs that could not be written, or would overwrite each other or an input."""
+    taken = {f"--{name.replace('_', '-')}": flags[name] for name in ("workload_traces_filepath", "policy_config")}
+    for name in ("results_path", "outcomes_path", "trace_path"):
+        flag, path = f"--{name.replace('_', '-')}", flags[name]
         if path is None:
             continue
         check_output(path)
@@ -112,16 +132,34 @@ def _check_outputs(flags: Mapping[str, Any]) -> None:
         taken[flag] = path
 
 
-def _write(outcomes: Outcomes, summary: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
-    from blis.report.json_report import metrics_block, write_results
+def _write(report: Report, flags: Mapping[str, Any]) -> None:
+    """Write what was asked for and print the figures; a file that can't be written costs neither them nor others.
 
+    Raises:
+        OSError: what could not be written; of several, all but the last are logged.
+    """
+    from blis.report.json_report import write_results
+
+    outcomes, failures = report.outcomes, []
+    if outcomes.trace is not None and outcomes.trace.file_error is not None:
+        failures.append(outcomes.trace.file_error)
+    writers: dict[str, Callable[[Path], None]] = {
+        "results_path": lambda path: write_results(outcomes, path, report.values()),
+        "outcomes_path": outcomes.write_parquet,
+    }
     try:
-        if flags["results_path"] is not None:
-            write_results(outcomes, flags["results_path"], summary)
-        if flags["outcomes_path"] is not None:
-            outcomes.write_parquet(flags["outcomes_path"])
-    finally:  # a full disk must not cost the figures
-        click.echo(metrics_block(summary))
+        for name, write in writers.items():
+            try:
+                if flags[name] is not None:
+                    write(flags[name])
+            except OSError as error:
+                failures.append(error)
+    finally:  # Ctrl-C must not cost the figures either
+        click.echo(report.text())
+    for failure in failures[:-1]:
+        log.error("%s: %s", failure.filename, failure.strerror)
+    if failures:
+        raise failures[-1]
 
 
 def _stamp(moment: datetime) -> str:

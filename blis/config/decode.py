@@ -10,11 +10,13 @@ import functools
 import json
 import math
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from blis.errors import ConfigError, nearest
+
+Value = TypeVar("Value")
 
 
 class Section:
@@ -38,9 +40,20 @@ class Section:
         """Raise a `ConfigError` about one key."""
         raise ConfigError(f"{self.source}: {self._path_to(key)}: {problem}")
 
+    def optional(self, read: Callable[..., Value], key: str, **limits: Any) -> Value | None:
+        """What a reading method of this section gives for a key; None if the key is absent."""
+        if self.has(key):
+            return read(key, **limits)
+        self._read.add(key)
+        return None
+
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
         return self._values.get(key) is not None
+
+    def holds_list(self, key: str) -> bool:
+        """Whether the key is there with a list."""
+        return isinstance(self._values.get(key), list)
 
     def names(self) -> list[str]:
         """All keys, as text, in the file's order."""
@@ -201,7 +214,8 @@ def read_yaml(path: Path) -> Section:
         return _top_section(yaml.load(text, Loader=_strict_yaml_loader()), path)  # a safe loader's subclass
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: no valid YAML: {error.problem}") from None
+        problem = " ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(f"{path}{line}: no valid YAML: {problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from None
 
@@ -239,5 +253,6 @@ def _text(path: Path) -> str:
 
 def _top_section(values: Any, path: Path) -> Section:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{path}: must hold one mapping, got {type(values).__name__}")
+        found = "nothing" if values is None else type(values).__name__
+        raise ConfigError(f"{path}: must hold one mapping, got {found}")
     return Section(values, str(path))

@@ -6,7 +6,8 @@ Rules, in order:
    far as nothing needs them.
 2. GPU, TP and vLLM version that were not given come from the model's default deployment.
 3. The step time comes from published coefficients if there are any for (model, GPU, TP, version), else from the
-   roofline if architecture and GPU are known; ``latency_model`` forces one of them.
+   roofline if architecture and GPU are known; ``latency_model`` forces one of them, or names a function of the
+   user's own, whose parameters are then the step-time coefficients given.
 4. KV blocks are what was given; else derived if architecture and GPU are known; else the published count.
 5. The vLLM version selects the scheduler's rules and the host profile; each rule can be set by itself.
 
@@ -23,7 +24,14 @@ from typing import Any, Literal
 from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
 from blis.config.hardware import Gpu, load_hardware
 from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
-from blis.config.schema import Deployment, EngineConfig, EngineOptions
+from blis.config.schema import (
+    LATENCY_MODELS,
+    Deployment,
+    EngineConfig,
+    EngineOptions,
+    check_policy_name,
+    is_function_name,
+)
 from blis.config.versions import (
     FIRST_WITH_PRIORITY_SCHEDULING,
     FIRST_WITH_V1_ENGINE,
@@ -37,6 +45,7 @@ from blis.latency.blackbox import blackbox_model
 from blis.latency.kv_capacity import GIB, KvCapacity, kv_block_bytes, kv_capacity
 from blis.latency.law import LatencyModel
 from blis.latency.roofline import roofline_model
+from blis.policies.custom import load_latency_model
 
 #: Where nothing says how many KV blocks there are: in effect, no limit.
 UNKNOWN_TOTAL_KV_BLOCKS = 1_000_000
@@ -146,8 +155,8 @@ def _check(deployment: Deployment) -> None:
         raise ConfigError(f"gpu_memory_utilization: must be in (0, 1], got {deployment.gpu_memory_utilization}")
     if deployment.activation_gib is not None and not 0.0 <= deployment.activation_gib < float("inf"):
         raise ConfigError(f"activation_gib: must be a number >= 0, got {deployment.activation_gib}")
-    if deployment.latency_model not in (None, "blackbox", "roofline"):
-        raise ConfigError(f"latency_model: must be blackbox or roofline, got {deployment.latency_model!r}")
+    if deployment.latency_model is not None:
+        check_policy_name("latency_model", deployment.latency_model, LATENCY_MODELS)
     if deployment.latency_model == "roofline" and (deployment.alpha_coeffs or deployment.beta_coeffs):
         raise ConfigError("latency_model: roofline takes no coefficients; leave out alpha_coeffs and beta_coeffs")
 
@@ -155,8 +164,9 @@ def _check(deployment: Deployment) -> None:
 def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) -> _Target:
     """Fill in what was not said, and look up what is known about the result."""
     model = deployment.model.strip().lower()
-    gives_some = deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None
-    gives_all = deployment.alpha_coeffs is not None and deployment.beta_coeffs is not None
+    is_own = is_function_name(deployment.latency_model or "")
+    gives_some = is_own or deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None
+    gives_all = not is_own and deployment.alpha_coeffs is not None and deployment.beta_coeffs is not None
     filled = deployment if gives_all else _fill_in(deployment, defaults.default(model), notes)
     hardware, tp = filled.hardware, filled.tp
     version = normalize_version(filled.vllm_version) if filled.vllm_version is not None else None
@@ -193,6 +203,8 @@ def _find_gpu(deployment: Deployment, name: str | None, *, is_label: bool, notes
 def _choose_latency(
     deployment: Deployment, target: _Target, defaults: Defaults, notes: list[Note]
 ) -> tuple[LatencyModel, dict[str, Any]]:
+    if deployment.latency_model is not None and is_function_name(deployment.latency_model):
+        return _own_model(deployment.latency_model, deployment, notes)
     if deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None:
         return _given_coefficients(deployment, target, defaults, notes)
     row = target.row
@@ -207,6 +219,15 @@ def _choose_latency(
             f"latency_model: no coefficients for {target.model} on {target.key}; {_known(target, defaults)}"
         )
     return _roofline(deployment, target, defaults, notes)
+
+
+def _own_model(law: str, deployment: Deployment, notes: list[Note]) -> tuple[LatencyModel, dict[str, Any]]:
+    alpha = (0.0, 0.0, 0.0) if deployment.alpha_coeffs is None else deployment.alpha_coeffs
+    model = load_latency_model(law, alpha, deployment.beta_coeffs)
+    figures = {"alpha": list(model.alpha), "parameters": model.parameters.tolist()}
+    text = f"latency_model: {model.name}, alpha {figures['alpha']}, parameters {figures['parameters']}"
+    notes.append(Note("info", text))
+    return model, {"name": model.name, "origin": law, **figures}
 
 
 def _given_coefficients(

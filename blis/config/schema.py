@@ -6,16 +6,51 @@ engine *gets*: every value decided. `blis.config.resolve` leads from one to the 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from blis.errors import ConfigError, nearest
 
-LatencyModelName = Literal["blackbox", "roofline"]
 SchedulingPolicy = Literal["fcfs", "priority"]
 Scheduler = Literal["fcfs", "priority-fcfs", "sjf", "reverse-priority"]
-PriorityPolicy = Literal["constant", "slo-based", "inverted-slo"]
+
+#: Built-in names where a function of the user's own may stand, too.
+LATENCY_MODELS = ("blackbox", "roofline")
+PRIORITY_POLICIES = ("constant", "slo-based", "inverted-slo")
+ADMISSION_POLICIES = ("always-admit", "token-bucket", "reject-all")
+ROUTING_POLICIES = ("round-robin", "least-loaded", "weighted", "prefix-affinity", "always-busiest")
+#: What ``weighted`` routing can add up.
+SCORERS = (
+    "active-requests",
+    "kv-utilization",
+    "load-balance",
+    "precise-prefix-cache",
+    "prefix-affinity",
+    "queue-depth",
+)
+
+#: How messages and helps write the name of a user's own function.
+FUNCTION_FORM = "file.py:function"
+#: The upper bound of times: far from overflow, 35 years.
+MAX_TIME_US = 2**50
+
+
+def is_function_name(name: str) -> bool:
+    """Whether a name is of the form ``module:function`` or ``path/file.py:function``."""
+    return ":" in name
+
+
+def check_policy_name(field: str, name: str, built_in: Iterable[str]) -> None:
+    """Refuse a name that is neither built in nor that of a function; whether the function exists is not looked at.
+
+    Raises:
+        ConfigError: beginning with the field's name.
+    """
+    if not is_function_name(name) and name not in (valid := tuple(built_in)):
+        raise ConfigError(f"{field}: unknown name {name!r}; {nearest(name, (*valid, FUNCTION_FORM))}")
 
 
 @dataclass(frozen=True)
@@ -27,7 +62,7 @@ class Deployment:
         hardware: GPU name (``H100``, ``A100-80``, …).
         tp: tensor parallelism degree.
         vllm_version: ``vllm/vllm-openai:v0.8.4``, ``v0.8.4`` or ``0.8.4``.
-        latency_model: forces one of the two models of step time.
+        latency_model: forces ``blackbox`` or ``roofline``, or names a step-time function of the user's own.
         alpha_coeffs: three queueing coefficients (µs, µs per prompt token, µs per output token).
         beta_coeffs: three to five step-time coefficients (see docs/approach.md).
         model_config_folder: folder holding the model's HuggingFace ``config.json``.
@@ -42,7 +77,7 @@ class Deployment:
     hardware: str | None = None
     tp: int | None = None
     vllm_version: str | None = None
-    latency_model: LatencyModelName | None = None
+    latency_model: str | None = None
     alpha_coeffs: tuple[float, ...] | None = None
     beta_coeffs: tuple[float, ...] | None = None
     model_config_folder: Path | None = None
@@ -65,13 +100,16 @@ class EngineOptions:
     enable_prefix_caching: bool = True
     scheduling_policy: SchedulingPolicy = "fcfs"
     scheduler: Scheduler = "fcfs"
-    priority_policy: PriorityPolicy = "constant"
+    priority_policy: str = "constant"
     preallocated_tokens: int | None = None
     free_keyless_blocks_first: bool | None = None
     threshold_spares_lone_request: bool | None = None
     refuse_prompt_of_max_model_len: bool | None = None
     reserve_full_prompt: bool | None = None
     kv_watermark: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_order(self)
 
 
 @dataclass(frozen=True)
@@ -88,7 +126,8 @@ class EngineConfig:
         enable_prefix_caching: whether full blocks can be found by their content.
         scheduling_policy: vLLM's own: ``fcfs`` or ``priority``.
         scheduler: orders the waiting queue only: ``fcfs``, ``priority-fcfs``, ``sjf`` or ``reverse-priority``.
-        priority_policy: what the two by priority go by: ``constant``, ``slo-based`` or ``inverted-slo``.
+        priority_policy: what the two by priority go by: ``constant``, ``slo-based``, ``inverted-slo`` or a function
+            of the user's own.
         preallocated_tokens: tokens' worth of blocks taken beyond need (64 up to vLLM 0.8.4).
         free_keyless_blocks_first: released blocks without content key go to the front of the free list (0.19 on).
         threshold_spares_lone_request: the long-prefill threshold is ignored while only one request exists (0.19 on).
@@ -107,7 +146,7 @@ class EngineConfig:
     enable_prefix_caching: bool = True
     scheduling_policy: SchedulingPolicy = "fcfs"
     scheduler: Scheduler = "fcfs"
-    priority_policy: PriorityPolicy = "constant"
+    priority_policy: str = "constant"
     preallocated_tokens: int = 0
     free_keyless_blocks_first: bool = False
     threshold_spares_lone_request: bool = False
@@ -132,20 +171,26 @@ class EngineConfig:
                 raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
         if not 0.0 <= self.kv_watermark < 1.0:
             raise ConfigError(f"kv_watermark: must be in [0, 1), got {self.kv_watermark}")
-        names = {"scheduling_policy": SchedulingPolicy, "scheduler": Scheduler, "priority_policy": PriorityPolicy}
-        for name, valid in names.items():
-            value = getattr(self, name)
-            if value not in get_args(valid):
-                raise ConfigError(f"{name}: unknown name {value!r}; {nearest(str(value), get_args(valid))}")
-        if self.scheduling_policy == "priority" and self.scheduler != "fcfs":
-            raise ConfigError(
-                f"scheduler: {self.scheduler} and vLLM's own scheduling_policy priority exclude each other"
-            )
+        _check_order(self)
+
+
+def _check_order(options: EngineOptions | EngineConfig) -> None:
+    """Refuse unknown names of what orders the requests, and orders that exclude each other."""
+    names = {"scheduling_policy": get_args(SchedulingPolicy), "scheduler": get_args(Scheduler)}
+    for name, valid in names.items():
+        value = getattr(options, name)
+        if value not in valid:
+            raise ConfigError(f"{name}: unknown name {value!r}; {nearest(str(value), valid)}")
+    check_policy_name("priority_policy", options.priority_policy, PRIORITY_POLICIES)
+    if options.scheduling_policy == "priority" and options.scheduler != "fcfs":
+        raise ConfigError(
+            f"scheduler: {options.scheduler} and vLLM's own scheduling_policy priority exclude each other"
+        )
 
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """How many instances, and who decides what about them.
+    """How many instances, and who decides what about them. Checked when made.
 
     A policy is a name of a built-in one, or ``module:function`` or ``file.py:function``.
 
@@ -158,9 +203,9 @@ class ClusterOptions:
         routing_policy: ``round-robin``, ``least-loaded``, ``weighted``, ``prefix-affinity``, ``always-busiest`` or
             the user's own.
         routing_latency_us: from admission to the routing decision.
-        routing_cache_weight: of free KV memory, ``weighted`` only.
+        routing_cache_weight: of free KV memory, ``weighted`` only; weights are divided by their sum.
         routing_load_weight: of a short queue and a small batch, ``weighted`` only.
-        routing_scorers: (scorer, weight) pairs in place of these two weights.
+        routing_scorers: (scorer, weight) pairs in place of these two weights, each of `SCORERS` at most once.
         prefix_table_entries: blocks that the router's own table of prefixes remembers.
         queue_depth_refresh_us: the router sees queue depths this old at most; 0: as they are.
         batch_size_refresh_us: likewise batch sizes.
@@ -185,14 +230,66 @@ class ClusterOptions:
     def __post_init__(self) -> None:
         bounds = {
             "num_instances": (1, 2**16),
-            "admission_latency_us": (0, 2**50),
-            "routing_latency_us": (0, 2**50),
+            "admission_latency_us": (0, MAX_TIME_US),
+            "routing_latency_us": (0, MAX_TIME_US),
             "prefix_table_entries": (1, 2**31 - 1),
-            "queue_depth_refresh_us": (0, 2**50),
-            "batch_size_refresh_us": (0, 2**50),
-            "kv_refresh_us": (0, 2**50),
+            "queue_depth_refresh_us": (0, MAX_TIME_US),
+            "batch_size_refresh_us": (0, MAX_TIME_US),
+            "kv_refresh_us": (0, MAX_TIME_US),
         }
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
+        _check_finite(self, "token_bucket_capacity", "token_bucket_refill_rate")
+        _check_finite(self, "routing_cache_weight", "routing_load_weight")
+        if not 0.0 < self.routing_cache_weight + self.routing_load_weight < math.inf:
+            raise ConfigError(
+                "routing_cache_weight: must add up to a finite number > 0 together with routing_load_weight, "
+                f"got {self.routing_cache_weight:g} and {self.routing_load_weight:g}"
+            )
+        if self.routing_scorers is not None:
+            _check_scorers(self.routing_scorers)
+        check_policy_name("admission_policy", self.admission_policy, ADMISSION_POLICIES)
+        check_policy_name("routing_policy", self.routing_policy, ROUTING_POLICIES)
+
+
+@dataclass(frozen=True)
+class TraceOptions:
+    """What to record of the decisions about requests. Checked when made.
+
+    Attributes:
+        counterfactual_k: instances to record per decision, the best ones; 0: all, and no regret.
+        regret_samples: routing decisions to simulate again with the best other instance.
+        path: Parquet file that gets one row per decision.
+    """
+
+    counterfactual_k: int = 0
+    regret_samples: int = 0
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("counterfactual_k", "regret_samples"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: must be >= 0, got {getattr(self, name)}")
+
+
+def _check_finite(options: ClusterOptions, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if not 0.0 <= value < math.inf:
+            raise ConfigError(f"{name}: must be a finite number >= 0, got {value}")
+
+
+def _check_scorers(scorers: tuple[tuple[str, float], ...]) -> None:
+    names = [name for name, _ in scorers]
+    for name, weight in scorers:
+        if name not in SCORERS:
+            raise ConfigError(f"routing_scorers: unknown scorer {name!r}; {nearest(name, SCORERS)}")
+        if names.count(name) > 1:
+            raise ConfigError(f"routing_scorers: {name} is given twice; each scorer takes one weight")
+        if not 0.0 <= weight < math.inf:
+            raise ConfigError(f"routing_scorers: weight of {name} must be a finite number >= 0, got {weight}")
+    total = sum(weight for _, weight in scorers)
+    if not 0.0 < total < math.inf:
+        raise ConfigError(f"routing_scorers: weights must add up to a finite number > 0, got {total:g}")

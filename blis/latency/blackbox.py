@@ -11,14 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from blis.errors import ConfigError
-from blis.latency.law import LatencyModel, compile_law
+from blis.latency.law import LatencyModel, check_coefficients, checked_alpha, compile_law
 
-_NUM_ALPHA = 3
 _LEAST_BETA = 3
 _MOST_BETA = 5
-#: A quarter of an hour per token: beyond any server, and far from the end of int64.
-_MOST_US = 1e9
 
 
 def blackbox_model(alpha: Sequence[float], beta: Sequence[float]) -> LatencyModel:
@@ -32,12 +28,11 @@ def blackbox_model(alpha: Sequence[float], beta: Sequence[float]) -> LatencyMode
     Raises:
         ConfigError: if there are too few or too many coefficients, or one is negative or not finite.
     """
-    _check("alpha_coeffs", alpha, _NUM_ALPHA, _NUM_ALPHA)
-    _check("beta_coeffs", beta, _LEAST_BETA, _MOST_BETA)
+    queueing = checked_alpha(alpha)
+    check_coefficients("beta_coeffs", beta, _LEAST_BETA, _MOST_BETA)
     parameters = np.zeros(_MOST_BETA)
     parameters[: len(beta)] = beta
-    alpha_0, alpha_1, alpha_2 = map(float, alpha)
-    return LatencyModel("blackbox", (alpha_0, alpha_1, alpha_2), _compiled_law, parameters)
+    return LatencyModel("blackbox", queueing, _compiled_law, parameters)
 
 
 @functools.cache
@@ -61,12 +56,3 @@ def _step_time_us(
     if prefill_tokens > 0:
         context_us *= 1.0 + parameters[4]
     return max(1, int(duration_us + context_us))
-
-
-def _check(name: str, values: Sequence[float], least: int, most: int) -> None:
-    if not least <= len(values) <= most:
-        counts = f"{least}" if least == most else f"{least} to {most}"
-        raise ConfigError(f"{name}: must be {counts} numbers, got {len(values)}")
-    for i, value in enumerate(values):
-        if not 0 <= value <= _MOST_US:  # also refuses nan
-            raise ConfigError(f"{name}[{i}]: must be a number in [0, {_MOST_US:g}], got {value}")

@@ -6,12 +6,19 @@ its own (`numba.cfunc`) and passed into the engine, so that adding one changes n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blis.compiling import cached_cfunc
+from blis.errors import ConfigError
+
+_NUM_ALPHA = 3
+#: A quarter of an hour per token: beyond any server, and far from the end of int64.
+_MOST_US = 1e9
 
 
 class StepTimeFunction(Protocol):
@@ -45,31 +52,29 @@ def step_time_signature() -> Any:
 
 
 def compile_law(law: StepTimeFunction) -> Any:
-    """Compile a law, kept on disk for the next process where there is a place for it.
+    """Compile a law; `blis.compiling.cached_cfunc` says how."""
+    return cached_cfunc(law, step_time_signature())
 
-    Without a writable cache directory (a read-only container, say) it is compiled for this process only.
+
+def checked_alpha(alpha: Sequence[float]) -> tuple[float, float, float]:
+    """Three queueing coefficients, see `LatencyModel`.
+
+    Raises:
+        ConfigError: if there is another number of them, or one is negative or not finite.
     """
-    from numba import cfunc, config
-
-    if config.DISABLE_JIT:  # type: ignore[attr-defined]
-        return _interpreted(law)
-    try:
-        return cfunc(step_time_signature(), cache=True)(law)
-    except RuntimeError as error:
-        if "no locator available" not in str(error):
-            raise
-        return cfunc(step_time_signature())(law)
+    check_coefficients("alpha_coeffs", alpha, _NUM_ALPHA, _NUM_ALPHA)
+    alpha_0, alpha_1, alpha_2 = map(float, alpha)
+    return alpha_0, alpha_1, alpha_2
 
 
-def _interpreted(law: Callable[..., int]) -> Callable[..., int]:
-    """The law for an engine that runs as plain Python, for debuggers and coverage (``NUMBA_DISABLE_JIT=1``)."""
-    from ctypes import POINTER, c_double
-
-    def call(*aggregates_and_parameters: Any) -> int:
-        *aggregates, parameters = aggregates_and_parameters
-        return law(*aggregates, parameters.data_as(POINTER(c_double)))
-
-    return call
+def check_coefficients(name: str, values: Sequence[float], least: int, most: int) -> None:
+    """Refuse too few or too many coefficients, and such as are negative, not finite or beyond reason."""
+    if not least <= len(values) <= most:
+        counts = f"{least}" if least == most else f"{least} to {most}"
+        raise ConfigError(f"{name}: must be {counts} numbers, got {len(values)}")
+    for i, value in enumerate(values):
+        if not 0 <= value <= _MOST_US:  # also refuses nan
+            raise ConfigError(f"{name}[{i}]: must be a number in [0, {_MOST_US:g}], got {value}")
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,9 @@ class LatencyModel:
         parameters: what the law gets as its last argument.
         last_prompt_token_is_decode: whether a request whose whole prompt but one token is cached counts
             as a decode (roofline) or as a prefill of one token (blackbox).
+        failure: what went wrong, in one line, when the law has returned `blis._core.codes.RAISED`; asked with the
+            seven aggregates (int64) and the parameters it was called with. None: the law never fails. A
+            KeyboardInterrupt that came while the law ran is raised again instead.
     """
 
     name: str
@@ -91,3 +99,4 @@ class LatencyModel:
     compile: Callable[[], Any]
     parameters: NDArray[np.float64]
     last_prompt_token_is_decode: bool = False
+    failure: Callable[[NDArray[np.int64], NDArray[np.float64]], str] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,13 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 PERCENTILES = (50, 90, 95, 99)
+
+Durations = TypeVar("Durations", Ints, NDArray[np.float64])
+
+
+def known(values_us: Durations) -> Durations:
+    """Those that there are: neither -1 nor nan."""
+    return values_us[values_us >= 0]
 
 
 def duration_figures(name: str, values_us: Ints | NDArray[np.float64]) -> dict[str, float | None]:

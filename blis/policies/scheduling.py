@@ -23,7 +23,8 @@ def request_priority(table: RequestTable) -> Ints:
 def waiting_order(table: RequestTable, engine: EngineConfig) -> Ints | None:
     """All requests in the order in which they would be admitted if they all waited.
 
-    Ties go by arrival, then by row. None under ``fcfs``, where the order depends on what happens.
+    Ties go by arrival, then by row. None under ``fcfs``, where the order depends on what happens. A user's own priority
+    decides anew in each step; the order here is that of equal priorities.
 
     * vLLM's own ``priority`` policy: by the table's ``priority``, smaller first.
     * ``sjf``: by prompt length, shortest first.
@@ -36,6 +37,8 @@ def waiting_order(table: RequestTable, engine: EngineConfig) -> Ints | None:
         return None
     if engine.scheduler == "sjf":
         return np.lexsort((arrival_us, table.input_tokens))
+    if ":" in engine.priority_policy:  # asked for in each step; this is for those with equal priorities
+        return np.argsort(arrival_us, kind="stable")
     # at any time t the priority is sign * (t - arrival): highest first is ascending sign * arrival
     sign = _AGE_SIGN[engine.priority_policy]
     if engine.scheduler == "reverse-priority":

@@ -1,4 +1,4 @@
-"""The metrics block on stdout and the results file: names and shapes, no arithmetic but units."""
+"""The results file: names and shapes, no arithmetic but units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
 from blis.files import replacing
-from blis.outcomes import INSTANCE_ID, STATUS_NAMES
+from blis.outcomes import STATUS_NAMES, instance_ids
 
 if TYPE_CHECKING:
     from blis.outcomes import Outcomes
@@ -28,24 +28,19 @@ _REASONS = {
 _ENTRY = (
     '    {"arrived_at": %r, "requestID": "request_%d", "num_prefill_tokens": %d, "num_decode_tokens": %d, '
     '"ttft_ms": %s, "itl_ms": %s, "e2e_ms": %s, "scheduling_delay_ms": %s, "status": "%s", "reason": %s, '
-    f'"produced_tokens": %d, "num_preemptions": %d, "cached_tokens": %d, "instance_id": "{INSTANCE_ID}"}}'
+    '"produced_tokens": %d, "num_preemptions": %d, "cached_tokens": %d, "instance_id": %s'
 )
 
 
-def metrics_block(summary: Mapping[str, Any]) -> str:
-    """The block on stdout: a header line and indented JSON."""
-    return "=== Simulation Metrics ===\n" + json.dumps(summary, indent=2, allow_nan=False)
-
-
-def write_results(outcomes: Outcomes, path: Path, summary: Mapping[str, Any] | None = None) -> None:
-    """Write the summary and, under ``requests``, one entry per request, sorted by arrival.
+def write_results(outcomes: Outcomes, path: Path, figures: Mapping[str, Any]) -> None:
+    """Write figures and, under ``requests``, one entry per request, sorted by arrival.
 
     Args:
-        outcomes: what to write.
+        outcomes: whose requests to write.
         path: replaced at once when everything is written.
-        summary: what to print instead of ``outcomes.summary`` (one with wall-clock stamps).
+        figures: what to write before them (`blis.report.sections.Report.values`).
     """
-    head = json.dumps(summary or outcomes.summary, indent=2, allow_nan=False).removesuffix("\n}")
+    head = json.dumps(figures, indent=2, allow_nan=False).removesuffix("\n}")
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(head + ',\n  "requests": [')
         for chunk in _entries(outcomes):
@@ -57,6 +52,13 @@ def _entries(outcomes: Outcomes) -> Iterator[str]:
     """Entries of the list, many at a time: formatting one dict per request would take five times as long."""
     order = np.argsort(outcomes.table.arrival_us, kind="stable")
     reasons = [_REASONS.get(code, "null") for code in RequestStatus]
+    instances = [*map(json.dumps, instance_ids(len(outcomes.result.instances))), "null"]  # -1, none, is the last
+    labels = [
+        (given.codes, [*(f', "{key}": {json.dumps(name)}' for name in given.names), ""])
+        for key, given in (("slo_class", outcomes.table.slo_class), ("tenant_id", outcomes.table.tenant))
+        if given is not None
+    ]
+    entry = _ENTRY + "%s" * len(labels) + "}"
     for start in range(0, len(order), _ROWS_PER_CHUNK):
         rows = order[start : start + _ROWS_PER_CHUNK]
         result, table = outcomes.result, outcomes.table
@@ -75,8 +77,10 @@ def _entries(outcomes: Outcomes) -> Iterator[str]:
             result.produced_tokens[rows].tolist(),
             result.num_preemptions[rows].tolist(),
             result.cached_tokens[rows].tolist(),
+            [instances[index] for index in result.instance[rows].tolist()],
+            *([texts[code] for code in codes[rows].tolist()] for codes, texts in labels),
         )
-        text = ",\n".join([_ENTRY % entry for entry in zip(*columns, strict=True)])
+        text = ",\n".join([entry % values for values in zip(*columns, strict=True)])
         yield ("\n" if start == 0 else ",\n") + text
 
 

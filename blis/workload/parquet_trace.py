@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from blis.errors import WorkloadError, nearest
 from blis.files import check_output, replacing
 from blis.workload.hash_ids import HashIds, token_streams
+from blis.workload.labels import SLO_CLASSES, label_column, labels
 from blis.workload.requests import Ints, LiteralTokens, RequestTable, TokenStreams
 
 LENGTHS = ("input_tokens", "output_tokens")
 HASH_IDS = ("hash_ids", "hash_block_tokens")
 TOKEN_IDS = ("prompt_token_ids", "output_token_ids")
-#: Columns a trace may have besides; they change nothing.
-METADATA = ("request_id", "model", "slo_class", "tenant_id", "session_id")
+#: Columns a trace of each kind may have besides.
+OPTIONAL = ("priority", "slo_class", "tenant_id")
+#: And these, which change nothing.
+METADATA = ("request_id", "model", "session_id")
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _INT32_MAX = 2**31 - 1
@@ -40,14 +43,14 @@ def load_parquet_trace(path: Path, horizon_us: int | None = None) -> RequestTabl
     columns = _Columns(path)
     arrival = columns.integers("arrival_us", 0, _INT64_MAX)
     keep = np.full(len(arrival), True) if horizon_us is None else arrival <= horizon_us
-    priority = columns.integers("priority", _INT64_MIN, _INT64_MAX)[keep] if "priority" in columns else None
+    optional = _optional_columns(columns, keep)
     if TOKEN_IDS[0] in columns:
         prompt, output, tokens = _literal_tokens(columns, keep)
-        return RequestTable(arrival[keep], prompt, output, tokens, priority)
+        return RequestTable(arrival[keep], prompt, output, tokens, **optional)
     prompt = columns.integers("input_tokens", 1, _INT32_MAX)
     output = columns.integers("output_tokens", 0, _INT32_MAX)
     streams = _token_streams(columns, prompt, output, keep) if HASH_IDS[0] in columns else None
-    return RequestTable(arrival[keep], prompt[keep], output[keep], streams, priority)
+    return RequestTable(arrival[keep], prompt[keep], output[keep], streams, **optional)
 
 
 def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | None = None) -> None:
@@ -83,6 +86,9 @@ def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | Non
         raise WorkloadError(f"{path}: token streams cannot be written; give the hash ids they come from")
     if table.priority is not None:
         columns["priority"] = table.priority
+    for name, given in (("slo_class", table.slo_class), ("tenant_id", table.tenant)):
+        if given is not None:
+            columns[name] = label_column(given, slice(0, len(table)))
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 
@@ -140,6 +146,16 @@ class _Columns:
         self._check_range(name, values, least, most, offsets)
         return lengths, values
 
+    def strings(self, name: str) -> Any:
+        """Take a column of strings, some of which may be null."""
+        import pyarrow as pa
+
+        column = self._table[name]
+        value_type = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if not (pa.types.is_string(value_type) or pa.types.is_large_string(value_type) or pa.types.is_null(value_type)):
+            raise WorkloadError(f"{self.path}: {name}: expected strings, got {column.type}")
+        return column
+
     def error(self, row: int, name: str, problem: str) -> WorkloadError:
         """An error that says where."""
         return WorkloadError(f"{self.path}: row {row}: {name}: {problem}")
@@ -176,8 +192,8 @@ def _needed_columns(path: Path, names: list[str]) -> list[str]:
     else:
         kind = LENGTHS
     for name in names:
-        if name not in ("arrival_us", "priority", *LENGTHS, *HASH_IDS, *TOKEN_IDS, *METADATA):
-            valid = ("arrival_us", "priority", *kind, *METADATA)
+        if name not in ("arrival_us", *LENGTHS, *HASH_IDS, *TOKEN_IDS, *OPTIONAL, *METADATA):
+            valid = ("arrival_us", *kind, *OPTIONAL, *METADATA)
             raise WorkloadError(f"{path}: unknown column {name!r}; {nearest(name, valid)}")
         if name in LENGTHS + HASH_IDS and kind is TOKEN_IDS:
             raise WorkloadError(
@@ -186,7 +202,19 @@ def _needed_columns(path: Path, names: list[str]) -> list[str]:
     for name in ("arrival_us", *kind):
         if name not in names:
             raise WorkloadError(f"{path}: column {name!r} is missing; found: {', '.join(names)}")
-    return ["arrival_us", *kind, *(["priority"] if "priority" in names else [])]
+    return ["arrival_us", *kind, *(name for name in OPTIONAL if name in names)]
+
+
+def _optional_columns(columns: _Columns, keep: NDArray[np.bool_]) -> dict[str, Any]:
+    """Arguments of the table for what a trace need not say."""
+    given: dict[str, Any] = {}
+    if "priority" in columns:
+        given["priority"] = columns.integers("priority", _INT64_MIN, _INT64_MAX)[keep]
+    if "slo_class" in columns:
+        given["slo_class"] = labels(columns.strings("slo_class").filter(keep), SLO_CLASSES)
+    if "tenant_id" in columns:
+        given["tenant"] = labels(columns.strings("tenant_id").filter(keep))
+    return given
 
 
 def _token_streams(columns: _Columns, prompt: Ints, output: Ints, keep: NDArray[np.bool_]) -> TokenStreams:

@@ -24,6 +24,13 @@ class ContentKeys:
         """The key of a full block that follows the block with ``previous_key``."""
         return self._numbers.setdefault((previous_key, token_ids), len(self._numbers) + 1)
 
+    def full_blocks(self, token_ids: tuple[int, ...], block_size: int) -> list[int]:
+        """The keys of all full blocks of a text, from the first on."""
+        keys: list[int] = []
+        for end in range(block_size, len(token_ids) + 1, block_size):
+            keys.append(self.chain(keys[-1] if keys else 0, token_ids[end - block_size : end]))
+        return keys
+
 
 class BlockPool:
     """All blocks, with their reference counts and content keys.

@@ -117,11 +117,13 @@ class RefOutcome:
     """What became of one request. Times in µs, None where it never happened; none contains ``alpha[2]``.
 
     Attributes:
-        status: completed, running, waiting, not_arrived, refused_too_long or refused_never_fits.
+        status: completed, running, waiting, not_arrived, rejected (by the admission policy of a cluster),
+            refused_too_long or refused_never_fits.
         cached_first: prompt tokens found in the prefix cache at the first admission.
         n_preemptions: how often it lost its blocks.
         n_out: output tokens it got.
         itls: gaps between consecutive output tokens.
+        instance: where the router of a cluster sent it; None: nowhere, or there is no router.
     """
 
     status: str = "waiting"
@@ -133,6 +135,7 @@ class RefOutcome:
     n_preemptions: int = 0
     n_out: int = 0
     itls: list[int] = field(default_factory=list)
+    instance: int | None = None
 
 
 @dataclass(frozen=True)
@@ -150,3 +153,128 @@ class RefResult:
     requests: dict[str, RefOutcome]
     end_us: int
     min_free_blocks: int
+
+
+@dataclass(frozen=True)
+class RefClusterConfig:
+    """Equal instances behind an admission policy and a router.
+
+    Attributes:
+        instance: every instance; its horizon is the cluster's.
+        admission_policy: always-admit, token-bucket or reject-all.
+        admission_latency_us: between a request's arrival and its admission.
+        token_bucket_capacity: prompt tokens the bucket holds; it is full at first.
+        token_bucket_refill_rate: prompt tokens per second.
+        routing_policy: round-robin, least-loaded, always-busiest, prefix-affinity or weighted.
+        routing_latency_us: between a request's admission and its routing.
+        routing_scorers: (name, weight) of what the weighted policy adds up, in this order.
+        prefix_table_entries: blocks the router remembers at most.
+        queue_depth_refresh_us: how old the queue depths that policies see may become; 0: they are live.
+        batch_size_refresh_us: the same for the batch sizes.
+        kv_refresh_us: the same for what is told of the KV blocks and for the contents of the prefix caches.
+        forced: request id -> the instance it is sent to, whatever the policy says. The policy still runs.
+    """
+
+    instance: RefConfig
+    num_instances: int = 1
+    admission_policy: str = "always-admit"
+    admission_latency_us: int = 0
+    token_bucket_capacity: float = 10_000.0
+    token_bucket_refill_rate: float = 1_000.0
+    routing_policy: str = "round-robin"
+    routing_latency_us: int = 0
+    routing_scorers: tuple[tuple[str, float], ...] = (("kv-utilization", 0.6), ("load-balance", 0.4))
+    prefix_table_entries: int = 2**20
+    queue_depth_refresh_us: int = 0
+    batch_size_refresh_us: int = 0
+    kv_refresh_us: int = 0
+    forced: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RefSnapshot:
+    """One instance the way a policy sees it.
+
+    Attributes:
+        queue_depth: waiting requests.
+        batch_size: running requests.
+        pending: requests routed there which its scheduler does not see yet.
+        free_blocks: free KV blocks (cached idle ones included).
+        kv_utilization: referenced blocks / usable blocks.
+        cache_hit_rate: cached tokens / known tokens of all admissions into the batch so far, 0 before the first.
+        prefix_blocks: leading full blocks of the prompt up to the deepest that the router last sent there;
+            0 if the policy does not look at it.
+        cached_blocks: leading full blocks of the prompt that are in its prefix cache; 0 likewise.
+    """
+
+    queue_depth: int
+    batch_size: int
+    pending: int
+    free_blocks: int
+    kv_utilization: float
+    cache_hit_rate: float
+    prefix_blocks: int = 0
+    cached_blocks: int = 0
+
+
+@dataclass(frozen=True)
+class RefAdmission:
+    """One decision of the admission policy; ``seen`` has one snapshot per instance."""
+
+    id: str
+    clock_us: int
+    admitted: bool
+    seen: list[RefSnapshot]
+
+
+@dataclass(frozen=True)
+class RefRouting:
+    """One decision of the router.
+
+    Attributes:
+        id: the request.
+        clock_us: when.
+        target: the instance it went to, forced or not.
+        scores: per instance, the higher the better; None if the policy does not score.
+        seen: one snapshot per instance.
+    """
+
+    id: str
+    clock_us: int
+    target: int
+    scores: list[float] | None
+    seen: list[RefSnapshot]
+
+
+@dataclass(frozen=True)
+class RefInstanceResult:
+    """One instance of a cluster.
+
+    Attributes:
+        steps: every step that scheduled or preempted something, in order.
+        min_free_blocks: fewest free blocks seen after scheduling a step.
+        queue_length_sum: waiting requests right after scheduling, over all steps that gave tokens.
+    """
+
+    steps: list[RefStep]
+    min_free_blocks: int
+    queue_length_sum: int
+
+
+@dataclass(frozen=True)
+class RefClusterResult:
+    """One whole run of a cluster.
+
+    Attributes:
+        admissions: in the order in which they were decided.
+        routings: likewise.
+        requests: id -> outcome, in the order of the input.
+        end_us: the horizon if it cut anything off, else the end of the last step anywhere (0 without steps).
+        instances: by index.
+    """
+
+    admissions: list[RefAdmission]
+    routings: list[RefRouting]
+    requests: dict[str, RefOutcome]
+    end_us: int
+    instances: list[RefInstanceResult]

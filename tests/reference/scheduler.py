@@ -74,18 +74,20 @@ def urgency(state: RequestState) -> tuple[int, int, str]:
 class Scheduler:
     """The queues and blocks of one instance.
 
+    ``content_keys`` names the content of blocks; instances whose caches are compared share one.
+
     Attributes:
         running: admitted requests in admission order.
         waiting: visible requests that are not admitted; the head is the next one to be.
         pool: the KV blocks.
     """
 
-    def __init__(self, config: RefConfig) -> None:
+    def __init__(self, config: RefConfig, content_keys: ContentKeys) -> None:
         self.config = config
         self.running: list[RequestState] = []
         self.waiting: list[RequestState] = []
         self.pool = BlockPool(config.total_kv_blocks, keyless_first=config.free_keyless_blocks_first)
-        self._content_keys = ContentKeys()
+        self._content_keys = content_keys
         self._by_priority = config.scheduling_policy == "priority"
         self._orders_queue = config.scheduler != "fcfs"
 

@@ -1,0 +1,80 @@
+"""How the values of flags are written: names, lists of numbers, numbers by name."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+from blis.config.schema import FUNCTION_FORM, is_function_name
+from blis.errors import nearest
+
+
+def one_of(*names: str, or_function: bool = False) -> dict[str, Any]:
+    """Type and metavar of an option that takes one of some names; a wrong one is answered with the nearest.
+
+    Args:
+        names: lower case; the user may write them as they like.
+        or_function: whether the name of a user's own function may stand instead, too; it is passed on as it is.
+    """
+    shown = (*names, FUNCTION_FORM) if or_function else names
+
+    def convert(value: str) -> str:
+        if or_function and is_function_name(value):
+            return value
+        if value.lower() not in names:
+            raise click.BadParameter(f"{value!r} is unknown; {nearest(value, shown)}")
+        return value.lower()
+
+    return {"type": convert, "metavar": f"[{'|'.join(shown)}]"}
+
+
+def number_list(value: str) -> tuple[float, ...]:
+    """Read comma-separated finite numbers."""
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise click.BadParameter(f"{value!r} is no list of numbers; valid would be 1.5,0.2,30")
+    return numbers
+
+
+def weights_by_name(value: str) -> tuple[tuple[str, float], ...]:
+    """Read ``name:weight,name:weight``; which names and weights are valid is not looked at."""
+    return _numbers_by_name(value, "prefix-affinity:3,queue-depth:1")
+
+
+def slo_targets_us(value: str) -> dict[str, int]:
+    """Read ``class:ms,class:ms`` as whole µs by class, each at least 1."""
+    pairs = _numbers_by_name(value, "interactive:2000,batch:60000")
+    targets = {}
+    for name, target_ms in pairs:
+        if name in targets:
+            raise click.BadParameter(f"{name} is given twice; each class takes one target")
+        if not 0.001 <= target_ms < math.inf:
+            raise click.BadParameter(f"target of {name} must be a number of ms >= 0.001, got {target_ms}")
+        targets[name] = round(target_ms * 1000)
+    return targets
+
+
+def fitness_weights(value: str) -> dict[str, float]:
+    """Read ``key:weight,key:weight``; keys are those of the fitness components."""
+    from blis.metrics.fitness import parse_fitness_weights
+
+    return parse_fitness_weights(value)
+
+
+def _numbers_by_name(value: str, example: str) -> tuple[tuple[str, float], ...]:
+    pairs = []
+    for part in value.split(","):
+        name, _, text = part.rpartition(":")
+        try:
+            number = float(text)
+        except ValueError:
+            name = ""
+        if not name.strip():
+            raise click.BadParameter(f"{part.strip()!r} is no name:number; valid would be {example}")
+        pairs.append((name.strip(), number))
+    return tuple(pairs)

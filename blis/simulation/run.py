@@ -1,0 +1,399 @@
+"""One run of the compiled engine: its arrays, how far it got, and what it leaves behind."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blis._core import entry
+from blis._core import state as core
+from blis._core.codes import NEVER, NONE, RAISED, RequestStatus, StopReason, ViewColumn, ViewWord
+from blis.compiling import cached_cfunc
+from blis.config.schema import ClusterOptions, EngineConfig
+from blis.errors import EngineError, InvariantError
+from blis.latency.law import LatencyModel
+from blis.policies.policy import Policy, priority_signature
+from blis.result import EngineResult, InstanceFigures
+from blis.simulation import packing
+from blis.simulation.control import Control, control_of
+from blis.simulation.interrupts import uninterrupted
+from blis.workload.content import SharedBlocks, shared_blocks
+from blis.workload.requests import Ints, RequestTable
+
+#: Gets finished requests, all requests, and the clock in µs.
+Progress = Callable[[int, int, int], None]
+
+logger = logging.getLogger("blis")
+
+#: Steps and events between two looks at progress and Ctrl-C: 1 to 200 ms.
+WORK_PER_CALL = 2**17
+#: Long gaps kept one by one before equal ones are added up.
+MOST_LONG_GAPS = 2**20
+#: An engine that is not loaded after this long is being compiled; that is announced.
+ANNOUNCE_AFTER_S = 1.0
+
+
+class Decisions(NamedTuple):
+    """Some of the decisions of a run, in their order, with what the policies saw of m instances.
+
+    Attributes:
+        decisions: (d, 4) `blis._core.codes.DecisionKind`, request, time in µs, answer.
+        columns: (d, c, m) `blis._core.codes.ViewColumn`.
+        numbers: (d, c, m) `blis._core.codes.ViewNumber`; scores are NaN where the policy gave none.
+    """
+
+    decisions: Ints
+    columns: Ints
+    numbers: NDArray[np.float64]
+
+
+#: Gets decisions as they are made.
+DecisionSink = Callable[[Decisions], None]
+
+
+def run_engine(
+    table: RequestTable,
+    engine: EngineConfig,
+    latency: LatencyModel,
+    control: Control | None = None,
+    *,
+    horizon_us: int | None = None,
+    progress: Progress | None = None,
+    decisions: DecisionSink | None = None,
+    forced: tuple[int, int] = (NONE, NONE),
+    blocks: SharedBlocks | None = None,
+) -> EngineResult:
+    """Simulate instances serving the requests of a table.
+
+    Args:
+        table: what arrives.
+        engine: scheduler and KV cache of an instance.
+        latency: queueing delay, step time and client-side cost per token.
+        control: how many instances, and the policies; None: one instance that gets everything.
+        horizon_us: nothing happens later than this; None: run until all is done.
+        progress: called now and then while the engine runs.
+        decisions: gets every decision.
+        forced: a request, and the instance to which it is sent whatever the routing policy says.
+        blocks: what `shared_blocks` says of the table; None: it is asked.
+
+    Returns:
+        What happened to each request; after a KeyboardInterrupt, what had happened until then.
+
+    Raises:
+        EngineError: requests preempt each other for ever, as vLLM's would, or a policy failed.
+        InvariantError: the engine broke one of its own laws.
+    """
+    run = Run(table, engine, latency, control, horizon_us, decisions=decisions, forced=forced, blocks=blocks)
+    run.load()
+    run.advance(progress)
+    return run.result()
+
+
+class Run:
+    """One run of the engine: its arrays, and how far it got. What is not said here is as in `run_engine`.
+
+    Args:
+        plain: serve every request one by one in every step: slow, with the same result.
+        log_steps: keep every step in `steps`, see `blis._core.codes.LogRecord`; implies ``plain``.
+    """
+
+    def __init__(
+        self,
+        table: RequestTable,
+        engine: EngineConfig,
+        latency: LatencyModel,
+        control: Control | None = None,
+        horizon_us: int | None = None,
+        *,
+        decisions: DecisionSink | None = None,
+        forced: tuple[int, int] = (NONE, NONE),
+        blocks: SharedBlocks | None = None,
+        plain: bool = False,
+        log_steps: bool = False,
+    ) -> None:
+        control = control or control_of(ClusterOptions(), engine)
+        options, tracing = control.options, decisions is not None
+        self._table = table
+        self._latency = latency
+        self._control = control
+        self._decisions = decisions
+        self._horizon_us = packing.UNLIMITED if horizon_us is None else horizon_us
+        self._usable_blocks = engine.total_kv_blocks - 1
+        self._reason = StopReason.PAUSED
+        self._interrupted = False
+        instances, n = options.num_instances, len(table)
+        self._gaps: list[list[Ints]] = [[] for _ in range(instances)]
+        self._steps: list[list[Ints]] = [[] for _ in range(instances)]
+        routes_by_prefix = bool(control.reads & {"prefix_blocks", "cached_blocks"})
+        enable = engine.enable_prefix_caching or routes_by_prefix
+        if blocks is None or not enable:
+            blocks = shared_blocks(table, engine.block_size_tokens, enable=enable)
+        prompt = packing.prompt_blocks(table, blocks, engine.block_size_tokens, used=routes_by_prefix)
+        num_classes = 1 if table.slo_class is None else 1 + len(table.slo_class.names)
+        modes = {"plain": plain or log_steps, "log_steps": log_steps}
+        self._limits = packing.limit_values(engine, latency, control, self._horizon_us, n, **modes)
+        self._requests = packing.request_columns(table, engine, latency, options, blocks, self._horizon_us)
+        self._queues = packing.queue_columns(table, engine, control)
+        self._pools = packing.pool_columns(engine, control, blocks.parent, n)
+        self._batches = packing.batch_columns(engine, self._requests, instances, num_classes)
+        self._recorders = packing.recorder_columns(engine, instances, n, num_classes)
+        self._instances = packing.instance_columns(instances)
+        self._states = [
+            policy.initial_state(instances) if policy is not None else np.zeros(0)
+            for policy in (control.admission, control.routing, control.priority)
+        ]
+        self._view = packing.view_columns(table, engine, control, tuple(map(len, self._states)), tracing=tracing)
+        self._snapshots = packing.snapshot_columns(engine, options)
+        self._prefixes = packing.table_columns(options, len(blocks.parent), n, used="prefix_blocks" in control.reads)
+        self._decision_log = packing.decision_columns(instances, tracing=tracing)
+        self._cluster = packing.cluster_columns(
+            control, self._requests, blocks, prompt, self._horizon_us, forced, tracing=tracing
+        )
+
+    def load(self) -> None:
+        """Compile the engine, or load it from numba's cache; says so if that takes long."""
+        control = self._control
+        self._laws = (
+            self._latency.parameters,
+            self._latency.compile(),
+            self._states[2],
+            _compiled_no_priority() if control.priority is None else control.priority.compile(),
+            self._states[0],
+            control.admission.compile(),
+            self._states[1],
+            control.routing.compile(),
+        )
+        if getattr(entry.run, "signatures", True):  # loaded before, or plain Python under NUMBA_DISABLE_JIT
+            self._open_instances()
+            return
+        text = "compiling the engine (once per version and machine, about 15 s)"
+        timer = threading.Timer(ANNOUNCE_AFTER_S, logger.warning, (text,))
+        timer.daemon = True
+        timer.start()
+        try:
+            self._open_instances()
+            self._call(0)
+        finally:
+            timer.cancel()
+
+    def _open_instances(self) -> None:
+        """Make the instances; they keep their arrays alive until they are closed, with this object at the latest."""
+        shared = (self._limits, tuple(self._requests.values()), tuple(self._view.values()))
+        parts = (self._queues, self._pools, self._batches, self._recorders)
+        for i, (at, load) in enumerate(zip(*self._instances.values(), strict=True)):
+            arrays = [packing.of_instance(part, i) for part in parts]
+            handle, self._cluster["instances"][i] = entry.open_instance(*shared, at, load, *arrays)
+            weakref.finalize(self, entry.close_instance, handle)
+
+    def _call(self, most: int) -> StopReason:
+        structs = (self._requests, self._view, self._snapshots, self._prefixes, self._decision_log, self._cluster)
+        return StopReason(entry.run(self._limits, *(tuple(part.values()) for part in structs), self._laws, most))
+
+    def advance(self, progress: Progress | None = None) -> None:
+        """Run to the end, or until Ctrl-C."""
+        total = len(self._cluster["by_arrival"])
+        try:
+            while self._reason in (StopReason.PAUSED, StopReason.LOG_FULL, StopReason.ROUTED):
+                self._reason = self._call(WORK_PER_CALL)
+                with uninterrupted():
+                    self._drain_logs()
+                if self._reason == StopReason.ROUTED:
+                    self._leave_instances_alone()
+                elif progress is not None:
+                    finished, now_us = (int(self._instances["at"][:, i].sum()) for i in (core.FINISHED, core.NOW))
+                    progress(finished, total, now_us // self._control.options.num_instances)
+            if self._reason != StopReason.DONE:
+                self._fail()
+        except KeyboardInterrupt:  # perhaps one that came while a policy ran, raised again by _fail
+            self._interrupted = True
+            with uninterrupted():
+                self._drain_logs()
+
+    def _leave_instances_alone(self) -> None:
+        """All is decided: what happens at one instance from now on touches no other."""
+        by_visible = self._cluster["by_visible"]
+        if self._control.options.num_instances > 1:
+            by_visible[:] = by_visible[np.argsort(self._cluster["target"][by_visible], kind="stable")]
+        self._cluster["at"][core.DECIDED] = 1
+
+    def _fail(self) -> None:
+        """Raise what the engine stopped with."""
+        culprit, answer = self._cluster["at"][[core.CULPRIT, core.ANSWER]].tolist()
+        now_us = int(self._view["words"][ViewWord.NOW_US])
+        reason, control = self._reason, self._control
+        if reason in (StopReason.ADMISSION_FAILED, StopReason.ROUTING_FAILED):
+            which = int(reason == StopReason.ROUTING_FAILED)
+            policy, kind = (control.admission, control.routing)[which], ("admission", "routing")[which]
+            wanted = ("true or false", f"an instance from 0 to {control.options.num_instances - 1}")[which]
+            said = f"{policy.name}: answered {answer}; it must be {wanted}"
+            if answer == RAISED:
+                said = self._failure(policy, which)
+            raise EngineError(f"{kind} policy {said}, for request_{culprit} at {now_us} µs")
+        now_us = int(self._instances["at"][culprit, core.NOW])
+        where = f"instance_{culprit} at {now_us} µs"
+        if reason == StopReason.PRIORITY_FAILED and control.priority is not None:
+            request = int(self._view["words"][ViewWord.REQUEST])
+            said = self._failure(control.priority, 2)
+            raise EngineError(f"priority policy {said}, for request_{request} on {where}")
+        if reason == StopReason.STEP_TIME_FAILED:
+            load, failure = self._instances["load"][culprit], self._latency.failure
+            said = f"{self._latency.name}: answered a negative time"
+            if failure is not None:
+                said = failure(load, self._latency.parameters)
+            raise EngineError(f"step time {said}, on {where}")
+        if reason == StopReason.LIVELOCK:
+            raise EngineError(
+                f"livelock on {where}: requests keep preempting each other and none gets a token; "
+                "give the KV cache more blocks or switch prefix caching on"
+            )
+        raise InvariantError(f"stalled on {where}: requests wait, but no step can serve any")
+
+    def _failure(self, policy: Policy, which: int) -> str:
+        return policy.failure(self._view["words"], self._view["numbers"].ravel(), self._states[which])
+
+    def _drain_logs(self) -> None:
+        for i, at in enumerate(self._recorders["at"]):
+            if at[core.NUM_GAPS]:
+                gaps = self._gaps[i]
+                gaps.append(self._recorders["gap_log"][i, : at[core.NUM_GAPS]].copy())
+                at[core.NUM_GAPS] = 0
+                if sum(map(len, gaps)) > MOST_LONG_GAPS:
+                    self._gaps[i] = [_added_up(gaps)]
+            if at[core.NUM_LOG]:
+                self._steps[i].append(self._recorders["step_log"][i, : at[core.NUM_LOG]].copy())
+                at[core.NUM_LOG] = 0
+        log = self._decision_log
+        rows = int(log["at"][core.NUM_DECISIONS])
+        if rows and self._decisions is not None:
+            self._decisions(Decisions(*(log[name][:rows] for name in ("decisions", "columns", "numbers"))))
+            log["at"][core.NUM_DECISIONS] = 0
+
+    def steps(self, instance: int = 0) -> Ints:
+        """The step log of an instance: (rows, 4), the first column a `blis._core.codes.LogRecord`."""
+        return np.concatenate([np.empty((0, 4), np.int64), *self._steps[instance]])
+
+    def result(self) -> EngineResult:
+        """What happened, in the order of the table."""
+        requests, end_us = self._requests, self._end_us()
+        self._note_unfinished(end_us)
+        status = requests["status"].astype(np.int64)
+        target = self._cluster["target"].astype(np.int64)
+        was_visible = (target != NONE) & (requests["visible_us"] <= end_us)
+        result = EngineResult(
+            enqueued_us=np.where(was_visible, requests["visible_us"], NEVER),
+            first_scheduled_us=requests["first_scheduled_us"],
+            first_token_us=requests["first_token_us"],
+            finished_us=np.where(status == RequestStatus.COMPLETED, requests["last_token_us"], NEVER),
+            produced_tokens=requests["produced_tokens"],
+            cached_tokens=requests["cached_tokens"],
+            num_preemptions=requests["num_preemptions"],
+            status=status,
+            instance=target,
+            end_us=end_us,
+            usable_blocks=self._usable_blocks,
+            **self._histogram(),
+            instances=self._instance_figures(),
+            interrupted=self._interrupted,
+        )
+        self._check(result)
+        return result
+
+    def _end_us(self) -> int:
+        """When the run ended: at the horizon if that kept anything from happening."""
+        instances, by_arrival = self._instances["at"], self._cluster["by_arrival"]
+        undecided = self._requests["status"][by_arrival] == RequestStatus.NOT_ARRIVED
+        cut = (
+            undecided.any()
+            or instances[:, core.IN_FLIGHT].any()
+            or self._table.arrival_us.max(initial=0) > self._horizon_us
+        )
+        if cut and self._reason == StopReason.DONE:
+            return self._horizon_us
+        return int(instances[:, core.NOW].max())
+
+    def _note_unfinished(self, end_us: int) -> None:
+        """Fill in what the engine keeps in slots until a request ends, and who never arrived."""
+        requests = self._requests
+        for i, at in enumerate(self._batches["at"]):
+            batch = {name: column[i] for name, column in self._batches.items()}
+            slot = at[core.FIRST]
+            while slot != NONE:
+                request = batch["request"][slot]
+                known = batch["known"][slot]
+                if batch["is_decoder"][slot]:
+                    known = batch["computed"][slot] + at[core.STEPS] + 1
+                requests["produced_tokens"][request] = known - requests["prompt_tokens"][request]
+                slot = batch["next"][slot]
+        status = requests["status"]
+        status[(status == RequestStatus.NOT_ARRIVED) & (self._table.arrival_us <= end_us)] = RequestStatus.WAITING
+
+    def _instance_figures(self) -> InstanceFigures:
+        at = self._instances["at"]
+        cut = (at[:, core.IN_FLIGHT] == 1) & (self._reason == StopReason.DONE)
+        return InstanceFigures(
+            end_us=np.where(cut, self._horizon_us, at[:, core.NOW]),
+            num_steps=self._batches["at"][:, core.STEPS].copy(),
+            peak_used_blocks=self._usable_blocks - self._pools["at"][:, core.LEAST_FREE],
+            queue_length_sum=at[:, core.QUEUE_SUM].copy(),
+        )
+
+    def _histogram(self) -> dict[str, Ints]:
+        """All gaps in long form: instance, class (in the first row of the recorder: none), gap and count, sorted."""
+        parts: list[Ints] = [np.empty((0, 4), np.int64)]
+        for i, gaps in enumerate(self._gaps):
+            long = _added_up(gaps)
+            for row, counts in enumerate(self._recorders["histogram"][i]):
+                short = np.flatnonzero(counts)
+                beyond = long[long[:, 0] == row]
+                values = np.concatenate([short, beyond[:, 1]])
+                place = np.full(len(values), [i]), np.full(len(values), row - 1)
+                parts.append(np.stack([*place, values, np.concatenate([counts[short], beyond[:, 2]])], axis=1))
+        names = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
+        return dict(zip(names, np.ascontiguousarray(np.concatenate(parts).T), strict=True))
+
+    def _check(self, result: EngineResult) -> None:
+        """Conservation: every request ends once, every token is accounted for, every block comes back."""
+        status = result.status
+        waiting, running = self._queues["at"][:, core.LENGTH].sum(), self._batches["at"][:, core.RUNNING].sum()
+        if np.count_nonzero(status == RequestStatus.RUNNING) != running:
+            raise InvariantError(f"{running} slots are taken by another number of running requests")
+        gaps = np.maximum(result.produced_tokens - 1, 0).sum()
+        if result.itl_counts.sum() > gaps:
+            raise InvariantError(f"{result.itl_counts.sum()} gaps between tokens, but only {gaps} can be")
+        if self._reason != StopReason.DONE or result.end_us == self._horizon_us:
+            return
+        if waiting or running or np.any(status == RequestStatus.WAITING):
+            raise InvariantError("the run is over but requests wait or run")
+        free = self._pools["at"][:, core.FREE]
+        if np.any(free != self._usable_blocks):
+            raise InvariantError(f"{free.min()} of {self._usable_blocks} blocks are free at the end")
+        if np.any(self._view["columns"][ViewColumn.PENDING_REQUESTS] != 0):
+            raise InvariantError("the run is over but requests are on their way")
+        if result.itl_counts.sum() != gaps:
+            raise InvariantError(f"{result.itl_counts.sum()} gaps between tokens instead of {gaps}")
+
+
+def _added_up(gaps: list[Ints]) -> Ints:
+    """Rows (class, gap, count) with those of equal class and gap added up, sorted."""
+    rows = np.concatenate([np.empty((0, 3), np.int64), *gaps])
+    keys, index = np.unique(rows[:, :2], axis=0, return_inverse=True)
+    counts = np.zeros(len(keys), np.int64)
+    np.add.at(counts, index.ravel(), rows[:, 2])
+    return np.column_stack([keys, counts])
+
+
+def _no_priority(words: Any, numbers: Any, state: Any) -> float:
+    return 0.0
+
+
+@functools.cache
+def _compiled_no_priority() -> Any:
+    """What stands in the place of a priority policy where there is none; never called."""
+    return cached_cfunc(_no_priority, priority_signature())

@@ -1,0 +1,155 @@
+"""The clock of a cluster: one heap of events, popped one by one, until all is done or the horizon comes."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from enum import IntEnum
+
+from .block_pool import ContentKeys
+from .engine import NO_HORIZON_US
+from .instance import Instance, StallError, output_limit, queueing_us, refusal
+from .records import (
+    RefAdmission,
+    RefClusterConfig,
+    RefClusterResult,
+    RefInstanceResult,
+    RefOutcome,
+    RefRequest,
+    RefRouting,
+)
+from .router import Router
+from .scheduler import RequestState
+
+
+class Kind(IntEnum):
+    """Classes of events, in the order in which they happen at one time."""
+
+    ARRIVAL = 0
+    ADMISSION = 1
+    ROUTING = 2
+    ENQUEUE = 3
+    STEP = 4
+
+
+def simulate_cluster(requests: Sequence[RefRequest], config: RefClusterConfig) -> RefClusterResult:
+    """Run a cluster until all is done or the horizon comes.
+
+    Of events of one class at one time, those of requests happen in the order of the input, steps in the order
+    of instances. The end of a step and the start of the next are one event.
+
+    What the horizon means: an event later than it does not happen. A step that ends later has scheduled, but
+    gives no tokens and finishes nobody.
+
+    Raises:
+        StallError: nothing can move any more.
+    """
+    return _ClusterRun(requests, config).run()
+
+
+class _ClusterRun:
+    """State of one run: the events to come, the instances, what was decided so far."""
+
+    def __init__(self, requests: Sequence[RefRequest], config: RefClusterConfig) -> None:
+        self.requests = requests
+        self.config = config
+        self.horizon = NO_HORIZON_US if config.instance.horizon_us is None else config.instance.horizon_us
+        content_keys = ContentKeys()
+        self.instances = [Instance(config.instance, content_keys) for _ in range(config.num_instances)]
+        self.router = Router(config, self.instances, content_keys)
+        self.now = 0
+        self.woken: set[int] = set()  # idle instances whose step event is on the heap
+        self.admissions: list[RefAdmission] = []
+        self.routings: list[RefRouting] = []
+        self.outcomes = {request.id: RefOutcome(status="not_arrived") for request in requests}
+        #: (time, kind, position of the request in the input, or index of the instance for a step)
+        self.events: list[tuple[int, Kind, int]] = []
+
+    def run(self) -> RefClusterResult:
+        for position, request in enumerate(self.requests):
+            self._push(request.arrival_us, Kind.ARRIVAL, position)
+        happen = {
+            Kind.ARRIVAL: self._arrive,
+            Kind.ADMISSION: self._admit,
+            Kind.ROUTING: self._route,
+            Kind.ENQUEUE: self._enqueue,
+            Kind.STEP: self._step,
+        }
+        while self.events and self.events[0][0] <= self.horizon:
+            self.now, kind, subject = heapq.heappop(self.events)
+            happen[kind](subject)
+        if not self.events and any(instance.has_work for instance in self.instances):
+            raise StallError(f"at {self.now} µs nothing can be scheduled")
+        return self._result()
+
+    def _push(self, time_us: int, kind: Kind, subject: int) -> None:
+        heapq.heappush(self.events, (time_us, kind, subject))
+
+    def _arrive(self, position: int) -> None:
+        """Take in or refuse a request."""
+        request = self.requests[position]
+        reason = refusal(request, self.config.instance)
+        self.outcomes[request.id].status = reason or "waiting"
+        if not reason:
+            self._push(self.now + self.config.admission_latency_us, Kind.ADMISSION, position)
+
+    def _admit(self, position: int) -> None:
+        request = self.requests[position]
+        decision = self.router.admit(request, self.now)
+        self.admissions.append(decision)
+        if decision.admitted:
+            self._push(self.now + self.config.routing_latency_us, Kind.ROUTING, position)
+        else:
+            self.outcomes[request.id].status = "rejected"
+
+    def _route(self, position: int) -> None:
+        request = self.requests[position]
+        decision = self.router.route(request, self.now)
+        self.routings.append(decision)
+        self.outcomes[request.id].instance = decision.target
+        self._push(self.now + queueing_us(request, self.config.instance), Kind.ENQUEUE, position)
+
+    def _enqueue(self, position: int) -> None:
+        """A request becomes visible to its instance, and wakes it if it is idle."""
+        request = self.requests[position]
+        outcome = self.outcomes[request.id]
+        state = RequestState(request, output_limit(request, self.config.instance), outcome, list(request.prompt))
+        index = outcome.instance
+        self.router.pending[index] -= 1
+        self.instances[index].add(state, self.now)
+        if not self.instances[index].is_in_step and index not in self.woken:
+            self.woken.add(index)
+            self._push(self.now, Kind.STEP, index)
+
+    def _step(self, index: int) -> None:
+        """End the step in flight, if there is one, and start the next, if there is work."""
+        instance = self.instances[index]
+        self.woken.discard(index)
+        if instance.is_in_step:
+            instance.end_step()
+        end_us = instance.start_step(self.now)
+        if end_us is not None:
+            self._push(end_us, Kind.STEP, index)
+
+    def _result(self) -> RefClusterResult:
+        """Close the books: who is still running, when the run ended."""
+        for instance in self.instances:
+            instance.cut_step()
+            instance.close()
+        last_end_us = max((step.t + step.dt for instance in self.instances for step in instance.steps), default=0)
+        return RefClusterResult(
+            admissions=self.admissions,
+            routings=self.routings,
+            requests=self.outcomes,
+            end_us=self.horizon if self.events else last_end_us,
+            instances=[
+                RefInstanceResult(
+                    steps=instance.steps,
+                    min_free_blocks=instance.min_free_blocks,
+                    queue_length_sum=sum(
+                        step.wait for step in instance.steps if step.sched and step.t + step.dt <= self.horizon
+                    ),
+                )
+                for instance in self.instances
+            ],
+        )

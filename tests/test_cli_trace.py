@@ -1,0 +1,108 @@
+"""Decisions and their regret through `blis run`."""
+
+import json
+import re
+
+import polars as pl
+import pytest
+
+import blis
+from blis.cli.main import main
+
+RUN = ("run", "--model", "meta-llama/llama-3.1-8b-instruct", "--rate", "60", "--max-prompts", "150")
+FOUR = (*RUN, "--num-instances", "4")
+DECISIONS = ("--trace-level", "decisions")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_engine():
+    """Compiled before it counts: compiling is announced on stderr."""
+    blis.simulate(RUN[2], blis.DistributionWorkload(num_requests=1))
+
+
+def run(capsys, *args, code=0):
+    """Stdout and stderr."""
+    assert main(list(map(str, args))) == code
+    return capsys.readouterr()
+
+
+def test_all_outputs_tell_the_same(capsys, tmp_path):
+    files = ("--trace-path", tmp_path / "t.parquet", "--results-path", tmp_path / "r.json")
+    flags = ("--counterfactual-k", 2, "--regret-samples", 3, "--summarize-trace")
+    out, _ = run(capsys, *FOUR, *DECISIONS, *flags, *files)
+    summary = json.loads((tmp_path / "r.json").read_text())["trace_summary"]
+    python = blis.simulate(
+        RUN[2],
+        blis.DistributionWorkload(rate=60, num_requests=150),
+        cluster=blis.ClusterOptions(num_instances=4),
+        trace=blis.TraceOptions(2, 3),
+    )
+    assert python.trace.summary == summary
+
+    section = out.split("\n\n=== Trace Summary ===\n")[1]
+    figures = {label.strip(): float(figure) for label, figure in re.findall(r"^(.*): (\S+)$", section, re.MULTILINE)}
+    assert figures == pytest.approx(
+        {
+            "Total Decisions": 150,
+            "Admitted": 150,
+            "Rejected": 0,
+            "Unique Targets": 4,
+            **summary["target_distribution"],
+            "Mean Regret": summary["mean_regret"],
+            "Max Regret": summary["max_regret"],
+            "Realised Samples": 3,
+            "Own E2E Regret, Mean (ms)": summary["realised_own_e2e_regret_mean_ms"],
+            "Own E2E Regret, Max (ms)": summary["realised_own_e2e_regret_max_ms"],
+            "Everyone's E2E Regret, Mean (ms)": summary["realised_everyones_e2e_regret_mean_ms"],
+        },
+        abs=1e-6,
+    )
+
+    rows = pl.read_parquet(tmp_path / "t.parquet")
+    assert rows.filter(pl.col("kind") == "routing")["regret"].mean() == pytest.approx(summary["mean_regret"])
+    assert rows["realised_own_e2e_regret_us"].max() == 1000 * summary["realised_own_e2e_regret_max_ms"]
+
+
+def test_the_summary_is_printed_only_if_asked_for(capsys, tmp_path):
+    plain, _ = run(capsys, *FOUR)
+    out, _ = run(capsys, *FOUR, *DECISIONS, "--results-path", tmp_path / "r.json")
+    assert out == plain
+    summary = json.loads((tmp_path / "r.json").read_text())["trace_summary"]
+    assert summary["total_decisions"] == 150
+    assert "realised_samples" not in summary
+
+
+def test_the_same_seed_prints_the_same(capsys):
+    flags = (*FOUR, *DECISIONS, "--counterfactual-k", 1, "--regret-samples", 2, "--summarize-trace")
+    assert run(capsys, *flags).out == run(capsys, *flags).out
+
+
+def test_one_instance_leaves_no_alternative(capsys):
+    out, err = run(capsys, *RUN, *DECISIONS, "--regret-samples", 1, code=2)
+    assert out == ""
+    assert err == "blis: error: --regret-samples: needs num_instances of 2 at least, got 1\n"
+
+
+def test_without_a_level_nothing_is_recorded(capsys, tmp_path):
+    path = tmp_path / "t.parquet"
+    out, err = run(capsys, *FOUR, "--summarize-trace", "--trace-path", path)
+    assert "Trace Summary" not in out
+    assert not path.exists()
+    assert "--trace-path has no effect with --trace-level none" in err
+
+
+def test_ctrl_c_among_the_samples_is_told_by_the_exit_code(capsys, monkeypatch):
+    from contextlib import contextmanager
+
+    def press(finished, total, clock_us):
+        if finished > 150:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def bar():
+        yield press
+
+    monkeypatch.setattr("blis.cli.run.progress_bar", bar)
+    out, _ = run(capsys, *FOUR, *DECISIONS, "--regret-samples", 2, "--summarize-trace", code=130)
+    assert "Realised Samples: 0" in out
+    assert '"interrupted": false' in out
