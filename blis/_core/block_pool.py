@@ -113,7 +113,7 @@ def take(pool, count):
 def forget_copy(pool, node):
     """Remove an evicted block from the ring of blocks with its content; the next oldest serves from now on."""
     rings = pool.rings
-    content = pool.nodes[node, CONTENT]
+    content = int64(pool.nodes[node, CONTENT])
     after, before = int64(rings[node, COPY_NEXT]), rings[node, COPY_PREV]
     rings[before, COPY_NEXT] = after
     rings[after, COPY_PREV] = before

@@ -102,13 +102,7 @@ def leave_alone(cluster, laws):
         if request == NONE:
             at[ALONE] += 1
             continue
-        at[TO_ENQUEUE] += 1
-        if target[request] == i:  # else it was rejected
-            requests.status[request] = WAITING
-            enqueue(instance.queue, request, int64(0), instance.limits)
-            cluster.shown.columns[PENDING_REQUESTS, i] -= 1
-            if instance.at[WAKE] == FAR_FUTURE:
-                instance.at[WAKE] = max(until, instance.at[NOW])  # its last step may have ended later
+        become_visible(cluster, until)
     return int64(DONE)
 
 
@@ -178,7 +172,7 @@ def become_visible(cluster, now_us):
     enqueue(instance.queue, request, int64(0), instance.limits)
     cluster.shown.columns[PENDING_REQUESTS, target] -= 1
     if instance.at[WAKE] == FAR_FUTURE:
-        instance.at[WAKE] = now_us
-        cluster.wake_us[target] = now_us
+        instance.at[WAKE] = max(now_us, instance.at[NOW])  # if left alone its last step may have ended later
+        cluster.wake_us[target] = instance.at[WAKE]
     if somebody_looks(cluster):
         show_instance(cluster, target, instance)

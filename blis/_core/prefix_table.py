@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from numba import int64
 
+from blis._core.block_pool import link_back, unlink
 from blis._core.codes import ViewColumn
 from blis._core.jit import kernel
-from blis._core.state import ENTRIES, NEXT, NONE, PREV, SENTINEL, SLOTS, SPARE_SLOT
+from blis._core.state import ENTRIES, NEXT, NONE, SENTINEL, SLOTS, SPARE_SLOT
 
 PREFIX_BLOCKS = int(ViewColumn.PREFIX_BLOCKS)
 
-# columns of PrefixTable.slots behind NEXT and PREV
+# columns of PrefixTable.slots behind NEXT and PREV, by which they form a ring as the nodes of a block pool do
 CONTENT, BLOCKS, INSTANCE = 2, 3, 4
 
 
@@ -38,7 +39,9 @@ def remember(table, parent, leaf, depth, private, instance):
     The first block becomes the newest entry, so that what is forgotten of a prompt is its end.
     """
     if private > 0:
-        append(table, new_slot(table, int64(NONE), private), instance)
+        slot = new_slot(table, int64(NONE), private)
+        table.slots[slot, INSTANCE] = instance
+        link_back(table.slots, slot)
         table.at[ENTRIES] += private
     content = leaf
     while depth > 0:
@@ -48,8 +51,9 @@ def remember(table, parent, leaf, depth, private, instance):
             table.slot_of[content] = slot
             table.at[ENTRIES] += 1
         else:
-            detach(table.slots, slot)
-        append(table, slot, instance)
+            unlink(table.slots, slot)
+        table.slots[slot, INSTANCE] = instance
+        link_back(table.slots, slot)
         forget_oldest(table)
         content = int64(parent[content])
         depth -= 1
@@ -72,26 +76,6 @@ def new_slot(table, content, blocks):
 
 
 @kernel
-def append(table, slot, instance):
-    """Make a slot the newest."""
-    slots = table.slots
-    newest = slots[SENTINEL, PREV]
-    slots[slot, INSTANCE] = instance
-    slots[slot, PREV] = newest
-    slots[slot, NEXT] = SENTINEL
-    slots[newest, NEXT] = slot
-    slots[SENTINEL, PREV] = slot
-
-
-@kernel
-def detach(slots, slot):
-    """Take a slot out of the ring."""
-    before, after = slots[slot, PREV], slots[slot, NEXT]
-    slots[before, NEXT] = after
-    slots[after, PREV] = before
-
-
-@kernel
 def forget_oldest(table):
     """Drop what is too much."""
     at, slots = table.at, table.slots
@@ -106,6 +90,6 @@ def forget_oldest(table):
             return
         if slots[slot, CONTENT] != NONE:
             table.slot_of[slots[slot, CONTENT]] = SENTINEL
-        detach(slots, slot)
+        unlink(slots, slot)
         slots[slot, NEXT] = at[SPARE_SLOT]
         at[SPARE_SLOT] = slot

@@ -26,7 +26,7 @@ from blis._core.state import (
     TO_ROUTE,
     WORDS,
 )
-from blis._core.view import copy_row, refresh, show_request
+from blis._core.view import refresh, show_request
 
 GO_ON = -1
 LOG_FULL = int(StopReason.LOG_FULL)
@@ -154,8 +154,9 @@ def log_decision(cluster, kind, request, now_us, answer):
     log.decisions[row, 1] = request
     log.decisions[row, 2] = now_us
     log.decisions[row, 3] = answer
-    for c in range(len(view.columns)):
-        copy_row(log.columns[row], view.columns, c)
-    for c in range(len(view.numbers)):
-        copy_row(log.numbers[row], view.numbers, c)
+    for i in range(view.columns.shape[1]):
+        for c in range(len(view.columns)):
+            log.columns[row, c, i] = view.columns[c, i]
+        for c in range(len(view.numbers)):
+            log.numbers[row, c, i] = view.numbers[c, i]
     log.at[NUM_DECISIONS] = row + 1

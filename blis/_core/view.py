@@ -76,20 +76,13 @@ def refresh(cluster, now_us):
         if interval_us == 0 or now_us - snapshots.last_us[group] < interval_us:
             continue
         snapshots.last_us[group] = now_us
-        if group == QUEUE_GROUP:
-            copy_row(view.columns, snapshots.columns, QUEUE_DEPTH)
-        elif group == BATCH_GROUP:
-            copy_row(view.columns, snapshots.columns, BATCH_SIZE)
-        else:
-            copy_row(view.columns, snapshots.columns, FREE_KV_BLOCKS)
-            copy_row(view.numbers, snapshots.numbers, KV_UTILIZATION)
-            copy_row(view.numbers, snapshots.numbers, CACHE_HIT_RATE)
-            for i in range(len(cluster.wake_us)):
+        for i in range(len(cluster.wake_us)):  # one by one: assigning a whole row would want to allocate
+            if group == QUEUE_GROUP:
+                view.columns[QUEUE_DEPTH, i] = snapshots.columns[QUEUE_DEPTH, i]
+            elif group == BATCH_GROUP:
+                view.columns[BATCH_SIZE, i] = snapshots.columns[BATCH_SIZE, i]
+            else:
+                view.columns[FREE_KV_BLOCKS, i] = snapshots.columns[FREE_KV_BLOCKS, i]
+                view.numbers[KV_UTILIZATION, i] = snapshots.numbers[KV_UTILIZATION, i]
+                view.numbers[CACHE_HIT_RATE, i] = snapshots.numbers[CACHE_HIT_RATE, i]
                 borrow(cluster.instances[i]).pool.at[EPOCH] += 1
-
-
-@kernel
-def copy_row(target, source, row):
-    """Copy a row of one array to the same of another; an assignment would want to allocate."""
-    for i in range(target.shape[1]):
-        target[row, i] = source[row, i]
