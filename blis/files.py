@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Make whatever the system refuses in the block an error that names ``path``, and not the temporary one."""
+    """Make whatever the system refuses in the block an error that names ``path``, and no temporary one or none."""
     try:
         yield
     except OSError as error:

@@ -130,6 +130,10 @@ def failing_prepare(error):
     [
         (InvariantError("stalled at 5 µs"), "blis: error: stalled at 5 µs"),
         (OSError(28, "No space left on device", "out.json"), "blis: error: out.json: No space left on device"),
+        (
+            MemoryError("5 GiB"),
+            "blis: error: not enough memory: 5 GiB; fewer instances, requests or KV blocks need less",
+        ),
         (ZeroDivisionError("oops"), "blis: error: unexpected ZeroDivisionError: oops (--log debug shows where)"),
     ],
     ids=lambda value: type(value).__name__,

@@ -106,3 +106,34 @@ def test_ctrl_c_among_the_samples_is_told_by_the_exit_code(capsys, monkeypatch):
     out, _ = run(capsys, *FOUR, *DECISIONS, "--regret-samples", 2, "--summarize-trace", code=130)
     assert "Realised Samples: 0" in out
     assert '"interrupted": false' in out
+
+
+@pytest.mark.parametrize("samples", [0, 2])
+def test_a_full_disk_does_not_cost_the_figures(capsys, tmp_path, samples):
+    resource = pytest.importorskip("resource")
+    flags = (*FOUR, *DECISIONS, "--summarize-trace", "--counterfactual-k", 1, "--regret-samples", samples)
+    path = tmp_path / "t.parquet"
+    expected, _ = run(capsys, *flags)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        out, err = run(capsys, *flags, "--trace-path", path, code=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (out, err) == (expected, f"blis: error: {path}: File too large\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_file_that_fails_does_not_cost_the_others(capsys, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device", "r.json")
+
+    monkeypatch.setattr("blis.report.json_report.write_results", fail)
+    monkeypatch.setattr("blis.trace.file.TraceFile.write", fail)
+    expected, _ = run(capsys, *RUN)
+    files = {f"--{name}-path": tmp_path / name for name in ("results", "outcomes", "trace")}
+    out, err = run(capsys, *RUN, *DECISIONS, *sum(files.items(), ()), code=1)
+    assert out == expected
+    assert err == 2 * "blis: error: r.json: No space left on device\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["outcomes"]
+    assert len(blis.Outcomes.read_parquet(tmp_path / "outcomes")) == 150

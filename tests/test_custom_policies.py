@@ -1,5 +1,6 @@
 """Users' own policies: compiled and as plain Python, what they see, what they may answer, how they fail."""
 
+import builtins
 import gc
 import logging
 import math
@@ -333,15 +334,18 @@ def test_after_a_failure_it_goes_on():
     assert ask(policy, seen.put(request=1)) == 1
 
 
-def test_priorities_that_are_none_fail():
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_priorities_that_are_none_fail(value):
     @blis.priority_policy
     def lost(request, now_us, state):
-        return math.nan
+        return value
 
     policy = policy_of(lost)
     seen = view(1, policy)
-    assert math.isnan(ask(policy, seen, PRIORITY))
-    assert failure_of(policy, seen).endswith(": returned nan, expected a finite number, the higher the more urgent")
+    assert not math.isfinite(ask(policy, seen, PRIORITY))  # the engine takes that for a failure
+    assert failure_of(policy, seen).endswith(
+        f": returned {value}, expected a finite number, the higher the more urgent"
+    )
 
 
 @pytest.mark.parametrize("python", [False, True])
@@ -379,6 +383,28 @@ def test_interrupting_is_not_a_failure():
     assert ask(policy, seen) == RAISED
     with pytest.raises(KeyboardInterrupt):
         failure_of(policy, seen)
+
+
+def test_a_second_call_does_not_hide_ctrl_c(tmp_path):
+    """The engine asks a law twice about a step that fails in a run of decodes."""
+    text = "import builtins\ndef law(batch, parameters):\n    builtins.pressed.pop()()\n    return 5\n"
+    (tmp_path / "law.py").write_text(text)
+    model = load_latency_model(f"{tmp_path / 'law.py'}:law")
+
+    def press():
+        raise KeyboardInterrupt
+
+    builtins.pressed = [dict, dict, press]
+    call = pointer(model.compile(), STEP_TIME)
+    step = [1] * 7, model.parameters
+    assert call(*step[0], step[1].ctypes.data) == RAISED
+    assert call(*step[0], step[1].ctypes.data) == RAISED
+    assert pointer(model.compile(), STEP_TIME)(*step[0], step[1].ctypes.data) == 5  # another run begins anew
+    builtins.pressed = [press]
+    assert call(*step[0], step[1].ctypes.data) == RAISED
+    with pytest.raises(KeyboardInterrupt):
+        model.failure(np.ones(7, np.int64), model.parameters)
+    del builtins.pressed
 
 
 def test_python_is_announced_with_the_reason(caplog):

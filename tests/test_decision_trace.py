@@ -1,6 +1,7 @@
 """Runs whose decisions are recorded: the file, the summary, and regret that is measured."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -14,6 +15,7 @@ from blis._core.codes import NONE, ViewColumn, ViewNumber
 from blis.api import prepare
 from blis.simulation import packing, run_engine
 from blis.simulation.interrupts import uninterrupted
+from blis.trace.file import TraceFile
 
 MODEL = "meta-llama/llama-3.1-8b-instruct"
 N = 120
@@ -275,6 +277,46 @@ def test_an_uninterrupted_block_passes_its_exceptions_on():
     with pytest.raises(ZeroDivisionError), uninterrupted():
         1 / 0  # noqa: B018
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("samples", [0, 2])
+def test_a_lost_directory_does_not_cost_the_run(tmp_path, samples):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    whole = traced(blis.TraceOptions(regret_samples=samples))
+    simulation = prepared(blis.TraceOptions(regret_samples=samples, path=folder / "t.parquet"))
+    outcomes = simulation.run(lambda *_: shutil.rmtree(folder, ignore_errors=True))
+    polars.testing.assert_frame_equal(outcomes.requests, whole.requests)
+    assert outcomes.trace.summary == whole.trace.summary
+    error = outcomes.trace.file_error
+    assert (error.filename, error.strerror) == (str(folder / "t.parquet"), "No such file or directory")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_can_not_be_written_is_told(caplog, monkeypatch):
+    def fail(self, rows):
+        raise OSError(28, "No space left on device", "t.parquet")
+
+    monkeypatch.setattr("blis.trace.file.TraceFile.write", fail)
+    monkeypatch.setattr("logging.Logger.propagate", True, raising=False)
+    trace = blis.TraceOptions(path="t.parquet")
+    outcomes = blis.simulate(MODEL, blis.DistributionWorkload(num_requests=3), trace=trace)
+    assert outcomes.summary["completed_requests"] == 3
+    assert "t.parquet: No space left on device; there is no file of the decisions" in caplog.text
+
+
+def test_ctrl_c_while_the_file_is_finished_costs_nothing(tmp_path, monkeypatch):
+    finish = TraceFile.finish
+
+    def press(self, realised):
+        signal.raise_signal(signal.SIGINT)
+        finish(self, realised)
+
+    monkeypatch.setattr("blis.trace.file.TraceFile.finish", press)
+    outcomes = traced(blis.TraceOptions(path=tmp_path / "t.parquet"))
+    assert outcomes.trace.interrupted
+    assert not outcomes.result.interrupted
+    assert pl.read_parquet(tmp_path / "t.parquet").height == 2 * N
 
 
 @pytest.mark.parametrize("name", ["counterfactual_k", "regret_samples"])

@@ -106,6 +106,10 @@ def test_what_can_not_be_found(folder, spec, kind, message):
         ),
         ("def f(:\n", r"^routing_policy bad.py:f: line 1 of bad.py: SyntaxError: invalid syntax$"),
         ("import not_there_\n", r"bad.py:f: line 1 of bad.py: ModuleNotFoundError: No module named 'not_there_'$"),
+        ("import sys\nsys.exit()\n", r"^routing_policy bad.py:f: line 2 of bad.py: SystemExit: $"),
+        ("\0", r"^routing_policy bad.py:f: SyntaxError: source code string cannot contain null bytes$"),
+        ("def f(a, b, c):\n    yield 0\n", r"^routing_policy bad.py:f: f \(bad.py:1\): is a generator or coroutine, "),
+        ("async def f(a, b, c):\n    return 0\n", r"f \(bad.py:1\): is a generator or coroutine, expected a functi"),
         ("x = 1\n", r"^routing_policy bad.py:f: no function 'f' in bad.py; it has no functions$"),
     ],
 )
@@ -130,3 +134,5 @@ def test_coefficients_that_are_none_are_refused(folder):
         load_latency_model("mine.py:two", (0.0, float("nan"), 0.0))
     with pytest.raises(ConfigError, match=r"^alpha_coeffs: must be 3 numbers, got 2$"):
         load_latency_model("mine.py:two", (0.0, 1.0))
+    with pytest.raises(ConfigError, match=r"^two \(mine.py:18\): parameters: must be finite numbers, got inf$"):
+        load_latency_model("mine.py:two", parameters=(1.0, float("inf")))

@@ -4,9 +4,11 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 from helpers_outcomes import cluster_outcomes, make_outcomes, mixed_outcomes, served
 
 from blis.metrics.summary import WallClock
+from blis.report.json_report import _decimals
 from blis.report.sections import Report
 from blis.result import DecisionTrace
 
@@ -140,3 +142,17 @@ def test_the_results_file_is_everything_plus_all_requests(tmp_path):
         assert len(results.pop("requests")) == len(outcomes)
         assert results == Report(outcomes).values()
         assert list(results) == list(Report(outcomes).values())
+
+
+def test_numbers_are_written_as_json_writes_them():
+    draws = np.random.default_rng(1)
+    numbers = np.concatenate(
+        [
+            [0.0, 1e-6, 9.9e-5, 1e-4, 0.001, 4.0, 123456789.0, 9.999e15, 1e16, 1e17, 5e-324],
+            10.0 ** draws.uniform(-8, 20, 5_000),
+            draws.integers(0, 10**9, 5_000) / 1000,
+            draws.integers(0, 10**9, 5_000) / draws.integers(1, 1000, 5_000) / 1000,
+        ]
+    )
+    assert _decimals(numbers).to_list() == [*map(json.dumps, numbers.tolist())]
+    assert _decimals(np.array([-1.0, 2.5, np.nan])).to_list() == ["null", "2.5", "null"]

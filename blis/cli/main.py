@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 
 import click
@@ -63,15 +64,16 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), FAILED
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}", FAILED
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}; fewer instances, requests or KV blocks need less", FAILED
     return f"unexpected {type(error).__name__}: {error} (--log debug shows where)", FAILED
 
 
 def _name_flag(message: str) -> str:
-    """Put the flag where a message begins with the name of what the flag sets, its value behind it or not."""
-    where, colon, _ = message.partition(": ")
-    name = where.split(" ")[0]
+    """Put the flag where a message begins with the name of what it sets, perhaps with its value or an index."""
     flags = {param.name: param.opts[0] for param in run.params}
-    return flags[name] + message.removeprefix(name) if colon and name in flags else message
+    found = re.match(r"(\w+)(?=: | \S+: |\[\d+\]: )", message)
+    return flags[found[1]] + message[found.end() :] if found and found[1] in flags else message
 
 
 def _complain(message: str, code: int) -> int:

@@ -98,7 +98,12 @@ model_options = _all(
         help="Force one model of step time.  [default: auto]",
     ),
     _model("--alpha-coeffs", type=number_list, metavar="A0,A1,A2", help="Queueing coefficients instead of known ones."),
-    _model("--beta-coeffs", type=number_list, metavar="B0,B1,B2[,B3,B4]", help="Step-time coefficients, likewise."),
+    _model(
+        "--beta-coeffs",
+        type=number_list,
+        metavar="B0,B1,B2[,B3,B4]",
+        help="Step-time coefficients, likewise; the parameters of a function.",
+    ),
     _model("--model-config-folder", type=_PATH, help="Folder with the model's HuggingFace config.json."),
     _model("--hardware-config", type=_PATH, help="GPU specifications in place of the shipped file."),
     _model("--defaults-filepath", type=_PATH, help="Defaults and coefficients in place of the shipped file."),

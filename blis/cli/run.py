@@ -28,7 +28,7 @@ from blis.cli.options import (
 from blis.cli.policies import choose_policies
 from blis.config.schema import Deployment, TraceOptions
 from blis.errors import InputError
-from blis.files import check_output
+from blis.files import check_output, naming
 
 if TYPE_CHECKING:
     from blis.api import Workload
@@ -155,7 +155,8 @@ def _write(report: Report, flags: Mapping[str, Any]) -> None:
             except OSError as error:
                 failures.append(error)
     finally:  # Ctrl-C must not cost the figures either
-        click.echo(report.text())
+        with naming(Path("stdout")):
+            click.echo(report.text())
     for failure in failures[:-1]:
         log.error("%s: %s", failure.filename, failure.strerror)
     if failures:

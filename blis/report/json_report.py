@@ -15,9 +15,13 @@ from blis.files import replacing
 from blis.outcomes import STATUS_NAMES, instance_ids
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from blis.outcomes import Outcomes
 
-_ROWS_PER_CHUNK = 1 << 15
+Ints = NDArray[np.int64]
+
+_ROWS_PER_CHUNK = 1 << 16
 
 _REASONS = {
     RequestStatus.REFUSED_TOO_LONG: '"the prompt is longer than max_model_len allows"',
@@ -49,43 +53,66 @@ def write_results(outcomes: Outcomes, path: Path, figures: Mapping[str, Any]) ->
 
 
 def _entries(outcomes: Outcomes) -> Iterator[str]:
-    """Entries of the list, many at a time: formatting one dict per request would take five times as long."""
+    """Entries of the list, many at a time: putting them together by columns takes a third of the time."""
+    import polars as pl
+
     order = np.argsort(outcomes.table.arrival_us, kind="stable")
-    reasons = [_REASONS.get(code, "null") for code in RequestStatus]
-    instances = [*map(json.dumps, instance_ids(len(outcomes.result.instances))), "null"]  # -1, none, is the last
-    labels = [
-        (given.codes, [*(f', "{key}": {json.dumps(name)}' for name in given.names), ""])
-        for key, given in (("slo_class", outcomes.table.slo_class), ("tenant_id", outcomes.table.tenant))
-        if given is not None
-    ]
-    entry = _ENTRY + "%s" * len(labels) + "}"
     for start in range(0, len(order), _ROWS_PER_CHUNK):
         rows = order[start : start + _ROWS_PER_CHUNK]
-        result, table = outcomes.result, outcomes.table
-        status = result.status[rows].tolist()
-        columns = (
-            (table.arrival_us[rows] / 1e6).tolist(),
-            rows.tolist(),
-            table.input_tokens[rows].tolist(),
-            table.output_tokens[rows].tolist(),
-            _milliseconds(outcomes.ttft_us(rows)),
-            _milliseconds(outcomes.itl_mean_us(rows)),
-            _milliseconds(outcomes.e2e_us(rows)),
-            _milliseconds(outcomes.scheduling_delay_us(rows)),
-            [STATUS_NAMES[code] for code in status],
-            [reasons[code] for code in status],
-            result.produced_tokens[rows].tolist(),
-            result.num_preemptions[rows].tolist(),
-            result.cached_tokens[rows].tolist(),
-            [instances[index] for index in result.instance[rows].tolist()],
-            *([texts[code] for code in codes[rows].tolist()] for codes, texts in labels),
-        )
-        text = ",\n".join([entry % values for values in zip(*columns, strict=True)])
-        yield ("\n" if start == 0 else ",\n") + text
+        parts: list[pl.Expr | pl.Series] = []
+        for key, texts in _columns(outcomes, rows):
+            parts += [pl.lit(f', "{key}": ' if parts else f'    {{"{key}": '), texts]
+        entries = pl.select(pl.concat_str(*parts, *_labels(outcomes, rows), pl.lit("}"))).to_series()
+        yield ("\n" if start == 0 else ",\n") + entries.str.join(",\n").item()
 
 
-def _milliseconds(values_us: NDArray[np.int64] | NDArray[np.float64]) -> list[float | str]:
-    milliseconds: list[float | str] = (values_us / 1000).tolist()
-    for row in np.flatnonzero(~(values_us >= 0)).tolist():
-        milliseconds[row] = "null"
-    return milliseconds
+def _columns(outcomes: Outcomes, rows: Ints) -> Iterator[tuple[str, pl.Series]]:
+    """Keys that all entries have, and for each its values in these rows as JSON."""
+    import polars as pl
+
+    result, table = outcomes.result, outcomes.table
+    yield "arrived_at", _decimals(table.arrival_us[rows] / 1e6)
+    yield "requestID", pl.select(pl.format('"request_{}"', pl.Series(rows))).to_series()
+    yield "num_prefill_tokens", _integers(table.input_tokens[rows])
+    yield "num_decode_tokens", _integers(table.output_tokens[rows])
+    yield "ttft_ms", _decimals(outcomes.ttft_us(rows) / 1000)
+    yield "itl_ms", _decimals(outcomes.itl_mean_us(rows) / 1000)
+    yield "e2e_ms", _decimals(outcomes.e2e_us(rows) / 1000)
+    yield "scheduling_delay_ms", _decimals(outcomes.scheduling_delay_us(rows) / 1000)
+    yield "status", _looked_up([json.dumps(name) for name in STATUS_NAMES], result.status[rows])
+    yield "reason", _looked_up([_REASONS.get(code, "null") for code in RequestStatus], result.status[rows])
+    yield "produced_tokens", _integers(result.produced_tokens[rows])
+    yield "num_preemptions", _integers(result.num_preemptions[rows])
+    yield "cached_tokens", _integers(result.cached_tokens[rows])
+    instances = map(json.dumps, instance_ids(len(result.instances)))
+    yield "instance_id", _looked_up([*instances, "null"], result.instance[rows])
+
+
+def _labels(outcomes: Outcomes, rows: Ints) -> Iterator[pl.Series]:
+    """Class and tenant, with their keys, of those rows that have them."""
+    for key, given in (("slo_class", outcomes.table.slo_class), ("tenant_id", outcomes.table.tenant)):
+        if given is not None:
+            yield _looked_up([*(f', "{key}": {json.dumps(name)}' for name in given.names), ""], given.codes[rows])
+
+
+def _looked_up(texts: list[str], codes: NDArray[np.integer[Any]]) -> pl.Series:
+    """The text of each code; -1 means the last one."""
+    import polars as pl
+
+    return pl.Series(texts).gather(codes % len(texts))
+
+
+def _integers(values: Ints) -> pl.Series:
+    import polars as pl
+
+    return pl.Series(values).cast(pl.String)
+
+
+def _decimals(values: NDArray[np.float64]) -> pl.Series:
+    """Numbers as `json` writes them; null for those that are negative or nan."""
+    import polars as pl
+
+    texts = pl.Series(values).cast(pl.String)
+    plain = (values == 0.0) | ((values >= 1e-4) & (values < 1e16))  # outside, Python and polars write powers of ten
+    odd = np.flatnonzero(~plain)
+    return texts.scatter(odd, [repr(value) if value > 0.0 else "null" for value in values[odd].tolist()])
