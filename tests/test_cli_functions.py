@@ -182,3 +182,29 @@ def test_what_policies_print_is_no_result(run, tmp_path):
     code, out, err = run(*BETA, "--routing-policy", "loud.py:prints")
     assert (code, out) == (0, expected)
     assert [line for line in err if not line.startswith("blis: ")] == ["loaded", *(f"routing {i}" for i in range(40))]
+
+
+PRESSES = """
+import os, signal, threading
+
+calls = []
+
+
+def route(request, instances, state):
+    if not calls:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        calls.append(str(request))
+    return request.index % 2
+"""
+
+
+def test_ctrl_c_while_a_policy_runs_as_python(capsys, tmp_path):
+    """It mostly comes as the policy is entered, where Python would only print it: the run ends with what it has."""
+    path = tmp_path / "presses.py"
+    path.write_text(PRESSES)
+    words = ["--num-instances", "2", "--max-prompts", "1000000", "--rate", "100", "--routing-policy", f"{path}:route"]
+    assert main(["run", *FLAGS, *ALPHA, *BETA, *words]) == 130
+    out, err = capsys.readouterr()
+    assert '"interrupted": true' in out
+    assert "Traceback" not in err
+    assert "ignored" not in err

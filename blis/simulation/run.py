@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from blis._core import entry
@@ -32,8 +33,9 @@ Progress = Callable[[int, int, int], None]
 
 logger = logging.getLogger("blis")
 
-#: Steps and events between two looks at progress and Ctrl-C: 1 to 200 ms.
+#: Steps and events between two looks at progress and Ctrl-C: 1 to 200 ms; fewer if a policy runs as plain Python.
 WORK_PER_CALL = 2**17
+WORK_PER_CALL_IN_PYTHON = 2**9
 #: Long gaps kept one by one before equal ones are added up.
 MOST_LONG_GAPS = 2**20
 #: An engine that is not loaded after this long is being compiled; that is announced.
@@ -170,6 +172,8 @@ class Run:
             self._states[1],
             control.routing.compile(),
         )
+        in_python = any(isinstance(law, types.WrapperAddressProtocol) for law in self._laws)
+        self._work_per_call = WORK_PER_CALL_IN_PYTHON if in_python else WORK_PER_CALL
         if getattr(entry.run, "signatures", True):  # loaded before, or plain Python under NUMBA_DISABLE_JIT
             self._open_instances()
             return
@@ -201,8 +205,8 @@ class Run:
         total = len(self._cluster["by_arrival"])
         try:
             while self._reason in (StopReason.PAUSED, StopReason.LOG_FULL, StopReason.ROUTED):
-                self._reason = self._call(WORK_PER_CALL)
-                with uninterrupted():
+                with uninterrupted():  # raised as a policy in Python is entered, a KeyboardInterrupt would be lost
+                    self._reason = self._call(self._work_per_call)
                     self._drain_logs()
                 if self._reason == StopReason.ROUTED:
                     self._leave_instances_alone()
@@ -213,8 +217,6 @@ class Run:
                 self._fail()
         except KeyboardInterrupt:  # perhaps one that came while a policy ran, raised again by _fail
             self._interrupted = True
-            with uninterrupted():
-                self._drain_logs()
 
     def _leave_instances_alone(self) -> None:
         """All is decided: what happens at one instance from now on touches no other."""
