@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from workloads import AMPLE, NUM_REQUESTS, blackbox, independent, prefix_groups
+from workloads import AMPLE, NUM_REQUESTS, blackbox, closed_sessions, independent, prefix_groups
 
 import blis
 from blis.config.schema import ClusterOptions
@@ -31,20 +31,21 @@ def ready_run(table, num_instances=1, engine=ENGINE, **options):
     return run
 
 
-def cpu_s(run):
-    """What a run costs; all requests must be completed."""
+def cpu_s(run, tokens=514_322_711, cached_tokens=None):
+    """What a run costs; all requests must be completed, with so many tokens."""
     began = time.process_time()
     run.advance()
     seconds = time.process_time() - began
     result = run.result()
     assert np.count_nonzero(result.finished_us >= 0) == NUM_REQUESTS
-    assert result.produced_tokens.sum() == 514_322_711
+    assert result.produced_tokens.sum() == tokens
+    assert cached_tokens in (None, result.cached_tokens.sum())
     return seconds
 
 
-def least_in_turns(*starts, rounds=ROUNDS):
+def least_in_turns(*starts, rounds=ROUNDS, **expected):
     """The least CPU time of each kind of run; they take turns, so that all meet the same moods of the machine."""
-    seconds = [[cpu_s(start()) for start in starts] for _ in range(rounds)]
+    seconds = [[cpu_s(start(), **expected) for start in starts] for _ in range(rounds)]
     return [min(column) for column in zip(*seconds, strict=True)]
 
 
@@ -98,6 +99,32 @@ def test_four_scorers(benchmark, record):
         "engine: 16 instances, 1,000 prefixes, weighted by four scorers",
         {"cpu_s": cluster_s, "times_single": cluster_s / single_s},
         {"times_single": 3.0},
+    )
+
+
+@pytest.mark.slow
+def test_closed_loop(benchmark, record):
+    """Conversations of ten turns, each 30 s after the answer, that stay where their beginning is cached.
+
+    Every turn finds all that was said before, on one instance as on many.
+    """
+    table, lone = closed_sessions(16 * RATE), closed_sessions(RATE)
+    engine = replace(AMPLE, total_kv_blocks=100_000)
+
+    def measure():
+        return least_in_turns(
+            lambda: ready_run(lone, engine=engine),
+            lambda: ready_run(table, 16, engine, routing_policy="prefix-affinity"),
+            rounds=1,
+            tokens=150_072_300,
+            cached_tokens=1_432_733_008,
+        )
+
+    single_s, cluster_s = benchmark.pedantic(measure, rounds=1)
+    record(
+        "engine: 16 instances, prefix-affinity, 100 k conversations as a closed loop",
+        {"cpu_s": cluster_s, "times_single": cluster_s / single_s},
+        single_s=single_s,
     )
 
 

@@ -20,6 +20,7 @@ from workloads import (
     PREALLOCATING,
     TIGHT,
     blackbox,
+    closed_sessions,
     independent,
     prefix_groups,
     roofline,
@@ -93,6 +94,12 @@ CASES = {
         partial(sessions, 20),
         Counters(6_783_724, cached_tokens=1_432_733_008, tokens=150_072_300),
         budget={"cpu_s": 4.0},
+    ),
+    "closed_loop": Case(
+        "100 k conversations as a closed loop, each turn 30 s after the answer",
+        partial(closed_sessions, 20),
+        Counters(6_785_452, cached_tokens=1_432_733_008, tokens=150_072_300),
+        budget={},
     ),
 }
 

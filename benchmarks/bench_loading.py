@@ -7,10 +7,11 @@ Kernels are compiled before anything is timed, and every result is checked.
 
 import numpy as np
 import pytest
-from workloads import NUM_REQUESTS, independent, literal, write_csv_trace
+from workloads import NUM_REQUESTS, hundred_clients, independent, literal, write_csv_trace
 
 from blis.workload.content import shared_blocks
 from blis.workload.distribution import DistributionWorkload, generate
+from blis.workload.generation import generate as generate_spec
 from blis.workload.parquet_trace import write_parquet_trace
 from blis.workload.requests import LiteralTokens, RequestTable
 from blis.workload.trace import load_trace
@@ -33,6 +34,14 @@ def test_generate_1m_requests(benchmark, record):
     table = benchmark(generate, workload, 42)
     assert len(table) == NUM_REQUESTS
     record("draw 1 M requests")
+
+
+def test_generate_1m_requests_of_100_clients(benchmark, record):
+    spec = hundred_clients(20)
+    table = benchmark.pedantic(generate_spec, (spec, 42), rounds=5, warmup_rounds=1)
+    assert NUM_REQUESTS - 5 < len(table) <= NUM_REQUESTS  # sessions of five turns come whole
+    assert len(np.unique(table.details.client.codes)) == 100
+    record("draw 1 M requests of a spec of 100 clients", budget={"cpu_s": 2.0})
 
 
 def test_identities_of_1m_requests_with_a_prefix(benchmark, record):

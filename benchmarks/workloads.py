@@ -1,5 +1,6 @@
 """What the benchmarks serve, the same in every run: requests, engines, laws of step time, trace files."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,8 +13,17 @@ from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
 from blis.latency.roofline import roofline_model
 from blis.workload.distribution import DistributionWorkload, generate
-from blis.workload.lengths import clamped_normal
-from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
+from blis.workload.lengths import (
+    Empirical,
+    Exponential,
+    Gaussian,
+    Lengths,
+    LogNormal,
+    ParetoLogNormal,
+    clamped_normal,
+)
+from blis.workload.requests import MOST_US, LiteralTokens, RequestTable, Sessions, TokenStreams
+from blis.workload.spec import ClientSpec, MultiTurn, OpenLoop, WorkloadSpec
 
 MODEL = "meta-llama/llama-3.1-8b-instruct"
 NUM_REQUESTS = 1_000_000
@@ -66,6 +76,40 @@ def sessions(rate, turns=10, gap_s=30):
     arrival_us = (start_us[:, np.newaxis] + np.arange(turns) * gap_s * 1e6).astype(np.int64)
     content = TokenStreams(np.repeat(np.arange(count), turns), np.full(count, -1), np.zeros(count, np.int64))
     return RequestTable(arrival_us.ravel(), prompt.ravel(), output.ravel(), content)
+
+
+def closed_sessions(rate, turns=10, think_s=30):
+    """The same as a closed loop: a turn is sent so long after the answer to the one before."""
+    table = sessions(rate, turns, think_s)
+    rows = np.arange(len(table))
+    opens = rows % turns == 0
+    after, think_us = np.where(opens, -1, rows - 1), np.where(opens, 0, think_s * 1_000_000)
+    return replace(table, sessions=Sessions(rows // turns, rows % turns, after, think_us))
+
+
+def hundred_clients(rate):
+    """Every arrival process with five kinds of lengths, ten prefix groups; every tenth client holds sessions."""
+    arrivals = (("poisson", 1.0), ("constant", 1.0), ("gamma", 2.5), ("weibull", 1.5))
+    lengths = (
+        Gaussian(512.0, 256.0),
+        Exponential(512.0),
+        LogNormal(6.0, 0.8),
+        ParetoLogNormal(1.5, 400.0, 5.5, 1.0, 0.2),
+        Empirical((64.0, 128.0, 2048.0), (0.5, 0.3, 0.2)),
+    )
+    think_time = Lengths(Exponential(30e6), 0, MOST_US)
+    clients = tuple(
+        ClientSpec(
+            f"client_{k}",
+            OpenLoop(1.0 + k % 7, *arrivals[k % 4]),
+            Lengths(lengths[k % 5], 1, 7_000),
+            Lengths(lengths[k // 5 % 5], 1, 7_000),
+            prefix_group=f"group_{k // 10}",
+            multi_turn=MultiTurn(5, think_time, accumulate=True) if k % 10 == 9 else None,
+        )
+        for k in range(100)
+    )
+    return WorkloadSpec(clients, aggregate_rate=rate, num_requests=NUM_REQUESTS)
 
 
 def literal(rate, num_requests, vocabulary=2**15, groups=100, prefix_tokens=256):

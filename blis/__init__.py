@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
     from blis.workload.distribution import DistributionWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
+    from blis.workload.scenarios import scenario
+    from blis.workload.spec import WorkloadSpec
+    from blis.workload.spec_file import load_workload_spec
     from blis.workload.trace import load_trace
+    from blis.workload.tracev2 import TraceV2
 
 __version__ = "0.1.0"
 
@@ -56,16 +60,20 @@ __all__ = [
     "Simulation",
     "TokenStreams",
     "TraceOptions",
+    "TraceV2",
     "WorkloadError",
+    "WorkloadSpec",
     "__version__",
     "admission_policy",
     "evaluate",
     "load_policies",
     "load_trace",
+    "load_workload_spec",
     "prepare",
     "preset",
     "priority_policy",
     "routing_policy",
+    "scenario",
     "simulate",
     "step_time",
 ]
@@ -88,7 +96,11 @@ _MODULES = {
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
     "blis.workload.distribution": ("DistributionWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
+    "blis.workload.scenarios": ("scenario",),
+    "blis.workload.spec": ("WorkloadSpec",),
+    "blis.workload.spec_file": ("load_workload_spec",),
     "blis.workload.trace": ("load_trace",),
+    "blis.workload.tracev2": ("TraceV2",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -20,6 +20,8 @@ from blis.files import check_output
 from blis.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
+from blis.workload.spec import WorkloadSpec, describe
+from blis.workload.tracev2 import TraceV2, load_tracev2
 
 if TYPE_CHECKING:
     from blis.config.resolve import Resolved
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
     from blis.workload.arrivals import ArrivalProcess
     from blis.workload.content import SharedBlocks
 
-#: Something that says which requests arrive: a description, the requests themselves, or a trace file.
-Workload = DistributionWorkload | RequestTable | str | Path
+#: Something that says which requests arrive: a description, the requests themselves, or a recorded trace.
+Workload = DistributionWorkload | WorkloadSpec | RequestTable | TraceV2 | str | Path
 
 #: The context length vLLM users most often set for short-chat serving, and the default of the inference-sim
 #: project. Not enforced; requests beyond it are counted in a warning.
 _USUAL_MAX_MODEL_LEN = 2048
+
+_USUAL_SEED = 42
 
 #: The clock is a signed 64-bit integer.
 _MAX_CLOCK_US = 2**63 - 1
@@ -81,9 +85,9 @@ class Simulation:
         else:
             from blis.trace.tracer import run_traced
 
-            n, about = len(self.table), self.metadata
+            numbers, about = self.table.numbers, self.metadata
             outcomes = run_traced(
-                self._run, self.control, self.trace, num_requests=n, metadata=about, progress=progress
+                self._run, self.control, self.trace, request_numbers=numbers, metadata=about, progress=progress
             )
         refused = int(np.isin(outcomes.result.status, _REFUSED).sum())
         if refused:
@@ -91,6 +95,20 @@ class Simulation:
                 "%d of %d requests were refused; status and reason are in the results", refused, len(self.table)
             )
         return outcomes
+
+    def write_trace(self, outcomes: Outcomes, prefix: str | Path, *, created_at: str | None = None) -> None:
+        """Write what happened as a TraceV2, ``PREFIX.yaml`` and ``PREFIX.csv``; its replay gives the same outcomes.
+
+        Token content and further figures that have no place there go to ``PREFIX.content.parquet``.
+
+        Args:
+            outcomes: of this simulation.
+            prefix: path of the files, without their suffixes.
+            created_at: when, as text; None: don't say.
+        """
+        from blis.trace.exported import write_run
+
+        write_run(outcomes, self.table, Path(prefix), self.horizon_us, created_at)
 
     def _run(
         self,
@@ -123,7 +141,7 @@ def simulate(
     engine: EngineOptions | None = None,
     cluster: ClusterOptions | None = None,
     horizon_us: int | None = None,
-    seed: int = 42,
+    seed: int | None = None,
     trace: TraceOptions | None = None,
     progress: Progress | None = None,
 ) -> Outcomes:
@@ -131,11 +149,13 @@ def simulate(
 
     Args:
         deployment: what runs on which hardware; a model id alone takes that model's defaults.
-        workload: a distribution to draw from, the requests themselves, or the path of a trace.
+        workload: a distribution or spec to draw from, the requests themselves, a TraceV2, or the path of another
+            trace.
         engine: vLLM server parameters.
         cluster: how many instances, and their admission and routing; one instance if not given.
-        horizon_us: end of the simulated time; None: until everything is finished.
-        seed: of all draws; the same seed gives the same outcomes.
+        horizon_us: end of the simulated time; None: that of a workload spec or of the simulation that wrote a TraceV2,
+            or until everything is finished.
+        seed: of all draws; the same seed gives the same outcomes. None: that of a workload spec, or 42.
         trace: records the decisions about requests (``outcomes.trace``); None: nobody looks at them.
         progress: called now and then (`Simulation.run`).
 
@@ -160,7 +180,7 @@ def prepare(
     engine: EngineOptions | None = None,
     cluster: ClusterOptions | None = None,
     horizon_us: int | None = None,
-    seed: int = 42,
+    seed: int | None = None,
     trace: TraceOptions | None = None,
 ) -> Simulation:
     """Decide everything and load the requests, without running; the arguments are those of `simulate`."""
@@ -178,7 +198,15 @@ def prepare(
     control = control_of(cluster, resolved.engine)
     for note in resolved.notes:
         _log.log(logging.WARNING if note.level == "warning" else logging.INFO, "%s", note.text)
-    table = _requests(workload, seed, horizon_us)
+    if isinstance(workload, WorkloadSpec) and seed is None:
+        seed = workload.seed
+    seed = _USUAL_SEED if seed is None else seed
+    if isinstance(workload, TraceV2):
+        table, horizon_us = _replay(workload, horizon_us)
+    else:
+        table = _requests(workload, seed, horizon_us)
+    if isinstance(workload, WorkloadSpec) and horizon_us is None:
+        horizon_us = workload.horizon_us
     _log.info("requests: %d", len(table))
     if resolved.engine.max_model_len is None:
         _warn_of_long_requests(table)
@@ -238,13 +266,26 @@ def preset(
     )
 
 
-def _requests(workload: Workload, seed: int, horizon_us: int | None) -> RequestTable:
+def _replay(trace: TraceV2, horizon_us: int | None) -> tuple[RequestTable, int | None]:
+    replay = load_tracev2(trace, horizon_us)
+    if replay.num_failed:
+        _log.warning("%s: %d requests failed when they were measured; they are left out", trace.data, replay.num_failed)
+    return replay.table, replay.horizon_us if horizon_us is None else horizon_us
+
+
+def _requests(
+    workload: DistributionWorkload | WorkloadSpec | RequestTable | str | Path, seed: int, horizon_us: int | None
+) -> RequestTable:
     if isinstance(workload, RequestTable):
         return workload
     if isinstance(workload, DistributionWorkload):
         from blis.workload.distribution import generate
 
         return generate(workload, seed, horizon_us)
+    if isinstance(workload, WorkloadSpec):
+        from blis.workload.generation import generate as generate_spec
+
+        return generate_spec(workload, seed, horizon_us)
     from blis.workload.trace import load_trace
 
     return load_trace(Path(workload), horizon_us)
@@ -255,8 +296,17 @@ def _describe(workload: Workload) -> dict[str, Any]:
         return {"kind": "requests", "num_requests": len(workload)}
     if isinstance(workload, DistributionWorkload):
         return {"kind": "distribution", **dataclasses.asdict(workload)}
-    with Path(workload).open("rb") as file:
-        return {"kind": "trace", "path": str(workload), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    if isinstance(workload, WorkloadSpec):
+        return {"kind": "spec", **describe(workload)}
+    if isinstance(workload, TraceV2):
+        paths = {"header": str(workload.header), "path": str(workload.data)}
+        return {"kind": "tracev2", **paths, "sha256": _digest(workload.data)}
+    return {"kind": "trace", "path": str(workload), "sha256": _digest(Path(workload))}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _warn_of_long_requests(table: RequestTable) -> None:

@@ -24,7 +24,7 @@ from blis.files import replacing
 from blis.latency.law import LatencyModel
 from blis.result import DecisionTrace, EngineResult, InstanceFigures
 from blis.workload.labels import label_column
-from blis.workload.requests import Labels, RequestTable
+from blis.workload.requests import ClientDetails, Labels, RequestTable, Sessions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,6 +37,7 @@ STATUS_NAMES = tuple(code.name.lower() for code in RequestStatus)
 
 _ROWS_PER_GROUP = 1 << 17
 _COLUMNS = (
+    "arrival_us",
     "enqueued_us",
     "first_scheduled_us",
     "first_token_us",
@@ -47,6 +48,8 @@ _COLUMNS = (
 )
 _SCALARS = ("end_us", "usable_blocks", "interrupted")
 _HISTOGRAM = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
+#: What is known of each client's connection, if anything is.
+_CONNECTION = ("rtt_us", "bandwidth_mbps")
 #: Columns of few distinct names.
 _NAMES = ("instance_id", "slo_class", "tenant_id", "status")
 
@@ -119,7 +122,7 @@ class Outcomes:
 
     def _since_arrival(self, stamp_us: Ints, client_us: int | Ints, rows: Rows) -> Ints:
         stamp_us = stamp_us[rows]
-        return np.where(stamp_us >= 0, stamp_us - self.table.arrival_us[rows] + client_us, NEVER)
+        return np.where(stamp_us >= 0, stamp_us - self.result.arrival_us[rows] + client_us, NEVER)
 
     @property
     def itl(self) -> ItlHistogram:
@@ -196,13 +199,13 @@ class Outcomes:
             return pa.array(values, mask=values == NEVER)
 
         rows, result = slice(start, stop), self.result
-        number = pa.array(np.arange(start, stop)).cast(pa.string())
+        number = pa.array(self.table.numbers[rows]).cast(pa.string())
         instance = Labels(result.instance, tuple(instance_ids(len(result.instances))))
         itl_mean_us = self.itl_mean_us(rows)
         return pa.table(
             {
                 "request_id": pc.binary_join_element_wise("request", number, "_"),
-                "arrival_us": self.table.arrival_us[rows],
+                "arrival_us": stamps(result.arrival_us[rows]),
                 "enqueued_us": stamps(result.enqueued_us[rows]),
                 "first_scheduled_us": stamps(result.first_scheduled_us[rows]),
                 "first_token_us": stamps(result.first_token_us[rows]),
@@ -215,13 +218,38 @@ class Outcomes:
                 "instance_id": label_column(instance, rows),
                 "slo_class": label_column(self.table.slo_class, rows),
                 "tenant_id": label_column(self.table.tenant, rows),
+                "session_id": self._session_column(rows, "session"),
+                "turn": self._session_column(rows, "turn"),
                 "status": pc.take(pa.array(STATUS_NAMES), pa.array(result.status[rows])),
                 "ttft_us": stamps(self.ttft_us(rows)),
                 "e2e_us": stamps(self.e2e_us(rows)),
                 "scheduling_delay_us": stamps(self.scheduling_delay_us(rows)),
                 "itl_mean_us": pa.array(itl_mean_us, mask=np.isnan(itl_mean_us)),
+                **self._client_columns(rows),
             }
         )
+
+    def _session_column(self, rows: slice, name: str) -> pa.Array:
+        import pyarrow as pa
+
+        sessions = self.table.sessions
+        if sessions is None:
+            return pa.nulls(len(range(*rows.indices(len(self)))), pa.int64())
+        return pa.array(getattr(sessions, name)[rows], mask=sessions.session[rows] == NONE)
+
+    def _client_columns(self, rows: slice) -> dict[str, Any]:
+        """What there is to say of the clients' connections, if anything."""
+        import pyarrow as pa
+
+        from blis.metrics.network import client_e2e_us, client_ttft_us, has_network
+
+        details = self.table.details
+        if details is None or not has_network(self):
+            return {}
+        durations = {"client_ttft_us": client_ttft_us(self, rows), "client_e2e_us": client_e2e_us(self, rows)}
+        return {name: pa.array(values, mask=values == NEVER) for name, values in durations.items()} | {
+            name: getattr(details, name)[rows] for name in _CONNECTION
+        }
 
     @classmethod
     def read_parquet(cls, path: str | Path) -> Outcomes:
@@ -234,7 +262,10 @@ class Outcomes:
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(path, columns=["arrival_us", "input_tokens", "output_tokens", *_COLUMNS, *_NAMES])
+            schema = pq.read_schema(path)
+            found = [name for name in _CONNECTION if name in schema.names]
+            names = ["request_id", "input_tokens", "output_tokens", "session_id", "turn", *_COLUMNS, *_NAMES, *found]
+            table = pq.read_table(path, columns=names)
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
         metadata = table.schema.metadata or {}
@@ -259,12 +290,16 @@ class Outcomes:
         def labels(name: str, names: Sequence[str] | None) -> Labels | None:
             return None if names is None else Labels(codes(name, names), tuple(names))
 
+        has_clients = _CONNECTION[0] in table.column_names
         requests = RequestTable(
-            column("arrival_us"),
+            np.maximum(column("arrival_us"), 0),
             column("input_tokens"),
             column("output_tokens"),
             slo_class=labels("slo_class", run["slo_classes"]),
             tenant=labels("tenant_id", run["tenants"]),
+            sessions=_sessions(column("session_id"), column("turn")),
+            details=_details(*(table[name].to_numpy() for name in _CONNECTION)) if has_clients else None,
+            request_number=pc.utf8_slice_codeunits(table["request_id"], len("request_")).cast(pa.int64()).to_numpy(),
         )
         instances = InstanceFigures(**{name: np.array(values, np.int64) for name, values in run["instances"].items()})
         values: dict[str, Any] = {name: run[name] for name in _SCALARS}
@@ -277,6 +312,30 @@ class Outcomes:
             **values,
         )
         return cls(requests, result, run["client_cost_us"], metadata)
+
+
+def _sessions(session: Ints, turn: Ints) -> Sessions | None:
+    """What outcomes say of sessions: who belongs to which, not who waited for whom."""
+    if (session == NONE).all():
+        return None
+    nobody = np.full(len(session), NONE)
+    return Sessions(session, np.maximum(turn, 0), nobody, np.zeros(len(session), np.int64))
+
+
+def _details(rtt_us: Ints, bandwidth_mbps: NDArray[np.float64]) -> ClientDetails:
+    """Details of requests of which only the clients' connections are known."""
+    count = len(rtt_us)
+    none, zeros = Labels(np.full(count, NONE), ()), np.zeros(count, np.int64)
+    return ClientDetails(
+        client=none,
+        prefix_group=none,
+        prefix_tokens=zeros,
+        streaming=np.zeros(count, np.bool_),
+        modality_tokens=np.zeros((count, 4), np.int64),
+        reason_ratio=np.zeros(count),
+        rtt_us=rtt_us,
+        bandwidth_mbps=bandwidth_mbps,
+    )
 
 
 def _packed(columns: Sequence[Ints]) -> dict[str, Any]:

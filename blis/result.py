@@ -43,6 +43,7 @@ class EngineResult:
     output tokens of one request are a histogram in long form, sorted by instance, class and gap.
 
     Attributes:
+        arrival_us: (n,) reached the system; of a request that waits for the end of another only if that came.
         enqueued_us: (n,) visible to the scheduler.
         first_scheduled_us: (n,) start of the first step that scheduled some of it.
         first_token_us: (n,) end of the step that produced its first output token.
@@ -62,6 +63,7 @@ class EngineResult:
         interrupted: stopped by the user before its end.
     """
 
+    arrival_us: Ints
     enqueued_us: Ints
     first_scheduled_us: Ints
     first_token_us: Ints

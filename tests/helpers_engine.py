@@ -14,7 +14,7 @@ from blis._core.codes import LogRecord
 from blis.config.schema import EngineConfig
 from blis.latency.law import LatencyModel, compile_law
 from blis.simulation import Control, Run
-from blis.workload.requests import LiteralTokens, RequestTable
+from blis.workload.requests import LiteralTokens, RequestTable, Sessions
 
 
 class Request(Protocol):
@@ -39,7 +39,17 @@ def table_of(requests: Sequence[Request]) -> RequestTable:
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         ),
         priority=np.array([r.priority for r in requests], np.int64),
+        sessions=sessions_of(requests),
     )
+
+
+def sessions_of(requests: Sequence[Request]) -> Sessions | None:
+    """Who waits for whom; None: nobody."""
+    after = np.array([getattr(r, "after", -1) for r in requests])
+    if (after < 0).all():
+        return None
+    turn = np.array([0 if r.after < 0 or r.begins else 1 for r in requests])
+    return Sessions(np.zeros(len(requests), np.int64), turn, after, np.array([r.think_us for r in requests]))
 
 
 def _all_aggregates(
@@ -73,7 +83,7 @@ def _compiled_all_aggregates() -> Any:
 def all_aggregates_model(last_prompt_token_is_decode: bool) -> LatencyModel:
     """A step time in which every aggregate counts, so that a wrong one is a wrong time."""
     return LatencyModel(
-        "all aggregates", (40.0, 0.5, 0.0), _compiled_all_aggregates, np.array([100.0]), last_prompt_token_is_decode
+        "all aggregates", (40.0, 0.5, 12.9), _compiled_all_aggregates, np.array([100.0]), last_prompt_token_is_decode
     )
 
 

@@ -49,6 +49,7 @@ def make_outcomes(
         instance = np.where(np.isin(status, ROUTED), 0, -1)
     figures = zip(*(instances or [(end_us, 7, peak, 0)]), strict=True)
     result = EngineResult(
+        arrival_us=arrival,
         enqueued_us=np.where(scheduled >= 0, arrival + 100 + inputs, NEVER),
         first_scheduled_us=scheduled,
         first_token_us=first,

@@ -14,13 +14,14 @@ PACKAGE = Path(blis.__file__).parent
 #: Rooms, and the rooms each may import from. `blis._core.codes` holds plain names and is open to all.
 ALLOWED = {
     "errors": set(),
+    "decode": {"errors"},
     "files": {"errors"},
     "resources": {"errors"},
     "result": set(),
     "_core": set(),
     "compiling": set(),
-    "workload": {"errors", "files"},
-    "config": {"errors", "resources"},
+    "workload": {"errors", "files", "decode"},
+    "config": {"errors", "resources", "decode"},
     "latency": {"errors", "compiling", "config"},
     "policies": {"errors", "compiling", "config", "latency", "workload"},
     "resolve": {"errors", "resources", "config", "latency", "policies"},
@@ -28,15 +29,23 @@ ALLOWED = {
     "trace": {"files", "config", "errors", "workload", "result", "simulation", "outcomes"},
     "outcomes": {"errors", "files", "latency", "workload", "result"},
     "metrics": {"errors", "outcomes"},
+    "convert": {"errors", "files", "workload"},
+    "inspect": {"errors", "workload", "convert"},
     "report": {"files", "outcomes", "metrics"},
     "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace"},
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
-    "cli": {"errors", "files", "config", "workload", "outcomes", "metrics", "report", "api"},
+    "cli": {"errors", "files", "config", "workload", "outcomes", "metrics", "report", "api", "convert", "inspect"},
     "__main__": {"cli"},
 }
 #: `Outcomes` offers its summary and its results file as its own; imported when asked for.
 SHORTCUTS = {
-    ("blis.outcomes", target) for target in ("blis.metrics.summary", "blis.report.json_report", "blis.report.sections")
+    ("blis.outcomes", target)
+    for target in (
+        "blis.metrics.network",
+        "blis.metrics.summary",
+        "blis.report.json_report",
+        "blis.report.sections",
+    )
 }
 #: A module that stands above its folder: it chooses among models of step time, which themselves read configuration.
 APART = {"blis.config.resolve": "resolve"}
@@ -111,6 +120,9 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml")
         "from blis.cli.main import main; main(['--help'])",
         "from blis.cli.main import main; main(['run', '--help'])",
         "from blis.cli.main import main; main(['run', '--no-such-flag'])",
+        "from blis.cli.main import main; main(['replay', '--help'])",
+        "from blis.cli.main import main; main(['convert', '--help'])",
+        "from blis.cli.main import main; main(['inspect', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

@@ -62,6 +62,24 @@ def random_cluster(seed: int, count: int, longest: int) -> ClusterCase:
     return ClusterCase(case, options, forced)
 
 
+def random_closed_loop(seed: int, count: int, longest: int) -> ClusterCase:
+    """The same, and half of the requests wait for an earlier one."""
+    cluster = random_cluster(seed, count, longest)
+    rng = Random(f"closed loop {seed}")
+    free = list(range(count))  # nobody waits for them yet
+    for i, request in enumerate(cluster.case.requests):
+        earlier = [j for j in free if j < i]
+        if earlier and rng.random() < rng.choice([0.2, 0.8]):
+            after = rng.choice(earlier)
+            free.remove(after)
+            think_us = rng.choice([0, 0, 1, rng.randint(0, 3_000), rng.randint(0, 100_000)])
+            cluster.case.requests[i] = dataclasses.replace(
+                request, arrival_us=0, after=after, think_us=think_us, begins=rng.random() < 0.3
+            )
+    return cluster
+
+
+closed_loops = st.builds(random_closed_loop, st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40]))
 clusters = st.builds(random_cluster, st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40]))
 
 
@@ -107,6 +125,7 @@ def assert_equal(cluster: ClusterCase, expected: RefClusterResult | None, *, tra
         want = expected.requests[request.id]
         assert RequestStatus(result.status[i]).name.lower() == want.status
         got = (
+            us(result.arrival_us[i]) if want.arrival_us is not None or request.after >= 0 else None,
             us(result.instance[i]),
             us(result.enqueued_us[i]),
             us(result.first_scheduled_us[i]),
@@ -117,6 +136,7 @@ def assert_equal(cluster: ClusterCase, expected: RefClusterResult | None, *, tra
             int(result.cached_tokens[i]),
         )
         assert got == (
+            want.arrival_us,
             want.instance,
             want.visible_us,
             want.first_scheduled_us,
@@ -181,6 +201,12 @@ def test_nothing_changes_if_nobody_looks_on(cluster):
     assert_equal(cluster, reference(cluster), tracing=False)
 
 
+@settings(max_examples=1000, deadline=None)
+@given(closed_loops)
+def test_requests_that_wait_for_others(cluster):
+    assert_equal(cluster, reference(cluster), tracing=cluster.case.requests[0].arrival_us % 2 == 0)
+
+
 @settings(max_examples=300, deadline=None)
 @given(clusters)
 def test_every_step_is_the_reference_clusters(cluster):
@@ -201,6 +227,6 @@ def test_every_step_is_the_reference_clusters(cluster):
 @pytest.mark.parametrize("first_seed", range(0, 4_000, 1_000))
 def test_many_more(first_seed):
     for seed in range(first_seed, first_seed + 1_000):
-        cluster = random_cluster(seed, 1 + seed % 60, (2, 5, 12, 40, 90)[seed % 5])
-        expected = reference(cluster)
-        assert_equal(cluster, expected, tracing=seed % 2 == 0)
+        make = random_cluster if seed % 3 else random_closed_loop
+        cluster = make(seed, 1 + seed % 60, (2, 5, 12, 40, 90)[seed % 5])
+        assert_equal(cluster, reference(cluster), tracing=seed % 2 == 0)

@@ -1,6 +1,6 @@
 import pytest
 
-from blis.config.decode import Section, read_json, read_yaml
+from blis.decode import Section, read_json, read_yaml
 from blis.errors import ConfigError
 
 

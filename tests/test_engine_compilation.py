@@ -28,8 +28,8 @@ SCRIPT = """
 import importlib, json
 import numpy as np
 from blis._core import entry
-NAMES = "admission allocation batch block_pool cluster instance prefix_table recorder results router running view"
-NAMES += " waiting_queue"
+NAMES = "admission allocation batch block_pool closed_loop cluster event_queue instance prefix_table recorder"
+NAMES += " results router running view waiting_queue"
 from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
 from blis.simulation import run_engine

@@ -97,7 +97,7 @@ def reference_config(case: Case) -> RefConfig:
     return RefConfig(
         **dataclasses.asdict(case.engine),
         step_time=lambda load: all_aggregates_time(dataclasses.astuple(load)),
-        alpha=(40.0, 0.5, 0.0),
+        alpha=(40.0, 0.5, 12.9),
         last_prompt_token_is_decode=case.last_prompt_token_is_decode,
         horizon_us=case.horizon_us,
     )

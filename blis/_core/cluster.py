@@ -13,16 +13,21 @@ from __future__ import annotations
 
 from numba import int64
 
+from blis._core.closed_loop import first_to_wake, next_arrival, number_arrival, release
 from blis._core.codes import RequestStatus, StopReason, ViewColumn
+from blis._core.event_queue import pop_event, push_event
 from blis._core.handles import borrow
 from blis._core.instance import GO_ON, advance
 from blis._core.jit import kernel
 from blis._core.router import decide_admission, decide_routing
 from blis._core.state import (
+    ADMITTED_COUNT,
     ALONE,
     CULPRIT,
     DECIDED,
+    ENDED,
     FAR_FUTURE,
+    LENGTH,
     NONE,
     NOW,
     STEPS,
@@ -50,31 +55,36 @@ ADMIT, ROUTE, BECOME_VISIBLE, STOP = 0, 1, 2, 3
 def run_cluster(cluster, laws, max_work):
     """Go on until nothing is left to do before the horizon, or something stops it; returns a `StopReason`."""
     at, wake_us, looks = cluster.at, cluster.wake_us, somebody_looks(cluster)
+    closed_loop = cluster.limits.closed_loop
     at[WORK] = max_work
     if at[DECIDED]:
         return leave_alone(cluster, laws)
     while True:
-        kind, time_us = next_event(cluster, looks)
+        kind, time_us, request = next_event(cluster, looks)
         if at[WORK] <= 0:
             return PAUSED
         at[WORK] -= 1
-        first, last = whom_it_concerns(cluster, kind)
+        first, last, until = whom_it_concerns(cluster, kind, time_us, request)
         for i in range(first, last):
-            if wake_us[i] >= time_us:
+            if wake_us[i] >= until:
                 continue
             instance = borrow(cluster.instances[i])
             steps = instance.batch.at[STEPS]
-            reason = advance(instance, laws, time_us, time_us, at[WORK])
+            reason = advance(instance, laws, until, until, at[WORK])
             at[WORK] -= instance.batch.at[STEPS] - steps
             wake_us[i] = instance.at[WAKE]
             if looks:
                 show_instance(cluster, i, instance)
+            if closed_loop:
+                let_go_on(cluster, instance)
             if reason != GO_ON:
                 at[CULPRIT] = i
                 return reason
+        if closed_loop and last > first:
+            continue  # something else may come first now
         if kind == STOP:
-            return DONE if looks else ROUTED
-        reason = happen(cluster, laws, kind, time_us)
+            return DONE if looks or closed_loop else ROUTED
+        reason = happen(cluster, laws, kind, time_us, request)
         if reason != GO_ON:
             return reason
 
@@ -102,7 +112,7 @@ def leave_alone(cluster, laws):
         if request == NONE:
             at[ALONE] += 1
             continue
-        become_visible(cluster, until)
+        become_visible(cluster, request, until)
     return int64(DONE)
 
 
@@ -114,55 +124,98 @@ def somebody_looks(cluster):
 
 @kernel
 def next_event(cluster, looks):
-    """Kind and time of what comes next. If no policy looks at anything, all decisions come before all else."""
+    """Kind, time and request of what comes next. If no policy looks at anything, all decisions come before all else."""
     at, arrival_us = cluster.at, cluster.requests.arrival_us
-    kind, time_us = int64(STOP), cluster.limits.horizon_us + 1
-    if looks and at[TO_ENQUEUE] < len(cluster.by_visible):
-        kind, time_us = int64(BECOME_VISIBLE), cluster.requests.visible_us[cluster.by_visible[at[TO_ENQUEUE]]]
+    kind, time_us, request = int64(STOP), cluster.limits.horizon_us + 1, int64(NONE)
     latency_us = cluster.admission_latency_us
-    if at[TO_ROUTE] < cluster.num_routings:
-        routing_us = arrival_us[cluster.by_arrival[at[TO_ROUTE]]] + latency_us + cluster.routing_latency_us
+    if cluster.limits.closed_loop:
+        queue = cluster.loop.becoming_visible
+        if queue.at[LENGTH] > 0:
+            kind, time_us, request = int64(BECOME_VISIBLE), queue.time_us[0], queue.request[0]
+        to_admit, to_route = next_arrival(cluster), int64(NONE)
+        if at[TO_ROUTE] < at[ADMITTED_COUNT]:
+            to_route = cluster.loop.admitted[at[TO_ROUTE]]
+    else:
+        if looks and at[TO_ENQUEUE] < len(cluster.by_visible):
+            request = cluster.by_visible[at[TO_ENQUEUE]]
+            kind, time_us = int64(BECOME_VISIBLE), cluster.requests.visible_us[request]
+        to_admit, to_route = int64(NONE), int64(NONE)
+        if at[TO_ROUTE] < cluster.num_routings:
+            to_route = cluster.by_arrival[at[TO_ROUTE]]
+        if at[TO_ADMIT] < cluster.num_admissions:
+            to_admit = cluster.by_arrival[at[TO_ADMIT]]
+    if to_route != NONE:
+        routing_us = arrival_us[to_route] + latency_us + cluster.routing_latency_us
         if routing_us <= time_us:
-            kind, time_us = int64(ROUTE), routing_us
-    if at[TO_ADMIT] < cluster.num_admissions:
-        admission_us = arrival_us[cluster.by_arrival[at[TO_ADMIT]]] + latency_us
+            kind, time_us, request = int64(ROUTE), routing_us, to_route
+    if to_admit != NONE:
+        admission_us = arrival_us[to_admit] + latency_us
         if admission_us <= time_us:
-            kind, time_us = int64(ADMIT), admission_us
-    return kind, time_us
+            kind, time_us, request = int64(ADMIT), admission_us, to_admit
+    if time_us > cluster.limits.horizon_us:
+        return int64(STOP), cluster.limits.horizon_us + 1, int64(NONE)
+    return kind, time_us, request
 
 
 @kernel
-def whom_it_concerns(cluster, kind):
-    """The range of instances that must have done everything before an event."""
+def whom_it_concerns(cluster, kind, time_us, request):
+    """The range of instances that have to do something before an event, and until when."""
     everybody = len(cluster.wake_us)
+    if cluster.limits.closed_loop:
+        first, until = first_to_wake(cluster.wake_us, time_us)
+        return first, first + 1 if first != NONE else first, until
     if kind == BECOME_VISIBLE:
-        target = int64(cluster.target[cluster.by_visible[cluster.at[TO_ENQUEUE]]])
-        return target, target + 1 if target != NONE else target
-    if kind == ADMIT:
-        return int64(0), everybody if cluster.admission_looks else int64(0)
-    if kind == ROUTE:
-        return int64(0), everybody if cluster.routing_looks else int64(0)
-    return int64(0), everybody if somebody_looks(cluster) else int64(0)
+        target = int64(cluster.target[request])
+        return target, target + 1 if target != NONE else target, time_us
+    looks = (cluster.admission_looks, cluster.routing_looks, int64(0), int64(somebody_looks(cluster)))[kind]
+    return int64(0), everybody if looks != 0 else int64(0), time_us
 
 
 @kernel
-def happen(cluster, laws, kind, time_us):
+def let_go_on(cluster, instance):
+    """Requests of an instance are over; those who wait for them are sent."""
+    for k in range(instance.at[ENDED]):
+        request = instance.batch.request[instance.batch.scratch[k]]
+        client_us = cluster.loop.client_cost_us * cluster.requests.output_tokens[request]
+        release(cluster, request, instance.at[NOW] + client_us)
+    instance.at[ENDED] = 0
+
+
+@kernel
+def happen(cluster, laws, kind, time_us, request):
     """Let an event happen."""
-    if kind == ADMIT:
-        return decide_admission(cluster, laws, time_us)
+    at, status, closed_loop = cluster.at, cluster.requests.status, cluster.limits.closed_loop
     if kind == BECOME_VISIBLE:
-        become_visible(cluster, time_us)
+        if closed_loop:
+            pop_event(cluster.loop.becoming_visible)
+        become_visible(cluster, request, time_us)
         return GO_ON
-    if cluster.requests.status[cluster.by_arrival[cluster.at[TO_ROUTE]]] != REJECTED:
-        return decide_routing(cluster, laws, time_us)
-    cluster.at[TO_ROUTE] += 1
+    if kind == ADMIT:
+        reason = decide_admission(cluster, laws, request, time_us)
+        if reason != GO_ON:
+            return reason
+        if at[TO_ADMIT] < len(cluster.by_arrival) and cluster.by_arrival[at[TO_ADMIT]] == request:
+            at[TO_ADMIT] += 1
+        else:
+            pop_event(cluster.loop.arrivals)
+        if closed_loop:
+            number_arrival(cluster, borrow(cluster.instances[0]).queue, request)
+            if status[request] == REJECTED:
+                release(cluster, request, time_us)
+        return GO_ON
+    if status[request] != REJECTED:
+        reason = decide_routing(cluster, laws, request, time_us)
+        if reason != GO_ON:
+            return reason
+        if closed_loop:
+            push_event(cluster.loop.becoming_visible, cluster.requests.visible_us[request], request)
+    at[TO_ROUTE] += 1
     return GO_ON
 
 
 @kernel
-def become_visible(cluster, now_us):
+def become_visible(cluster, request, now_us):
     """A request joins the waiting queue of its instance."""
-    request = cluster.by_visible[cluster.at[TO_ENQUEUE]]
     cluster.at[TO_ENQUEUE] += 1
     target = int64(cluster.target[request])
     if target == NONE:  # rejected

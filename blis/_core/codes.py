@@ -25,6 +25,8 @@ class RequestStatus(IntEnum):
     REFUSED_TOO_LONG = 5
     #: Refused on arrival: needs more KV blocks than the cache has.
     REFUSED_NEVER_FITS = 6
+    #: A turn of a session that had ended before: an earlier turn was rejected or refused.
+    NOT_SENT = 7
 
 
 class StopReason(IntEnum):

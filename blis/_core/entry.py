@@ -16,8 +16,10 @@ from blis._core.jit import compiled_entry
 from blis._core.state import (
     Batch,
     BlockPool,
+    ClosedLoop,
     Cluster,
     DecisionLog,
+    EventQueue,
     Instance,
     Limits,
     PrefixTable,
@@ -57,7 +59,7 @@ def _bind_close_instance(source_digest):
 
 
 def _bind_run(source_digest):
-    def run(limits, requests, view, snapshots, table, decision_log, cluster, laws, most):
+    def run(limits, requests, view, snapshots, table, decision_log, loop, arrivals, visible, cluster, laws, most):
         source_digest  # noqa: B018
         everything = Cluster(
             *cluster,
@@ -67,6 +69,7 @@ def _bind_run(source_digest):
             Snapshots(*snapshots),
             PrefixTable(*table),
             DecisionLog(*decision_log),
+            ClosedLoop(*loop, EventQueue(*arrivals), EventQueue(*visible)),
         )
         parameters, step_time, priority_state, priority, admission_state, admission, routing_state, routing = laws
         pointers = (
@@ -91,6 +94,6 @@ def _bind_run(source_digest):
 open_instance = compiled_entry(_bind_open_instance)
 #: ``close_instance(handle)``: let go of an instance and its arrays.
 close_instance = compiled_entry(_bind_close_instance)
-#: ``run(limits, requests, view, snapshots, table, decision_log, cluster, laws, most)``: let at most so much happen
-#: (``most`` steps and events); a `blis._core.codes.StopReason`.
+#: ``run(limits, requests, view, snapshots, table, decision_log, loop, arrivals, visible, cluster, laws, most)``: let at
+#: most so much happen (``most`` steps and events); a `blis._core.codes.StopReason`.
 run = compiled_entry(_bind_run)

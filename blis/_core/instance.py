@@ -23,6 +23,7 @@ from blis._core.state import (
     DECODE_CONTEXT,
     DECODERS,
     DURATION,
+    ENDED,
     EXPLICIT,
     FAR_FUTURE,
     FIRST,
@@ -52,7 +53,7 @@ from blis._core.state import (
     WORDS,
 )
 from blis._core.view import show_request
-from blis._core.waiting_queue import head, sort_upwards
+from blis._core.waiting_queue import RANK_MASK, head, sort_upwards
 
 GO_ON = -1
 PAUSED = int(StopReason.PAUSED)
@@ -85,7 +86,7 @@ def advance(instance, laws, until, end, max_steps):
             if batch.at[RUNNING] == 0 and queue.at[LENGTH] == 0:
                 at[WAKE] = FAR_FUTURE
                 return GO_ON
-            if at[NOW] >= until:
+            if at[NOW] >= until or (limits.closed_loop and at[ENDED] > 0):
                 return GO_ON
         if logs_full(instance.recorder, limits.max_running + 1, 3 * limits.max_running + 3):
             return LOG_FULL
@@ -166,7 +167,7 @@ def order_waiting(instance, laws):
     if waiting == 0 or instance.at[BUDGET] == 0 or instance.batch.at[RUNNING] == instance.limits.max_running:
         return True
     for i in range(waiting):
-        show_request(instance.shown, instance.requests, queue.by_rank[queue.heap[i]], instance.at[NOW])
+        show_request(instance.shown, instance.requests, queue.by_rank[queue.heap[i] & RANK_MASK], instance.at[NOW])
         priority = prioritise(words, numbers, state)
         if not abs(priority) < float("inf"):
             return False
@@ -225,21 +226,20 @@ def sprint(instance, laws, until, end, last):
     lone_class, num_classes = histogram[0], len(class_count)
     mask, period = len(calendar) - 1, len(phase_count)
     per_need = 1 + instance.limits.prealloc_blocks
-    start = batch.at[STEPS]
-    decoders = batch.at[DECODERS]
+    start, decoders = batch.at[STEPS], batch.at[DECODERS]
     now, free = at[NOW], pool.at[FREE]
     context = batch.at[BASE_SUM] + decoders * start
     steps, phase, taken = start, start % period, int64(0)
-    zero = int64(0)
-    in_flight = int64(0)
+    zero, in_flight = int64(0), int64(0)
     while now < until and steps < last and calendar[steps & mask] == NONE:
         need = phase_count[phase] * per_need
         if taken + need > free:
             break
         duration = law(zero, decoders, context, zero, zero, zero, zero, parameters)
-        if duration < 0:
-            break
-        duration = max(int64(1), duration)
+        if duration < 1:
+            if duration < 0:
+                break
+            duration = int64(1)
         if now + duration >= end or duration >= len(lone_class):
             in_flight = duration
             taken += need

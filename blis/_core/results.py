@@ -9,7 +9,7 @@ from blis._core.batch import become_decoder, close_slot, insert_by_admission, le
 from blis._core.codes import LogRecord, RequestStatus
 from blis._core.jit import kernel
 from blis._core.recorder import log, record_gap, record_gaps
-from blis._core.state import DECODERS, EXPLICIT, FINISHED, FUTILE, NEVER, NONE, STEPS
+from blis._core.state import DECODERS, ENDED, EXPLICIT, FINISHED, FUTILE, NEVER, NONE, STEPS
 
 LOG_FINISHED = int(LogRecord.FINISHED)
 COMPLETED = int(RequestStatus.COMPLETED)
@@ -46,6 +46,7 @@ def collect_results(instance, end_us, gap_us):
             insert_by_admission(batch.scratch, count, slot, batch.admission)
             count += 1
     at[EXPLICIT] = kept
+    instance.at[ENDED] = count
     for i in range(count):
         finish(instance, batch.scratch[i], end_us)
 

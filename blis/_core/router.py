@@ -22,8 +22,6 @@ from blis._core.state import (
     NUMBERS,
     ROUTING,
     ROUTING_STATE,
-    TO_ADMIT,
-    TO_ROUTE,
     WORDS,
 )
 from blis._core.view import refresh, show_request
@@ -44,10 +42,9 @@ PROMPT_BLOCKS = int(ViewWord.PROMPT_BLOCKS)
 
 
 @kernel
-def decide_admission(cluster, laws, now_us):
-    """Ask whether the request that comes next is let in."""
+def decide_admission(cluster, laws, request, now_us):
+    """Ask whether a request is let in."""
     words, numbers, admit, state = laws[WORDS], laws[NUMBERS], laws[ADMISSION], laws[ADMISSION_STATE]
-    request = cluster.by_arrival[cluster.at[TO_ADMIT]]
     if is_full(cluster.decision_log):
         return LOG_FULL
     show(cluster, request, now_us, cluster.admission_looks)
@@ -59,15 +56,13 @@ def decide_admission(cluster, laws, now_us):
         log_decision(cluster, int64(IS_ADMISSION), request, now_us, answer)
     if answer == 0:
         cluster.requests.status[request] = REJECTED
-    cluster.at[TO_ADMIT] += 1
     return GO_ON
 
 
 @kernel
-def decide_routing(cluster, laws, now_us):
-    """Ask where the request that comes next goes, unless it was rejected."""
+def decide_routing(cluster, laws, request, now_us):
+    """Ask where a request goes."""
     words, numbers, route, state = laws[WORDS], laws[NUMBERS], laws[ROUTING], laws[ROUTING_STATE]
-    request = cluster.by_arrival[cluster.at[TO_ROUTE]]
     if is_full(cluster.decision_log):
         return LOG_FULL
     show(cluster, request, now_us, cluster.routing_looks)
@@ -86,7 +81,6 @@ def decide_routing(cluster, laws, now_us):
         remember(cluster.table, cluster.parent, int64(cluster.prompt_leaf[request]), depth, private, answer)
     cluster.target[request] = answer
     view.columns[PENDING_REQUESTS, answer] += 1
-    cluster.at[TO_ROUTE] += 1
     return GO_ON
 
 

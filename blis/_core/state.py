@@ -41,7 +41,8 @@ LEFT_WAITING = 11  # waiting requests when the step in flight had been scheduled
 QUEUE_SUM = 12  # ... added up over all steps
 CACHED_SUM = 13  # cached tokens of all admissions
 KNOWN_SUM = 14  # known tokens of all admissions
-INSTANCE_SCALARS = 15
+ENDED = 15  # requests finished by the last step: those of the first slots in Batch.scratch
+INSTANCE_SCALARS = 16
 FAR_FUTURE = 2**62
 
 # --- at[] of BlockPool ------------------------------------------------------------------------------------
@@ -68,11 +69,12 @@ COPY_PREV = 1
 OWNER = 0  # extents, which are in no ring: the preempted request that can find its blocks, or NONE
 RING_COLUMNS = 2
 
-# --- at[] of WaitingQueue ---------------------------------------------------------------------------------
+# --- at[] of WaitingQueue and EventQueue ------------------------------------------------------------------
 LENGTH = 0
 HEAD = 1
 TAIL = 2
 QUEUE_SCALARS = 3
+RANK_BITS = 31  # of a rank: the place in by_rank; the bits above come first
 
 # --- at[] of Batch ----------------------------------------------------------------------------------------
 STEPS = 0  # steps finished so far
@@ -120,7 +122,11 @@ CULPRIT = 4  # instance (a failed step) or request (a failed decision)
 ANSWER = 5  # what the policy answered that failed
 DECIDED = 6  # 1: no policy looks at instances, and all decisions are made; from then on ...
 ALONE = 7  # ... the instance whose turn it is
-CLUSTER_SCALARS = 8
+ADMITTED_COUNT = 8  # closed loop: requests that came to their admission
+LAST_ARRIVAL = 9  # closed loop: arrival of the last of them
+ARRIVAL_TIMES = 10  # closed loop: different arrivals so far
+LATE = 11  # closed loop: 1: something was to happen after the horizon
+CLUSTER_SCALARS = 12
 
 # --- at[] of DecisionLog ----------------------------------------------------------------------------------
 NUM_DECISIONS = 0
@@ -168,6 +174,7 @@ class Limits:
     threshold_spares_lone: int64
     reserve_full_prompt: int64
     priority: int64  # vLLM's own priority policy: the least urgent running request is preempted
+    closed_loop: int64  # requests wait for the end of others
     ranked: int64  # the waiting queue goes by rank instead of first come first served
     dynamic: int64  # it goes by a priority that is asked for anew in each step; 1: highest first, -1: lowest first
     last_prompt_token_is_decode: int64
@@ -218,8 +225,8 @@ class WaitingQueue:
     at: int64[::1]
     behind: int32[::1]  # per request; fcfs
     heap: int64[::1]  # ranks
-    rank: int64[::1]  # per request: its place among all, were they all waiting
-    by_rank: int64[::1]
+    rank: int64[::1]  # per request: its place among all, were they all waiting; closed loop: see `closed_loop`
+    by_rank: int64[::1]  # by the lower bits of a rank
     victim_rank: int64[::1]  # its place by (priority, arrival) alone: ties are equal
     key: float64[::1]  # per place in the heap; dynamic priorities only
 
@@ -275,6 +282,7 @@ class View:
     request_words: int64[:, ::1]  # per request priority, class and tenant; empty: nobody asks
     state_lengths: int64[::1]  # of the admission, the routing and the priority policy
     shows_kv: int64  # 0: nobody looks at signals of the KV cache
+    shows_blocks: int64  # 0: nobody asks how many blocks a prompt fills
 
 
 @struct
@@ -316,6 +324,30 @@ class Snapshots:
 
 
 @struct
+class EventQueue:
+    """A binary heap of events."""
+
+    at: int64[::1]
+    time_us: int64[::1]
+    request: int64[::1]
+
+
+@struct
+class ClosedLoop:
+    """Requests that wait for the end of others; all arrays are empty if none does."""
+
+    successor: int32[::1]  # per request: who waits for it, or NONE
+    begins: int8[::1]  # per request: 1: of a session the first, which does not need those before
+    think_us: int64[::1]  # per request: from the end of the one it waits for, at the client, to its arrival
+    verdict: int8[::1]  # per request: status it gets if it is refused on arrival, else NOT_ARRIVED
+    key: int64[::1]  # per request: what ranks go by before the arrival; NONE: later arrivals first; empty: no ranks
+    admitted: int64[::1]  # requests in the order in which they came to their admission
+    client_cost_us: int64  # per output token
+    arrivals: EventQueue
+    becoming_visible: EventQueue
+
+
+@struct
 class DecisionLog:
     """Every decision with what the policy saw."""
 
@@ -354,3 +386,4 @@ class Cluster:
     snapshots: Snapshots
     table: PrefixTable
     decision_log: DecisionLog
+    loop: ClosedLoop

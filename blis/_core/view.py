@@ -40,7 +40,8 @@ def show_request(view, requests, request, now_us):
     words[REQUEST] = request
     words[ARRIVAL_US] = requests.arrival_us[request]
     words[INPUT_TOKENS] = requests.prompt_tokens[request]
-    words[PROMPT_BLOCKS] = requests.prompt_tokens[request] // words[BLOCK_SIZE]
+    if view.shows_blocks:
+        words[PROMPT_BLOCKS] = requests.prompt_tokens[request] // words[BLOCK_SIZE]
     if len(view.request_words) > 0:
         for i in range(view.request_words.shape[1]):
             words[PRIORITY + i] = view.request_words[request, i]

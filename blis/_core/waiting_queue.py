@@ -5,16 +5,18 @@ from __future__ import annotations
 from numba import int64
 
 from blis._core.jit import kernel
-from blis._core.state import HEAD, LENGTH, NONE, TAIL
+from blis._core.state import HEAD, LENGTH, NONE, RANK_BITS, TAIL
+
+RANK_MASK = 2**RANK_BITS - 1
 
 
 @kernel
 def head(queue, limits):
     """The request to be admitted next; the queue must not be empty."""
     if limits.dynamic:
-        return queue.by_rank[queue.heap[queue.at[LENGTH] - 1]]
+        return queue.by_rank[queue.heap[queue.at[LENGTH] - 1] & RANK_MASK]
     if limits.ranked:
-        return queue.by_rank[queue.heap[0]]
+        return queue.by_rank[queue.heap[0] & RANK_MASK]
     return queue.at[HEAD]
 
 

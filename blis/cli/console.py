@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 #: A bar for a run that is over at once would only flicker.
-_BAR_AFTER_S = 1.5
+BAR_AFTER_S = 1.5
 
 #: ``--log`` to the levels Python has.
 LOG_LEVELS = {
@@ -56,7 +56,7 @@ def progress_bar() -> Iterator[Callable[[int, int, int], None] | None]:
         return
     from tqdm import tqdm
 
-    with tqdm(delay=_BAR_AFTER_S, unit=" requests", leave=False, file=sys.stderr) as bar:
+    with tqdm(delay=BAR_AFTER_S, unit=" requests", leave=False, file=sys.stderr) as bar:
 
         def show(finished: int, total: int, clock_us: int) -> None:
             bar.total = total

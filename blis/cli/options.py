@@ -1,4 +1,4 @@
-"""The flags of ``blis run``, grouped as its help shows them.
+"""The flags of ``blis run`` and ``blis replay``, grouped as their helps show them.
 
 A flag that fills a field of a configuration dataclass bears the field's name as its parameter name and shows
 the field's default.
@@ -28,6 +28,7 @@ from blis.config.schema import (
 Command = Callable[..., Any]
 Config = TypeVar("Config")
 
+SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
 WORKLOADS = ("distribution", "chatbot", "summarization", "contentgen", "multidoc", "traces")
 
 _PATH = click.Path(path_type=Path)
@@ -112,6 +113,8 @@ model_options = _all(
 workload_options = _all(
     _workload("--workload", **one_of(*WORKLOADS), default="distribution", help="Kind of workload."),
     _workload("--workload-traces-filepath", type=_PATH, help="Trace to replay, .csv or .parquet (--workload traces)."),
+    _workload("--workload-spec", type=_PATH, help="Clients from a YAML file, in place of --workload."),
+    _workload("--scenario", **one_of(*SCENARIOS), help="Clients of a known kind, in place of --workload."),
     _workload("--rate", type=float, default=1.0, help="Requests per second."),
     _workload("--max-prompts", "--num-requests", "num_requests", type=int, default=100, help="Requests to generate."),
     _workload("--arrival", **one_of("constant", "poisson", "gamma"), default="poisson", help="Arrival process."),
@@ -290,6 +293,12 @@ cluster_options = _all(
     _cluster("--policy-config", type=_PATH, help="Policies from a YAML file; flags win over it."),
 )
 
+replay_options = _all(
+    _workload("--trace-header", type=_PATH, required=True, help="Header of the trace (YAML)."),
+    _workload("--trace-data", type=_PATH, required=True, help="Its data (CSV)."),
+    _workload("--seed", type=int, default=42, help="Seed of regret samples; all else is recorded."),
+)
+
 evaluation_options = _all(
     _evaluation("--trace-level", **one_of("none", "decisions"), default="none", help="Which decisions to record."),
     _evaluation("--trace-path", type=_PATH, help="Write the recorded decisions as Parquet."),
@@ -325,6 +334,7 @@ output_options = _all(
     _output("--horizon", "horizon_us", type=int, metavar="TICKS", help="End of simulated time, µs.  [default: none]"),
     _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
     _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
+    _output("--trace-output", type=_PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
     _output("--timestamps", is_flag=True, help="Add wall-clock times to the metrics."),
     _output("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
 )

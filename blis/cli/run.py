@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,7 @@ from blis.files import check_output, naming
 if TYPE_CHECKING:
     from blis.api import Workload
     from blis.report.sections import Report
+    from blis.workload.spec import WorkloadSpec
 
 _ARRIVAL_FLAGS = {"rate", "num_requests", "arrival", "arrival_cv", "seed"}
 _LENGTH_FLAGS = {
@@ -40,6 +42,16 @@ _LENGTH_FLAGS = {
     *(f"{part}_tokens{suffix}" for part in ("prompt", "output") for suffix in ("", "_stdev", "_min", "_max")),
 }
 _TRACE_FLAGS = {"workload_traces_filepath"}
+
+#: Which flags say something about which kind of workload; presets go by the arrival flags.
+_USEFUL_FLAGS = {
+    "traces": _TRACE_FLAGS,
+    "distribution": _ARRIVAL_FLAGS | _LENGTH_FLAGS,
+    "workload_spec": {"num_requests", "seed"},
+    "scenario": {"rate", "num_requests", "seed"},
+}
+#: Flags that name files to read.
+_INPUTS = ("workload_traces_filepath", "workload_spec", "policy_config", "trace_header", "trace_data")
 
 _INTERRUPTED = 130
 
@@ -55,22 +67,38 @@ _INTERRUPTED = 130
 def run(ctx: click.Context, /, **flags: Any) -> int:
     """Simulate vLLM instances and print their metrics as JSON."""
     log.setLevel(LOG_LEVELS[flags["log"]])
-    _warn_of_idle_flags(ctx, flags["workload"])
-    _check_outputs(flags)
+    _warn_of_idle_flags(ctx, flags)
+    check_outputs(flags)
+    given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return simulate(ctx, flags, lambda: _workload(flags, given))
+
+
+def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[], Workload]) -> int:
+    """Run what a command's flags describe and write what they ask for.
+
+    Args:
+        ctx: of the command.
+        flags: of the groups for model, engine, cluster, evaluation and output, and ``seed``.
+        workload: makes the workload, once the policies are known to be right.
+
+    Returns:
+        The exit code.
+    """
     engine, cluster = choose_policies(ctx, flags)
     from blis import api
     from blis.metrics.summary import WallClock
     from blis.report.sections import Report
 
+    given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     began, clock = datetime.now(), [time.perf_counter()]
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
         simulation = api.prepare(
             from_flags(Deployment, flags),
-            _workload(flags),
+            workload(),
             engine=engine,
             cluster=cluster,
             horizon_us=flags["horizon_us"],
-            seed=flags["seed"],
+            seed=flags["seed"] if "seed" in given else None,
             trace=_trace(flags),
         )
         clock.append(time.perf_counter())
@@ -79,7 +107,12 @@ def run(ctx: click.Context, /, **flags: Any) -> int:
     clock.append(time.perf_counter())
     wall_clock = WallClock(_stamp(began), _stamp(datetime.now()), clock[2] - clock[0]) if flags["timestamps"] else None
     asked_for = {name: flags[name] for name in ("fitness_weights", "slo_targets_us", "summarize_trace")}
-    _write(Report(outcomes, **asked_for, wall_clock=wall_clock), flags)
+    try:
+        if flags["trace_output"] is not None:
+            created_at = began.isoformat(timespec="seconds") if flags["timestamps"] else None
+            simulation.write_trace(outcomes, flags["trace_output"], created_at=created_at)
+    finally:  # as below
+        _write(Report(outcomes, **asked_for, wall_clock=wall_clock), flags)
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))
     log.info("took: load %.2f s, simulate %.2f s, write %.2f s", load_s, simulate_s, write_s)
@@ -87,10 +120,16 @@ def run(ctx: click.Context, /, **flags: Any) -> int:
     return _INTERRUPTED if interrupted else 0
 
 
-def _workload(flags: Mapping[str, Any]) -> Workload:
+def _workload(flags: Mapping[str, Any], given: set[str]) -> Workload:
     from blis.api import preset
     from blis.workload.distribution import DistributionWorkload
 
+    if flags["workload_spec"] is not None:
+        return _spec(flags["workload_spec"], flags["num_requests"] if "num_requests" in given else None)
+    if flags["scenario"] is not None:
+        from blis.workload.scenarios import scenario
+
+        return scenario(flags["scenario"], flags["rate"], num_requests=flags["num_requests"])
     kind = flags["workload"]
     if kind == "traces":
         if flags["workload_traces_filepath"] is None:
@@ -103,33 +142,57 @@ def _workload(flags: Mapping[str, Any]) -> Workload:
     return preset(kind, defaults_filepath=flags["defaults_filepath"], **arrivals)
 
 
+def _spec(path: Path, most: int | None) -> WorkloadSpec:
+    """Load a workload spec; at most ``most`` requests of it."""
+    from blis.workload.spec_file import load_workload_spec
+
+    if most is not None and most < 1:
+        raise InputError(f"--max-prompts: must be at least 1, got {most}")
+    spec = load_workload_spec(path)
+    if most is None or (spec.num_requests is not None and spec.num_requests <= most):
+        return spec
+    return replace(spec, num_requests=most)
+
+
 def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
     if flags["trace_level"] == "none":
         return None
     return TraceOptions(flags["counterfactual_k"], flags["regret_samples"], flags["trace_path"])
 
 
-def _warn_of_idle_flags(ctx: click.Context, workload: str) -> None:
+def _warn_of_idle_flags(ctx: click.Context, flags: Mapping[str, Any]) -> None:
     """Say which of the given flags do nothing with this kind of workload."""
-    useful = {"traces": _TRACE_FLAGS, "distribution": _ARRIVAL_FLAGS | _LENGTH_FLAGS}.get(workload, _ARRIVAL_FLAGS)
+    if flags["workload_spec"] is not None and flags["scenario"] is not None:
+        raise click.UsageError("--workload-spec and --scenario cannot be combined")
+    kind = next((flag for flag in ("workload_spec", "scenario") if flags[flag] is not None), "workload")
+    useful = _USEFUL_FLAGS.get(flags["workload"] if kind == "workload" else kind, _ARRIVAL_FLAGS)
     for param in ctx.command.params:
-        idle = param.name in (_ARRIVAL_FLAGS | _LENGTH_FLAGS | _TRACE_FLAGS) - useful
+        idle = param.name in (_ARRIVAL_FLAGS | _LENGTH_FLAGS | _TRACE_FLAGS | {"workload"}) - useful - {kind}
         if idle and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
-            log.warning("%s has no effect with --workload %s", param.opts[0], workload)
+            log.warning("%s has no effect with --%s %s", param.opts[0], kind.replace("_", "-"), flags[kind])
 
 
-def _check_outputs(flags: Mapping[str, Any]) -> None:
+def check_outputs(flags: Mapping[str, Any]) -> None:
     """Refuse outputs that could not be written, or would overwrite each other or an input."""
-    taken = {f"--{name.replace('_', '-')}": flags[name] for name in ("workload_traces_filepath", "policy_config")}
-    for name in ("results_path", "outcomes_path", "trace_path"):
-        flag, path = f"--{name.replace('_', '-')}", flags[name]
-        if path is None:
-            continue
+    taken = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in _INPUTS]
+    for flag, path in _outputs(flags):
         check_output(path)
-        for other, used in taken.items():
+        for other, used in taken:
             if used is not None and used.resolve() == path.resolve():
                 raise InputError(f"{path}: given for both {other} and {flag}")
-        taken[flag] = path
+        taken.append((flag, path))
+
+
+def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Flag and path of every file that is going to be written."""
+    for name in ("results_path", "outcomes_path", "trace_path"):
+        if flags[name] is not None:
+            yield f"--{name.replace('_', '-')}", flags[name]
+    if flags["trace_output"] is not None:
+        from blis.workload.tracev2 import trace_paths
+
+        trace, content = trace_paths(flags["trace_output"])
+        yield from (("--trace-output", path) for path in (trace.header, trace.data, content))
 
 
 def _write(report: Report, flags: Mapping[str, Any]) -> None:

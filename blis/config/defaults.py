@@ -6,9 +6,9 @@ import functools
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from blis.config.decode import Section, read_yaml
 from blis.config.hardware import canonical_gpu_name
 from blis.config.versions import normalize_version, parse_version
+from blis.decode import Section, read_yaml
 from blis.errors import ConfigError, nearest
 from blis.resources import data_path
 

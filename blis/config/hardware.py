@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, cast
 
-from blis.config.decode import Section, read_json
 from blis.config.versions import HostProfileName
+from blis.decode import Section, read_json
 from blis.errors import ConfigError, nearest
 from blis.resources import data_path
 

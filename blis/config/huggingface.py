@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blis.config.decode import Section, read_json
 from blis.config.quantization import BYTES_16BIT, Quantization, read_quantization
+from blis.decode import Section, read_json
 from blis.errors import ConfigError
 from blis.resources import data_path
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from blis.config.decode import Section, read_yaml
 from blis.config.schema import ClusterOptions, EngineOptions, Scheduler, is_function_name
+from blis.decode import Section, read_yaml
 from blis.errors import ConfigError
 
 Config = TypeVar("Config", ClusterOptions, EngineOptions)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import translate
 
-from blis.config.decode import Section
 from blis.config.hardware import Type8Bit
+from blis.decode import Section
 
 BYTES_16BIT = 2.0
 BYTES_8BIT = 1.0

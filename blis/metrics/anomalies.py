@@ -41,7 +41,7 @@ def priority_inversions(outcomes: Outcomes) -> int:
     Pairs of completed requests of the same instance and service class, the arrival of one strictly before that of
     the other.
     """
-    return sum(count_inversions(outcomes.table.arrival_us[rows], outcomes.e2e_us(rows)) for rows in _groups(outcomes))
+    return sum(count_inversions(outcomes.result.arrival_us[rows], outcomes.e2e_us(rows)) for rows in _groups(outcomes))
 
 
 def hol_blocking_events(outcomes: Outcomes) -> int:

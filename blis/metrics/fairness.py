@@ -31,7 +31,7 @@ def tenant_fairness(outcomes: Outcomes) -> float | None:
     tenant, result = outcomes.table.tenant, outcomes.result
     if tenant is None:
         return None
-    counted = (tenant.codes >= 0) & (result.status != RequestStatus.NOT_ARRIVED)
+    counted = (tenant.codes >= 0) & ~np.isin(result.status, (RequestStatus.NOT_ARRIVED, RequestStatus.NOT_SENT))
     codes, index = np.unique(tenant.codes[counted], return_inverse=True)
     tokens = np.zeros(len(codes), np.int64)
     np.add.at(tokens, index, result.produced_tokens[counted])

@@ -51,7 +51,7 @@ def slo_class_figures(
 
 def _figures(outcomes: Outcomes, rows: Ints, codes: list[int], target_us: int | None) -> dict[str, Any]:
     counts = count_by_status(outcomes.result.status[rows])
-    arrived = len(rows) - counts[RequestStatus.NOT_ARRIVED]
+    arrived = len(rows) - counts[RequestStatus.NOT_ARRIVED] - counts[RequestStatus.NOT_SENT]
     e2e_us = known(outcomes.e2e_us(rows))
     return {
         "requests": arrived,

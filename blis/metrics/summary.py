@@ -9,6 +9,7 @@ import numpy as np
 
 from blis._core.codes import RequestStatus
 from blis.metrics.latency import duration_figures, histogram_figures, known
+from blis.metrics.network import client_e2e_us, client_ttft_us, has_network
 from blis.metrics.throughput import cache_hit_rate, count_by_status, per_second, queued_tokens
 from blis.outcomes import ItlHistogram, Outcomes, Rows, instance_ids
 
@@ -91,12 +92,22 @@ def _figures(outcomes: Outcomes, scope: _Scope, wall_clock: WallClock | None = N
         "scheduling_delay_p99_ms": scheduling_delay.pop("scheduling_delay_p99_ms"),
         **scheduling_delay,
         **duration_figures("tpot", known(outcomes.itl_mean_us(rows))),
+        **_client_figures(outcomes, rows),
         **_request_counts(counts),
         "preemption_count": int(result.num_preemptions[rows].sum()),
         "cache_hit_rate": cache_hit_rate(result.cached_tokens[rows], input_tokens, result.first_scheduled_us[rows]),
         "kv_blocks_total": result.usable_blocks + 1,  # vLLM's num_gpu_blocks counts the reserved one
         "kv_blocks_peak": scope.peak_used_blocks,
         "interrupted": result.interrupted,
+    }
+
+
+def _client_figures(outcomes: Outcomes, rows: Rows) -> dict[str, float | None]:
+    if not has_network(outcomes):
+        return {}
+    return {
+        **duration_figures("client_ttft", known(client_ttft_us(outcomes, rows))),
+        **duration_figures("client_e2e", known(client_e2e_us(outcomes, rows))),
     }
 
 
@@ -108,13 +119,14 @@ def _stamps(wall_clock: WallClock | None) -> dict[str, str]:
 
 def _request_counts(counts: dict[RequestStatus, int]) -> dict[str, int]:
     """Where the requests are; those that arrived (``injected``) are the sum of the first six."""
-    not_arrived = counts[RequestStatus.NOT_ARRIVED]
+    not_arrived, not_sent = counts[RequestStatus.NOT_ARRIVED], counts[RequestStatus.NOT_SENT]
     return {
-        "injected_requests": sum(counts.values()) - not_arrived,
+        "injected_requests": sum(counts.values()) - not_arrived - not_sent,
         "running_requests": counts[RequestStatus.RUNNING],
         "waiting_requests": counts[RequestStatus.WAITING],
         "rejected_requests": counts[RequestStatus.REJECTED],
         "refused_too_long_requests": counts[RequestStatus.REFUSED_TOO_LONG],
         "refused_never_fits_requests": counts[RequestStatus.REFUSED_NEVER_FITS],
         "not_arrived_requests": not_arrived,
+        **({"not_sent_requests": not_sent} if not_sent else {}),
     }

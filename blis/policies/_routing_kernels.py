@@ -23,8 +23,8 @@ def policies(source_digest: str) -> dict[str, Callable[..., int]]:
     def round_robin(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
         source_digest  # noqa: B018
         turn = int(state[0])
-        state[0] = turn + 1
-        return turn % words[_NUM_INSTANCES]
+        state[0] = turn + 1 if turn + 1 < words[_NUM_INSTANCES] else 0
+        return turn
 
     def least_loaded(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
         source_digest  # noqa: B018

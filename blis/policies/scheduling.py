@@ -20,6 +20,26 @@ def request_priority(table: RequestTable) -> Ints:
     return np.zeros_like(table.arrival_us) if table.priority is None else table.priority
 
 
+def order_key(table: RequestTable, engine: EngineConfig) -> Ints | None:
+    """What the waiting queue goes by before the arrival, where arrivals are not known beforehand.
+
+    Smaller first, in [0, 2**31); -1 for all: later arrivals first. None under ``fcfs``.
+    """
+    if engine.scheduling_policy == "priority":
+        return np.unique(request_priority(table), return_inverse=True)[1].astype(np.int64)
+    if engine.scheduler == "fcfs":
+        return None
+    if engine.scheduler == "sjf":
+        return np.unique(table.input_tokens, return_inverse=True)[1].astype(np.int64)
+    return np.full(len(table), -1 if _age_sign(engine) < 0 else 0)
+
+
+def _age_sign(engine: EngineConfig) -> int:
+    """1 or 0: the older go first, -1: the younger. A user's own priority decides before this is asked."""
+    sign = _AGE_SIGN.get(engine.priority_policy, 0)
+    return -sign if engine.scheduler == "reverse-priority" else sign
+
+
 def waiting_order(table: RequestTable, engine: EngineConfig) -> Ints | None:
     """All requests in the order in which they would be admitted if they all waited.
 
@@ -37,10 +57,5 @@ def waiting_order(table: RequestTable, engine: EngineConfig) -> Ints | None:
         return None
     if engine.scheduler == "sjf":
         return np.lexsort((arrival_us, table.input_tokens))
-    if ":" in engine.priority_policy:  # asked for in each step; this is for those with equal priorities
-        return np.argsort(arrival_us, kind="stable")
     # at any time t the priority is sign * (t - arrival): highest first is ascending sign * arrival
-    sign = _AGE_SIGN[engine.priority_policy]
-    if engine.scheduler == "reverse-priority":
-        sign = -sign
-    return np.lexsort((arrival_us, sign * arrival_us))
+    return np.lexsort((arrival_us, _age_sign(engine) * arrival_us))

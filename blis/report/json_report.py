@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blis._core.codes import RequestStatus
+from blis._core.codes import NEVER, NONE, RequestStatus
 from blis.files import replacing
+from blis.metrics.network import client_e2e_us, client_ttft_us, has_network
 from blis.outcomes import STATUS_NAMES, instance_ids
 
 if TYPE_CHECKING:
@@ -27,13 +28,8 @@ _REASONS = {
     RequestStatus.REFUSED_TOO_LONG: '"the prompt is longer than max_model_len allows"',
     RequestStatus.REFUSED_NEVER_FITS: '"it needs more KV blocks than the cache has"',
     RequestStatus.REJECTED: '"turned away by the admission policy"',
+    RequestStatus.NOT_SENT: '"its session had ended: an earlier turn was turned away"',
 }
-
-_ENTRY = (
-    '    {"arrived_at": %r, "requestID": "request_%d", "num_prefill_tokens": %d, "num_decode_tokens": %d, '
-    '"ttft_ms": %s, "itl_ms": %s, "e2e_ms": %s, "scheduling_delay_ms": %s, "status": "%s", "reason": %s, '
-    '"produced_tokens": %d, "num_preemptions": %d, "cached_tokens": %d, "instance_id": %s'
-)
 
 
 def write_results(outcomes: Outcomes, path: Path, figures: Mapping[str, Any]) -> None:
@@ -56,7 +52,8 @@ def _entries(outcomes: Outcomes) -> Iterator[str]:
     """Entries of the list, many at a time: putting them together by columns takes a third of the time."""
     import polars as pl
 
-    order = np.argsort(outcomes.table.arrival_us, kind="stable")
+    arrival_us = outcomes.result.arrival_us
+    order = np.argsort(np.where(arrival_us == NEVER, np.iinfo(np.int64).max, arrival_us), kind="stable")
     for start in range(0, len(order), _ROWS_PER_CHUNK):
         rows = order[start : start + _ROWS_PER_CHUNK]
         parts: list[pl.Expr | pl.Series] = []
@@ -71,8 +68,8 @@ def _columns(outcomes: Outcomes, rows: Ints) -> Iterator[tuple[str, pl.Series]]:
     import polars as pl
 
     result, table = outcomes.result, outcomes.table
-    yield "arrived_at", _decimals(table.arrival_us[rows] / 1e6)
-    yield "requestID", pl.select(pl.format('"request_{}"', pl.Series(rows))).to_series()
+    yield "arrived_at", _decimals(result.arrival_us[rows] / 1e6)
+    yield "requestID", pl.select(pl.format('"request_{}"', pl.Series(table.numbers[rows]))).to_series()
     yield "num_prefill_tokens", _integers(table.input_tokens[rows])
     yield "num_decode_tokens", _integers(table.output_tokens[rows])
     yield "ttft_ms", _decimals(outcomes.ttft_us(rows) / 1000)
@@ -86,6 +83,13 @@ def _columns(outcomes: Outcomes, rows: Ints) -> Iterator[tuple[str, pl.Series]]:
     yield "cached_tokens", _integers(result.cached_tokens[rows])
     instances = map(json.dumps, instance_ids(len(result.instances)))
     yield "instance_id", _looked_up([*instances, "null"], result.instance[rows])
+    if has_network(outcomes):
+        yield "client_ttft_ms", _decimals(client_ttft_us(outcomes, rows) / 1000)
+        yield "client_e2e_ms", _decimals(client_e2e_us(outcomes, rows) / 1000)
+    if table.sessions is not None and (table.sessions.session != NONE).any():
+        session, turn = table.sessions.session[rows], table.sessions.turn[rows]
+        yield "session_id", _nullable(session, session >= 0)
+        yield "turn", _nullable(turn, session >= 0)
 
 
 def _labels(outcomes: Outcomes, rows: Ints) -> Iterator[pl.Series]:
@@ -106,6 +110,11 @@ def _integers(values: Ints) -> pl.Series:
     import polars as pl
 
     return pl.Series(values).cast(pl.String)
+
+
+def _nullable(values: Ints, known: NDArray[np.bool_]) -> pl.Series:
+    texts = _integers(values)
+    return texts.scatter(np.flatnonzero(~known), "null")
 
 
 def _decimals(values: NDArray[np.float64]) -> pl.Series:

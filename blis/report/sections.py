@@ -11,6 +11,7 @@ from typing import Any
 from blis.metrics.anomalies import anomalies
 from blis.metrics.fairness import tenant_fairness
 from blis.metrics.fitness import fitness
+from blis.metrics.sessions import session_figures
 from blis.metrics.slo import slo_class_figures
 from blis.metrics.summary import WallClock, instance_summaries, summarize
 from blis.outcomes import Outcomes
@@ -54,6 +55,7 @@ class Report:
         sections = [
             metrics,
             _json_section("SLO Class Metrics", classes) if len(classes) > 1 or self.slo_targets_us else None,
+            _json_section("Session Metrics", more["sessions"]) if "sessions" in more else None,
             _fairness_section(more.get("jain_fairness_index")),
             _fitness_section(more.get("fitness")),
             _anomaly_section(more["anomalies"]),
@@ -76,6 +78,9 @@ class Report:
             more["slo_classes"] = classes
         if outcomes.table.tenant is not None:
             more["jain_fairness_index"] = tenant_fairness(outcomes)
+        sessions = session_figures(outcomes)
+        if sessions is not None:
+            more["sessions"] = sessions
         more["anomalies"] = anomalies(outcomes)
         if self.fitness_weights is not None:
             more["fitness"] = fitness(outcomes, self.fitness_weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blis.config.schema import ClusterOptions, EngineConfig
+from blis.config.schema import ADMISSION_POLICIES, ROUTING_POLICIES, ClusterOptions, EngineConfig
 from blis.policies.admission import admission_policy
 from blis.policies.policy import Policy
 from blis.policies.routing import routing_policy
@@ -25,6 +25,12 @@ class Control:
     admission: Policy
     routing: Policy
     priority: Policy | None = None
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether a policy is the user's own, of which nobody knows what it looks at of a request."""
+        built_in = self.admission.name in ADMISSION_POLICIES and self.routing.name in ROUTING_POLICIES
+        return self.priority is not None or not built_in
 
     @property
     def reads(self) -> frozenset[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from blis._core import state as core
 from blis._core.codes import NEVER, NONE, VIEW_HEADER, RequestStatus, ViewColumn, ViewNumber, ViewWord
 from blis.config.schema import ClusterOptions, EngineConfig
+from blis.errors import WorkloadError
 from blis.latency.law import LatencyModel
 from blis.policies.policy import Policy
 from blis.policies.scheduling import request_priority, waiting_order
@@ -30,8 +31,11 @@ UNLIMITED = 2**60
 UNLIMITED_BLOCKS = 2**40
 #: Gaps below this many µs are counted in an array, longer ones in a log.
 HISTOGRAM_US = 2**17
+#: Service classes that gaps are told apart by; each takes a megabyte per instance.
+MOST_CLASSES = 126
 #: Rows the logs have beyond what one step can add.
 LOG_ROWS = 2**16
+PREFIX_SIGNALS = frozenset(("prefix_blocks", "cached_blocks"))
 _KV_SIGNALS = frozenset(("free_kv_blocks", "kv_utilization", "cache_hit_rate"))
 #: Numbers that the decision log holds at a time.
 DECISION_NUMBERS = 2**21
@@ -73,6 +77,7 @@ def limit_values(
     horizon_us: int,
     num_requests: int,
     *,
+    closed_loop: bool,
     plain: bool,
     log_steps: bool,
 ) -> tuple[int, ...]:
@@ -94,6 +99,7 @@ def limit_values(
         int(engine.threshold_spares_lone_request),
         int(engine.reserve_full_prompt),
         int(engine.scheduling_policy == "priority"),
+        int(closed_loop),
         int(engine.scheduling_policy == "priority" or engine.scheduler != "fcfs"),
         dynamic if control.priority is not None else 0,
         int(latency.last_prompt_token_is_decode),
@@ -115,13 +121,20 @@ def request_columns(
     n = len(table)
     delay_us = (latency.alpha[0] + latency.alpha[1] * table.input_tokens).astype(np.int64)
     delay_us += options.admission_latency_us + options.routing_latency_us
-    status = refusals(table, engine)
-    status[table.arrival_us > horizon_us] = RequestStatus.NOT_ARRIVED
+    arrival_us, status = table.arrival_us, refusals(table, engine)
+    status[arrival_us > horizon_us] = RequestStatus.NOT_ARRIVED
+    if table.sessions is not None and table.is_closed_loop:
+        waits = table.sessions.after >= 0
+        delay_us = np.where(waits, delay_us - arrival_us, delay_us)
+        arrival_us = np.where(waits, NEVER, arrival_us)
+        status[waits] = RequestStatus.NOT_ARRIVED
     cached = engine.enable_prefix_caching
     slo_class = table.slo_class
+    if slo_class is not None and len(slo_class.names) > MOST_CLASSES:
+        raise WorkloadError(f"slo_class: at most {MOST_CLASSES} different classes, got {len(slo_class.names)}")
     return {
-        "arrival_us": table.arrival_us,
-        "visible_us": table.arrival_us + delay_us,
+        "arrival_us": arrival_us,
+        "visible_us": table.arrival_us + delay_us,  # of those who wait for others: from their arrival on
         "prompt_tokens": table.input_tokens,
         "output_tokens": effective_output(table, engine),
         "first_scheduled_us": np.full(n, NEVER, np.int64),
@@ -153,12 +166,14 @@ def instance_columns(instances: int) -> Columns:
     }
 
 
-def queue_columns(table: RequestTable, engine: EngineConfig, control: Control) -> Columns:
-    """`blis._core.state.WaitingQueue`."""
+def queue_columns(table: RequestTable, engine: EngineConfig, control: Control, loop: Columns) -> Columns:
+    """`blis._core.state.WaitingQueue`. In a closed loop requests get their ranks when they arrive."""
     instances = control.options.num_instances
     by_rank = waiting_order(table, engine)
     if by_rank is None:
         by_rank = np.empty(0, np.int64)
+    elif table.is_closed_loop:
+        by_rank = loop["admitted"]
     n = len(by_rank)
     rank = np.empty(n, np.int64)
     rank[by_rank] = np.arange(n)
@@ -257,6 +272,7 @@ def view_columns(
         "request_words": _request_words(table),
         "state_lengths": np.array(state_lengths, np.int64),
         "shows_kv": int(tracing or not control.reads.isdisjoint(_KV_SIGNALS)),
+        "shows_blocks": int(control.is_custom or not control.reads.isdisjoint(PREFIX_SIGNALS)),
     }
 
 
@@ -341,7 +357,7 @@ def cluster_columns(
     """`blis._core.state.Cluster`, up to what other functions here make."""
     options, instances = control.options, control.options.num_instances
     arrival_us, visible_us = requests["arrival_us"], requests["visible_us"]
-    takes_part = (requests["status"] == RequestStatus.NOT_ARRIVED) & (arrival_us <= horizon_us)
+    takes_part = (requests["status"] == RequestStatus.NOT_ARRIVED) & (arrival_us != NEVER) & (arrival_us <= horizon_us)
     by_arrival = np.argsort(arrival_us, kind="stable")
     by_arrival = by_arrival[takes_part[by_arrival]]
     by_visible = np.argsort(visible_us, kind="stable")

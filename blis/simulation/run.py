@@ -22,8 +22,9 @@ from blis.errors import EngineError, InvariantError
 from blis.latency.law import LatencyModel
 from blis.policies.policy import Policy, priority_signature
 from blis.result import EngineResult, InstanceFigures
-from blis.simulation import packing
+from blis.simulation import loops, packing
 from blis.simulation.control import Control, control_of
+from blis.simulation.gaps import added_up, long_form
 from blis.simulation.interrupts import uninterrupted
 from blis.workload.content import SharedBlocks, shared_blocks
 from blis.workload.requests import Ints, RequestTable
@@ -133,16 +134,19 @@ class Run:
         instances, n = options.num_instances, len(table)
         self._gaps: list[list[Ints]] = [[] for _ in range(instances)]
         self._steps: list[list[Ints]] = [[] for _ in range(instances)]
-        routes_by_prefix = bool(control.reads & {"prefix_blocks", "cached_blocks"})
+        routes_by_prefix = bool(control.reads & packing.PREFIX_SIGNALS)
         enable = engine.enable_prefix_caching or routes_by_prefix
         if blocks is None or not enable:
             blocks = shared_blocks(table, engine.block_size_tokens, enable=enable)
         prompt = packing.prompt_blocks(table, blocks, engine.block_size_tokens, used=routes_by_prefix)
         num_classes = 1 if table.slo_class is None else 1 + len(table.slo_class.names)
-        modes = {"plain": plain or log_steps, "log_steps": log_steps}
+        modes = {"plain": plain or log_steps, "log_steps": log_steps, "closed_loop": table.is_closed_loop}
         self._limits = packing.limit_values(engine, latency, control, self._horizon_us, n, **modes)
         self._requests = packing.request_columns(table, engine, latency, options, blocks, self._horizon_us)
-        self._queues = packing.queue_columns(table, engine, control)
+        self._loop = loops.loop_columns(table, engine, latency)
+        self._arrivals, self._visible = (loops.event_columns(len(self._loop["successor"])) for _ in range(2))
+        late = table.is_closed_loop and loops.pass_over_refused(self._requests, self._loop, self._horizon_us)
+        self._queues = packing.queue_columns(table, engine, control, self._loop)
         self._pools = packing.pool_columns(engine, control, blocks.parent, n)
         self._batches = packing.batch_columns(engine, self._requests, instances, num_classes)
         self._recorders = packing.recorder_columns(engine, instances, n, num_classes)
@@ -158,6 +162,7 @@ class Run:
         self._cluster = packing.cluster_columns(
             control, self._requests, blocks, prompt, self._horizon_us, forced, tracing=tracing
         )
+        self._cluster["at"][core.LATE] = late
 
     def load(self) -> None:
         """Compile the engine, or load it from numba's cache; says so if that takes long."""
@@ -197,12 +202,15 @@ class Run:
             weakref.finalize(self, entry.close_instance, handle)
 
     def _call(self, most: int) -> StopReason:
-        structs = (self._requests, self._view, self._snapshots, self._prefixes, self._decision_log, self._cluster)
+        structs = (
+            *(self._requests, self._view, self._snapshots, self._prefixes, self._decision_log),
+            *(self._loop, self._arrivals, self._visible, self._cluster),
+        )
         return StopReason(entry.run(self._limits, *(tuple(part.values()) for part in structs), self._laws, most))
 
     def advance(self, progress: Progress | None = None) -> None:
         """Run to the end, or until Ctrl-C."""
-        total = len(self._cluster["by_arrival"])
+        total = len(self._table)
         try:
             while self._reason in (StopReason.PAUSED, StopReason.LOG_FULL, StopReason.ROUTED):
                 with uninterrupted():  # raised as a policy in Python is entered, a KeyboardInterrupt would be lost
@@ -267,7 +275,7 @@ class Run:
                 gaps.append(self._recorders["gap_log"][i, : at[core.NUM_GAPS]].copy())
                 at[core.NUM_GAPS] = 0
                 if sum(map(len, gaps)) > MOST_LONG_GAPS:
-                    self._gaps[i] = [_added_up(gaps)]
+                    self._gaps[i] = [added_up(gaps)]
             if at[core.NUM_LOG]:
                 self._steps[i].append(self._recorders["step_log"][i, : at[core.NUM_LOG]].copy())
                 at[core.NUM_LOG] = 0
@@ -289,6 +297,7 @@ class Run:
         target = self._cluster["target"].astype(np.int64)
         was_visible = (target != NONE) & (requests["visible_us"] <= end_us)
         result = EngineResult(
+            arrival_us=requests["arrival_us"],
             enqueued_us=np.where(was_visible, requests["visible_us"], NEVER),
             first_scheduled_us=requests["first_scheduled_us"],
             first_token_us=requests["first_token_us"],
@@ -300,7 +309,7 @@ class Run:
             instance=target,
             end_us=end_us,
             usable_blocks=self._usable_blocks,
-            **self._histogram(),
+            **long_form(self._recorders["histogram"], self._gaps),
             instances=self._instance_figures(),
             interrupted=self._interrupted,
         )
@@ -309,12 +318,14 @@ class Run:
 
     def _end_us(self) -> int:
         """When the run ended: at the horizon if that kept anything from happening."""
-        instances, by_arrival = self._instances["at"], self._cluster["by_arrival"]
-        undecided = self._requests["status"][by_arrival] == RequestStatus.NOT_ARRIVED
+        instances, requests = self._instances["at"], self._requests
+        arrived = (requests["arrival_us"] != NEVER) & (requests["arrival_us"] <= self._horizon_us)
+        undecided = arrived & (requests["status"] == RequestStatus.NOT_ARRIVED)
         cut = (
             undecided.any()
             or instances[:, core.IN_FLIGHT].any()
-            or self._table.arrival_us.max(initial=0) > self._horizon_us
+            or requests["arrival_us"].max(initial=0) > self._horizon_us
+            or self._cluster["at"][core.LATE]
         )
         if cut and self._reason == StopReason.DONE:
             return self._horizon_us
@@ -334,7 +345,8 @@ class Run:
                 requests["produced_tokens"][request] = known - requests["prompt_tokens"][request]
                 slot = batch["next"][slot]
         status = requests["status"]
-        status[(status == RequestStatus.NOT_ARRIVED) & (self._table.arrival_us <= end_us)] = RequestStatus.WAITING
+        arrived = (requests["arrival_us"] != NEVER) & (requests["arrival_us"] <= end_us)
+        status[(status == RequestStatus.NOT_ARRIVED) & arrived] = RequestStatus.WAITING
 
     def _instance_figures(self) -> InstanceFigures:
         at = self._instances["at"]
@@ -345,20 +357,6 @@ class Run:
             peak_used_blocks=self._usable_blocks - self._pools["at"][:, core.LEAST_FREE],
             queue_length_sum=at[:, core.QUEUE_SUM].copy(),
         )
-
-    def _histogram(self) -> dict[str, Ints]:
-        """All gaps in long form: instance, class (in the first row of the recorder: none), gap and count, sorted."""
-        parts: list[Ints] = [np.empty((0, 4), np.int64)]
-        for i, gaps in enumerate(self._gaps):
-            long = _added_up(gaps)
-            for row, counts in enumerate(self._recorders["histogram"][i]):
-                short = np.flatnonzero(counts)
-                beyond = long[long[:, 0] == row]
-                values = np.concatenate([short, beyond[:, 1]])
-                place = np.full(len(values), [i]), np.full(len(values), row - 1)
-                parts.append(np.stack([*place, values, np.concatenate([counts[short], beyond[:, 2]])], axis=1))
-        names = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
-        return dict(zip(names, np.ascontiguousarray(np.concatenate(parts).T), strict=True))
 
     def _check(self, result: EngineResult) -> None:
         """Conservation: every request ends once, every token is accounted for, every block comes back."""
@@ -380,15 +378,6 @@ class Run:
             raise InvariantError("the run is over but requests are on their way")
         if result.itl_counts.sum() != gaps:
             raise InvariantError(f"{result.itl_counts.sum()} gaps between tokens instead of {gaps}")
-
-
-def _added_up(gaps: list[Ints]) -> Ints:
-    """Rows (class, gap, count) with those of equal class and gap added up, sorted."""
-    rows = np.concatenate([np.empty((0, 3), np.int64), *gaps])
-    keys, index = np.unique(rows[:, :2], axis=0, return_inverse=True)
-    counts = np.zeros(len(keys), np.int64)
-    np.add.at(counts, index.ravel(), rows[:, 2])
-    return np.column_stack([keys, counts])
 
 
 def _no_priority(words: Any, numbers: Any, state: Any) -> float:

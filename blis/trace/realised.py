@@ -64,7 +64,7 @@ def realised_regret(
                 rows.append(row)
     except KeyboardInterrupt:
         interrupted = True
-    return _table(sorted(rows), len(actual.result.instances)), interrupted
+    return _table(sorted(rows), len(actual.result.instances), actual.table.numbers), interrupted
 
 
 def _row(actual: Outcomes, sample: Sample, run: Runner, progress: Progress | None) -> tuple[Any, ...] | None:
@@ -73,7 +73,7 @@ def _row(actual: Outcomes, sample: Sample, run: Runner, progress: Progress | Non
     except InvariantError:
         raise
     except EngineError as error:
-        where = f"request_{sample.request} on instance_{sample.alternative}"
+        where = f"request_{actual.table.numbers[sample.request]} on instance_{sample.alternative}"
         logger.warning("a sample of regret fails and is left out, %s: %s", where, error)
         return None
     if other.result.interrupted:
@@ -93,14 +93,14 @@ def _difference(actual: Ints, other: Ints, request: int) -> tuple[int | None, fl
     return int(difference[request]) if both[request] else None, float(difference[both].mean())
 
 
-def _table(rows: list[tuple[Any, ...]], num_instances: int) -> pa.Table:
+def _table(rows: list[tuple[Any, ...]], num_instances: int, numbers: Ints) -> pa.Table:
     import pyarrow as pa
 
     clock, request, chosen, alternative, *figures = zip(*rows, strict=True) if rows else [()] * 8
     names = instance_ids(num_instances)
     return pa.table(
         {
-            "request_id": pa.array([f"request_{row}" for row in request], pa.string()),
+            "request_id": pa.array([f"request_{numbers[row]}" for row in request], pa.string()),
             "clock_us": pa.array(clock, pa.int64()),
             "chosen": pa.array([names[index] for index in chosen], pa.string()),
             "alternative": pa.array([names[index] for index in alternative], pa.string()),

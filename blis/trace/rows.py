@@ -27,9 +27,11 @@ class DecisionRows:
     Args:
         control: the cluster and its policies.
         most_candidates: the best so many instances are kept of each decision; 0: all, by index.
+        request_numbers: (n,) by which the requests are called; None: by their rows.
     """
 
-    def __init__(self, control: Control, most_candidates: int) -> None:
+    def __init__(self, control: Control, most_candidates: int, request_numbers: Ints | None = None) -> None:
+        self._request_numbers = request_numbers
         self._num_instances = control.options.num_instances
         self._unread = {column for column in _ON_DEMAND if column.name.lower() not in control.reads}
         self._most_candidates = most_candidates
@@ -54,7 +56,7 @@ class DecisionRows:
         decisions, routing = chunk.decisions, is_routing(chunk)
         answer = decisions[:, ANSWER].copy()
         kinds = pa.array([kind.name.lower() for kind in DecisionKind])
-        number = pa.array(decisions[:, REQUEST].copy()).cast(pa.string())
+        number = pa.array(self._numbers_of(decisions[:, REQUEST])).cast(pa.string())
         regret = np.full(len(decisions), np.nan) if regrets is None else regrets
         return pa.table(
             {
@@ -68,6 +70,9 @@ class DecisionRows:
                 "candidates": self._candidates(chunk, scores),
             }
         )
+
+    def _numbers_of(self, requests: Ints) -> Ints:
+        return requests.copy() if self._request_numbers is None else self._request_numbers[requests]
 
     def _candidates(self, chunk: Decisions, scores: Floats | None) -> pa.ListArray:
         import pyarrow as pa

@@ -16,7 +16,7 @@ from blis.outcomes import Outcomes
 from blis.result import DecisionTrace
 from blis.simulation import Control, Decisions, Progress
 from blis.simulation.interrupts import uninterrupted
-from blis.trace.comparing import ANSWER, comparable_scores, is_routing, regrets
+from blis.trace.comparing import ANSWER, Ints, comparable_scores, is_routing, regrets
 from blis.trace.file import TraceFile
 from blis.trace.realised import Runner, realised_regret
 from blis.trace.rows import DecisionRows
@@ -32,7 +32,7 @@ def run_traced(
     control: Control,
     options: TraceOptions,
     *,
-    num_requests: int,
+    request_numbers: Ints,
     metadata: Mapping[str, Any],
     progress: Progress | None = None,
 ) -> Outcomes:
@@ -42,7 +42,7 @@ def run_traced(
         run: runs it.
         control: its cluster and policies.
         options: what to record.
-        num_requests: rows of the table.
+        request_numbers: (n,) by which the requests are called.
         metadata: of the run; ``seed`` decides which samples are drawn.
         progress: gets the requests of all runs together.
 
@@ -61,8 +61,8 @@ def run_traced(
 
     samples = None
     if options.regret_samples:
-        samples = RegretSamples(metadata["seed"], num_requests, options.regret_samples)
-    with _Recorder(control, options, metadata, samples) as recorder:
+        samples = RegretSamples(metadata["seed"], len(request_numbers), options.regret_samples)
+    with _Recorder(control, options, metadata, samples, request_numbers) as recorder:
         outcomes = run(progress_of(0, 1 + options.regret_samples), decisions=recorder.record)
         realised, interrupted = None, False
         if samples is not None:
@@ -82,12 +82,17 @@ class _Recorder:
     """Takes decisions as they are made and keeps little of them."""
 
     def __init__(
-        self, control: Control, options: TraceOptions, metadata: Mapping[str, Any], samples: RegretSamples | None
+        self,
+        control: Control,
+        options: TraceOptions,
+        metadata: Mapping[str, Any],
+        samples: RegretSamples | None,
+        request_numbers: Ints,
     ) -> None:
         self._ranks = options.counterfactual_k > 0
         self._samples = samples
         self._summary = TraceSummary(control.options.num_instances)
-        self._rows = DecisionRows(control, options.counterfactual_k)
+        self._rows = DecisionRows(control, options.counterfactual_k, request_numbers)
         self._file: TraceFile | None = None
         self._file_error: OSError | None = None
         if options.path is not None:

@@ -53,6 +53,47 @@ def load_csv_trace(path: Path, horizon_us: int | None = None) -> RequestTable:
     return loader.table()
 
 
+def read_csv_pieces(path: Path, *, skip_bad_rows: bool = False) -> Iterator[tuple[int, RequestTable | None, int]]:
+    """Read a CSV trace with token ids piece by piece, so that little of it is in memory at a time.
+
+    Args:
+        path: the file.
+        skip_bad_rows: leave out rows with wrong values instead of raising; the file must still fall into rows.
+
+    Yields:
+        How many bytes were read so far, the next requests (None: none in this piece), and how many rows among them
+        were left out.
+
+    Raises:
+        WorkloadError: the file cannot be read or a row is wrong; names the line.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            for rows in _blocks(path, file):
+                table, num_bad = _piece(path, rows, skip_bad_rows)
+                yield file.tell(), table, num_bad
+    except OSError as error:
+        raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _piece(path: Path, rows: _Rows, skip_bad_rows: bool) -> tuple[RequestTable | None, int]:
+    """The requests of some rows, and how many were left out."""
+    loader = _Loader(path, _MAX_CLOCK_US)
+    num_bad = 0
+    try:
+        loader.add(rows)
+    except WorkloadError:
+        if not skip_bad_rows:
+            raise
+        loader = _Loader(path, _MAX_CLOCK_US)
+        for row in range(len(rows.lines)):
+            try:
+                loader.add(_Rows(rows.text, rows.bounds[row : row + 1], rows.lines[row : row + 1]))
+            except WorkloadError:
+                num_bad += 1
+    return (loader.table() if loader.has_requests else None), num_bad
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Some rows: text, where the first five fields of each start and end, and the line each is on."""
@@ -128,7 +169,7 @@ class _Loader:
         self._make_room(int(rows.bounds[-1, -1] - rows.bounds[0, 0]) // 2 + 1)  # "1," is the shortest token
         prompt = np.empty(count, dtype=np.int64)
         output = np.empty(count, dtype=np.int64)
-        self._num_tokens, good, column, at, status = kernels.parse_rows(
+        num_tokens, good, column, at, status = kernels.parse_rows(
             rows.text, rows.bounds, keep, self._tokens, self._num_tokens, prompt, output
         )
         if status != kernels.OK:
@@ -139,7 +180,13 @@ class _Loader:
                 kernels.EMPTY_PROMPT: "a prompt must hold at least one token, got {}",
             }[status]
             raise self._error(rows, good, column, problem.format(_excerpt(rows.text[start:end], at - start)))
+        self._num_tokens = num_tokens
         self._parts.append((arrival[keep], prompt[keep], output[keep]))
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether anything was collected."""
+        return bool(self._parts)
 
     def table(self) -> RequestTable:
         """What was collected."""

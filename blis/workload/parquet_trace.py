@@ -73,14 +73,11 @@ def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | Non
     check_output(path)
     columns: dict[str, Any] = {"arrival_us": table.arrival_us}
     if isinstance(table.content, LiteralTokens) and hash_ids is None:
-        is_prompt = _is_prompt(table.input_tokens, table.output_tokens)
-        tokens = table.content.token_ids
-        columns[TOKEN_IDS[0]] = _list_array(table.input_tokens, tokens[is_prompt])
-        columns[TOKEN_IDS[1]] = _list_array(table.output_tokens, tokens[~is_prompt])
+        columns |= token_columns(table)
     else:
         columns |= {"input_tokens": table.input_tokens, "output_tokens": table.output_tokens}
     if hash_ids is not None:
-        columns["hash_ids"] = _list_array(np.diff(hash_ids.offsets), hash_ids.ids)
+        columns["hash_ids"] = list_array(np.diff(hash_ids.offsets), hash_ids.ids)
         columns["hash_block_tokens"] = np.full(len(table), hash_ids.block_tokens, dtype=np.int32)
     elif isinstance(table.content, TokenStreams):
         raise WorkloadError(f"{path}: token streams cannot be written; give the hash ids they come from")
@@ -91,6 +88,17 @@ def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | Non
             columns[name] = label_column(given, slice(0, len(table)))
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def token_columns(table: RequestTable) -> dict[str, Any]:
+    """The columns of token ids, as Arrow arrays, of a table whose content is token ids."""
+    assert isinstance(table.content, LiteralTokens)
+    in_prompt = is_prompt(table.input_tokens, table.output_tokens)
+    tokens = table.content.token_ids
+    return {
+        TOKEN_IDS[0]: list_array(table.input_tokens, tokens[in_prompt]),
+        TOKEN_IDS[1]: list_array(table.output_tokens, tokens[~in_prompt]),
+    }
 
 
 class _Columns:
@@ -108,7 +116,7 @@ class _Columns:
         try:
             with path.open("rb") as file:
                 parquet = pq.ParquetFile(file)
-                self._names = _needed_columns(path, parquet.schema_arrow.names)
+                self._names = needed_columns(path, parquet.schema_arrow.names)
                 self._table = parquet.read(columns=self._names)
         except OSError as error:
             raise WorkloadError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -183,8 +191,12 @@ def _row_of(offsets: Ints, at: int) -> int:
     return int(np.searchsorted(offsets, at, side="right")) - 1
 
 
-def _needed_columns(path: Path, names: list[str]) -> list[str]:
-    """Tell the kind of a trace from its columns, and say which are needed."""
+def needed_columns(path: Path, names: list[str]) -> list[str]:
+    """Tell the kind of a trace from its columns, and say which are needed.
+
+    Raises:
+        WorkloadError: a column is missing, unknown, or contradicts another one.
+    """
     if not set(names).isdisjoint(TOKEN_IDS):
         kind: tuple[str, ...] = TOKEN_IDS
     elif not set(names).isdisjoint(HASH_IDS):
@@ -246,19 +258,20 @@ def _literal_tokens(columns: _Columns, keep: NDArray[np.bool_]) -> tuple[Ints, I
         output_ids = output_ids[np.repeat(keep, output)]
         prompt, output = prompt[keep], output[keep]
     token_ids = np.empty(len(prompt_ids) + len(output_ids), dtype=np.int32)
-    is_prompt = _is_prompt(prompt, output)
-    token_ids[is_prompt] = prompt_ids
-    token_ids[~is_prompt] = output_ids
+    in_prompt = is_prompt(prompt, output)
+    token_ids[in_prompt] = prompt_ids
+    token_ids[~in_prompt] = output_ids
     offsets = np.concatenate(([0], np.cumsum(prompt + output)))
     return prompt, output, LiteralTokens(token_ids, offsets)
 
 
-def _is_prompt(prompt: Ints, output: Ints) -> NDArray[np.bool_]:
+def is_prompt(prompt: Ints, output: Ints) -> NDArray[np.bool_]:
     """For the tokens of requests, one after the other, whether each belongs to a prompt."""
     return np.repeat(np.tile([True, False], len(prompt)), np.column_stack((prompt, output)).ravel())
 
 
-def _list_array(lengths: Ints, values: NDArray[Any]) -> Any:
+def list_array(lengths: Ints, values: NDArray[Any]) -> Any:
+    """Arrow lists of the given lengths, out of values one after the other."""
     import pyarrow as pa
 
     offsets = np.concatenate(([0], np.cumsum(lengths)))

@@ -6,7 +6,9 @@ dense block identities for one KV block size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +68,53 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Sessions:
+    """Which requests belong together, and which are sent only when another one is done (closed loop).
+
+    A request with ``after[r] >= 0`` arrives ``think_us[r]``, but at least 1 µs, after the last token of that request
+    has reached the client; its own ``arrival_us`` in the table says nothing. At most one request waits for another,
+    which stands in an earlier row. If a turn is rejected or refused, the later turns of its session are never sent; a
+    turn 0 that waits for it is (the same user begins anew).
+
+    Attributes:
+        session: (n,) number of the session, -1: none.
+        turn: (n,) place in the session, from 0.
+        after: (n,) row of the request it waits for, -1: it is sent at ``arrival_us``.
+        think_us: (n,) time between that request's end and this one's arrival, >= 0; 0 where it waits for none.
+    """
+
+    session: Ints
+    turn: Ints
+    after: Ints
+    think_us: Ints
+
+
+@dataclass(frozen=True)
+class ClientDetails:
+    """What else is known of who sent a request and what it is made of. The engine looks at none of it.
+
+    Attributes:
+        client: which client of a workload it comes from.
+        prefix_group: whose shared prefix its prompt begins with.
+        prefix_tokens: (n,) length of that prefix, part of ``input_tokens``; 0: none.
+        streaming: (n,) bool, whether the client reads tokens as they come.
+        modality_tokens: (n, 4) input tokens from text, images, audio and video; all 0: not said.
+        reason_ratio: (n,) share of the output that is reasoning, in [0, 1].
+        rtt_us: (n,) round-trip time between client and server.
+        bandwidth_mbps: (n,) of the client's connection, megabits per second; 0: unlimited.
+    """
+
+    client: Labels
+    prefix_group: Labels
+    prefix_tokens: Ints
+    streaming: NDArray[np.bool_]
+    modality_tokens: Ints
+    reason_ratio: NDArray[np.float64]
+    rtt_us: Ints
+    bandwidth_mbps: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class RequestTable:
     """What arrives: one row per request, in the order in which results come back.
 
@@ -79,6 +128,9 @@ class RequestTable:
         priority: (n,) vLLM's request priority, smaller is more urgent; None: all alike.
         slo_class: service class of each request; None: none is given.
         tenant: who sent each request; None: none is given.
+        sessions: conversations and closed loops; None: every request is sent at its ``arrival_us``.
+        details: what else is known of each request; None: nothing.
+        request_number: (n,) the ``N`` of its name ``request_N`` in the outcomes; None: its row.
     """
 
     arrival_us: Ints
@@ -88,6 +140,9 @@ class RequestTable:
     priority: Ints | None = None
     slo_class: Labels | None = None
     tenant: Labels | None = None
+    sessions: Sessions | None = None
+    details: ClientDetails | None = None
+    request_number: Ints | None = None
 
     def __post_init__(self) -> None:
         bounds = {"arrival_us": (0, MOST_US), "input_tokens": (1, MOST_TOKENS), "output_tokens": (0, MOST_TOKENS)}
@@ -98,12 +153,34 @@ class RequestTable:
             if len(bad):
                 row = int(bad[0])
                 raise WorkloadError(f"request {row}: {name} must be in [{least}, {most}], got {int(column[row])}")
-        if self.priority is not None:
-            self._set_column("priority")
+        for name in ("priority", "request_number"):
+            if getattr(self, name) is not None:
+                self._set_column(name)
         for name in ("slo_class", "tenant"):
             labels = getattr(self, name)
             if labels is not None:
                 object.__setattr__(self, name, self._checked_labels(name, labels))
+
+        if self.sessions is not None:
+            self._check_sessions(self.sessions)
+
+    def _check_sessions(self, sessions: Sessions) -> None:
+        rows = np.arange(len(self))
+        for name in ("session", "turn", "after", "think_us"):
+            column = np.asarray(getattr(sessions, name))
+            if not np.issubdtype(column.dtype, np.integer) or column.shape != rows.shape:
+                raise WorkloadError(f"sessions: {name} must be {len(self)} integers, got {column.shape} {column.dtype}")
+        bad = (sessions.after < -1) | (sessions.after >= rows) | (sessions.think_us < 0) | (sessions.think_us > MOST_US)
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise WorkloadError(
+                f"request {row}: must wait for an earlier row and a time in [0, {MOST_US}], "
+                f"got row {sessions.after[row]} and {sessions.think_us[row]} µs"
+            )
+        waits = sessions.after[sessions.after >= 0]
+        if len(np.unique(waits)) < len(waits):
+            row = int(np.flatnonzero(np.bincount(waits) > 1)[0])
+            raise WorkloadError(f"request {row}: more than one request waits for it")
 
     def _checked_labels(self, name: str, labels: Labels) -> Labels:
         codes = np.asarray(labels.codes)
@@ -128,3 +205,61 @@ class RequestTable:
 
     def __len__(self) -> int:
         return len(self.arrival_us)
+
+    @property
+    def is_closed_loop(self) -> bool:
+        """Whether requests wait for the end of others."""
+        return self.sessions is not None and bool((self.sessions.after >= 0).any())
+
+    @property
+    def numbers(self) -> Ints:
+        """(n,) by which the requests are called in the outcomes."""
+        return np.arange(len(self)) if self.request_number is None else self.request_number
+
+    def take(self, rows: Ints) -> RequestTable:
+        """Some of the requests, under the same names.
+
+        Args:
+            rows: positions, ascending. A request whose predecessor is not taken is sent at its ``arrival_us``.
+        """
+        optional = {name: getattr(self, name) for name in ("priority", "slo_class", "tenant")}
+        return RequestTable(
+            self.arrival_us[rows],
+            self.input_tokens[rows],
+            self.output_tokens[rows],
+            self._content_of(rows),
+            **{name: _rows_of(values, rows) for name, values in optional.items()},
+            sessions=None if self.sessions is None else self._sessions_of(self.sessions, rows),
+            details=None
+            if self.details is None
+            else ClientDetails(*(_rows_of(v, rows) for v in _values(self.details))),
+            request_number=self.numbers[rows],
+        )
+
+    def _content_of(self, rows: Ints) -> TokenStreams | LiteralTokens | None:
+        content = self.content
+        if isinstance(content, TokenStreams):
+            return TokenStreams(content.stream[rows], content.parent, content.fork_tokens)
+        if isinstance(content, LiteralTokens):
+            lengths = self.input_tokens + self.output_tokens
+            keep = np.repeat(np.isin(np.arange(len(self)), rows), lengths)
+            return LiteralTokens(content.token_ids[keep], np.concatenate(([0], np.cumsum(lengths[rows]))))
+        return None
+
+    def _sessions_of(self, sessions: Sessions, rows: Ints) -> Sessions:
+        new_row = np.full(len(self) + 1, -1)
+        new_row[rows] = np.arange(len(rows))
+        after = new_row[sessions.after[rows]]
+        think_us = np.where(after >= 0, sessions.think_us[rows], 0)
+        return Sessions(sessions.session[rows], sessions.turn[rows], after, think_us)
+
+
+def _values(details: ClientDetails) -> Iterator[Any]:
+    return (getattr(details, field.name) for field in fields(details))
+
+
+def _rows_of(values: Any, rows: Ints) -> Any:
+    """The same of some rows: of an array, of labels, or of nothing."""
+    if isinstance(values, Labels):
+        return Labels(values.codes[rows], values.names)
+    return None if values is None else values[rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Sequence
 from enum import IntEnum
@@ -51,13 +52,14 @@ class _ClusterRun:
     """State of one run: the events to come, the instances, what was decided so far."""
 
     def __init__(self, requests: Sequence[RefRequest], config: RefClusterConfig) -> None:
-        self.requests = requests
+        self.requests = list(requests)
         self.config = config
         self.horizon = NO_HORIZON_US if config.instance.horizon_us is None else config.instance.horizon_us
         content_keys = ContentKeys()
         self.instances = [Instance(config.instance, content_keys) for _ in range(config.num_instances)]
         self.router = Router(config, self.instances, content_keys)
         self.now = 0
+        self.sequence: dict[int, int] = {}  # in which order requests arrived
         self.woken: set[int] = set()  # idle instances whose step event is on the heap
         self.admissions: list[RefAdmission] = []
         self.routings: list[RefRouting] = []
@@ -67,7 +69,8 @@ class _ClusterRun:
 
     def run(self) -> RefClusterResult:
         for position, request in enumerate(self.requests):
-            self._push(request.arrival_us, Kind.ARRIVAL, position)
+            if request.after < 0:
+                self._push(request.arrival_us, Kind.ARRIVAL, position)
         happen = {
             Kind.ARRIVAL: self._arrive,
             Kind.ADMISSION: self._admit,
@@ -87,11 +90,31 @@ class _ClusterRun:
 
     def _arrive(self, position: int) -> None:
         """Take in or refuse a request."""
+        if self.requests[position].after >= 0:  # from now on it is one like all others
+            self.requests[position] = dataclasses.replace(self.requests[position], arrival_us=self.now)
         request = self.requests[position]
         reason = refusal(request, self.config.instance)
         self.outcomes[request.id].status = reason or "waiting"
+        self.outcomes[request.id].arrival_us = self.now
+        self.sequence[position] = len(self.sequence)
         if not reason:
             self._push(self.now + self.config.admission_latency_us, Kind.ADMISSION, position)
+        else:
+            self._release(position, failed=True)
+
+    def _release(self, position: int, *, failed: bool) -> None:
+        """A request is over: whoever waits for it will arrive."""
+        for follower, request in enumerate(self.requests):
+            if request.after == position:
+                if failed and not request.begins:
+                    self.outcomes[request.id].status = "not_sent"
+                    self._release(follower, failed=True)
+                    return
+                gap_us = max(request.think_us, 1)
+                if not failed:  # the client reads all tokens first
+                    cost_us = int(self.config.instance.alpha[2])
+                    gap_us += cost_us * output_limit(self.requests[position], self.config.instance)
+                self._push(self.now + gap_us, Kind.ARRIVAL, follower)
 
     def _admit(self, position: int) -> None:
         request = self.requests[position]
@@ -101,6 +124,7 @@ class _ClusterRun:
             self._push(self.now + self.config.routing_latency_us, Kind.ROUTING, position)
         else:
             self.outcomes[request.id].status = "rejected"
+            self._release(position, failed=True)
 
     def _route(self, position: int) -> None:
         request = self.requests[position]
@@ -113,7 +137,8 @@ class _ClusterRun:
         """A request becomes visible to its instance, and wakes it if it is idle."""
         request = self.requests[position]
         outcome = self.outcomes[request.id]
-        state = RequestState(request, output_limit(request, self.config.instance), outcome, list(request.prompt))
+        limit = output_limit(request, self.config.instance)
+        state = RequestState(request, limit, outcome, list(request.prompt), sequence=self.sequence[position])
         index = outcome.instance
         self.router.pending[index] -= 1
         self.instances[index].add(state, self.now)
@@ -127,6 +152,9 @@ class _ClusterRun:
         self.woken.discard(index)
         if instance.is_in_step:
             instance.end_step()
+            position = {request.id: i for i, request in enumerate(self.requests)}
+            for name in instance.steps[-1].finished:
+                self._release(position[name], failed=False)
         end_us = instance.start_step(self.now)
         if end_us is not None:
             self._push(end_us, Kind.STEP, index)

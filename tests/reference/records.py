@@ -16,6 +16,10 @@ class RefRequest:
         prompt: token ids, at least one.
         output: token ids it will generate; empty: it is done when its prompt is.
         priority: smaller is more urgent; read under the priority policy only.
+        after: position of the request it waits for; it arrives ``think_us`` after that one's last token has reached
+            the client. -1: it arrives at ``arrival_us``. Clusters only.
+        think_us: see above.
+        begins: whether it is sent also if the one it waits for was turned away.
     """
 
     id: str
@@ -23,6 +27,9 @@ class RefRequest:
     prompt: tuple[int, ...]
     output: tuple[int, ...]
     priority: int = 0
+    after: int = -1
+    think_us: int = 0
+    begins: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,7 @@ class RefOutcome:
         n_preemptions: how often it lost its blocks.
         n_out: output tokens it got.
         itls: gaps between consecutive output tokens.
+        arrival_us: when it really arrived; told by clusters only, and not compared.
         instance: where the router of a cluster sent it; None: nowhere, or there is no router.
     """
 
@@ -136,6 +144,7 @@ class RefOutcome:
     n_out: int = 0
     itls: list[int] = field(default_factory=list)
     instance: int | None = None
+    arrival_us: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class RequestState:
         published: how many of those, from the first on, it has given a content key.
         keys: content keys of its leading full blocks, as far as anybody asked.
         last_token_us: when it got its last output token.
+        sequence: its place among those that arrived at the same time, as far as it is not that of the ids.
     """
 
     request: RefRequest
@@ -44,6 +45,7 @@ class RequestState:
     published: int = 0
     keys: list[int] = field(default_factory=list)
     last_token_us: int = 0
+    sequence: int = 0
 
 
 @dataclass
@@ -65,10 +67,10 @@ class Plan:
     preempted: list[RequestState] = field(default_factory=list)
 
 
-def urgency(state: RequestState) -> tuple[int, int, str]:
+def urgency(state: RequestState) -> tuple[int, int, int, str]:
     """Order of the waiting queue under the priority policy, most urgent first."""
     request = state.request
-    return request.priority, request.arrival_us, request.id
+    return request.priority, request.arrival_us, state.sequence, request.id
 
 
 class Scheduler:
@@ -108,13 +110,13 @@ class Scheduler:
             self._waiting_pass(plan)
         return plan
 
-    def _place(self, state: RequestState, now: int) -> tuple[float, int, str]:
+    def _place(self, state: RequestState, now: int) -> tuple[float, int, int, str]:
         """Sort key of a waiting request at this moment, for schedulers other than fcfs."""
         request = state.request
         age = now - request.arrival_us
         priority = {"constant": 0, "slo-based": age, "inverted-slo": -age}[self.config.priority_policy]
         first = {"sjf": len(request.prompt), "priority-fcfs": -priority, "reverse-priority": priority}
-        return first[self.config.scheduler], request.arrival_us, request.id
+        return first[self.config.scheduler], request.arrival_us, state.sequence, request.id
 
     def finish(self, state: RequestState) -> None:
         """A request is done: it leaves with all its blocks."""

@@ -6,6 +6,7 @@ refuses keys nobody asked for. An error reads ``FILE: path.to.key: must be …, 
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import math
@@ -25,13 +26,13 @@ class Section:
     A key whose value is ``null`` counts as absent.
 
     Args:
-        values: the mapping.
+        values: the mapping; keys that are numbers are known by their text.
         source: the file's name, for messages.
         path: the keys that lead to this mapping, joined by dots.
     """
 
     def __init__(self, values: Mapping[Any, Any], source: str, path: str = "") -> None:
-        self._values = values
+        self._values = {str(key): value for key, value in values.items()}
         self._read: set[str] = set()
         self.source = source
         self.path = path
@@ -55,9 +56,13 @@ class Section:
         """Whether the key is there with a list."""
         return isinstance(self._values.get(key), list)
 
+    def holds_mapping(self, key: str) -> bool:
+        """Whether the key is there with a mapping."""
+        return isinstance(self._values.get(key), Mapping)
+
     def names(self) -> list[str]:
         """All keys, as text, in the file's order."""
-        return [str(key) for key in self._values]
+        return list(self._values)
 
     def require(self, keys: Iterable[str]) -> None:
         """Refuse the section if keys are missing, naming all of them.
@@ -108,6 +113,13 @@ class Section:
         if valid is not None and value not in (names := tuple(valid)):
             self.fail(key, f"unknown value {value!r}; {nearest(value, names)}")
         return value
+
+    def moment(self, key: str) -> str:
+        """Read a point in time as text; unquoted, YAML takes it for a date."""
+        value = self._get(key)
+        if isinstance(value, datetime.date):
+            return value.isoformat()
+        return self.text(key)
 
     def flag(self, key: str, default: bool | None = None) -> bool:
         """Read true or false; ``default`` if absent (None: the key must be there)."""

@@ -1,0 +1,74 @@
+"""What the commands that read foreign traces have in common: flags, and a progress bar over the file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blis.cli.console import BAR_AFTER_S
+from blis.cli.options import from_flags
+from blis.cli.values import one_of
+from blis.convert.options import FORMATS, MOONCAKE_BLOCK_TOKENS, TOKENS_PER_WORD, ReadOptions
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+Command = Callable[..., Any]
+
+
+def reading_options(command: Command) -> Command:
+    """Add the flags that say how a file is to be read."""
+    for option in reversed(
+        (
+            click.option("--from", "format_name", **one_of(*FORMATS), help="Format read  [default: by its looks]"),
+            click.option(
+                "--on-bad-row",
+                **one_of("fail", "skip"),
+                default="fail",
+                show_default=True,
+                help="What to do with rows that make no sense; skipped ones are counted",
+            ),
+            click.option(
+                "--hash-block-tokens",
+                type=click.IntRange(1),
+                default=MOONCAKE_BLOCK_TOKENS,
+                show_default=True,
+                help="Tokens per hash id (mooncake)",
+            ),
+            click.option(
+                "--tokens-per-word",
+                type=click.FloatRange(0, min_open=True),
+                default=TOKENS_PER_WORD,
+                show_default="4/3",
+                help="Tokens a word of text counts as (sharegpt)",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def read_options(flags: Mapping[str, Any]) -> ReadOptions:
+    """What these flags say."""
+    return from_flags(ReadOptions, flags)
+
+
+@contextmanager
+def bytes_bar(path: Path) -> Iterator[Callable[[int], None] | None]:
+    """Yield what is called with the number of bytes read; None unless stderr is a terminal."""
+    if not sys.stderr.isatty() or not path.is_file():
+        yield None
+        return
+    from tqdm import tqdm
+
+    size = path.stat().st_size
+    with tqdm(total=size, delay=BAR_AFTER_S, unit="B", unit_scale=True, leave=False, file=sys.stderr) as bar:
+
+        def show(num_bytes: int) -> None:
+            bar.update(num_bytes - bar.n)
+
+        yield show

@@ -1,0 +1,36 @@
+"""``blis replay``: the requests of a recorded TraceV2, served by what the flags describe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from blis.cli.console import LOG_LEVELS, log
+from blis.cli.options import (
+    GroupedCommand,
+    cluster_options,
+    engine_options,
+    evaluation_options,
+    model_options,
+    output_options,
+    replay_options,
+)
+from blis.cli.run import check_outputs, simulate
+
+
+@click.command(cls=GroupedCommand)
+@model_options
+@replay_options
+@engine_options
+@cluster_options
+@evaluation_options
+@output_options
+@click.pass_context
+def replay(ctx: click.Context, /, **flags: Any) -> int:
+    """Simulate the requests of a TraceV2, each sent at its recorded time, and print metrics as JSON."""
+    log.setLevel(LOG_LEVELS[flags["log"]])
+    check_outputs(flags)
+    from blis.workload.tracev2 import TraceV2
+
+    return simulate(ctx, flags, lambda: TraceV2(flags["trace_header"], flags["trace_data"]))

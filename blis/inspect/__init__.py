@@ -1,0 +1,1 @@
+"""What a trace holds: how much arrives, how evenly, how long requests are, and what they share."""

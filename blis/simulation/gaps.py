@@ -1,0 +1,38 @@
+"""Gaps between tokens, as the recorders have counted them, in long form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from blis.workload.requests import Ints
+
+
+def long_form(histogram: Ints, gaps: Sequence[Sequence[Ints]]) -> dict[str, Ints]:
+    """Put together short and long gaps: instance, class, gap and count, sorted.
+
+    Args:
+        histogram: (instances, classes, µs) counts; the first class is that of requests without one, -1.
+        gaps: per instance, arrays of rows (class, gap, count) of those that the histogram is too short for.
+    """
+    parts: list[Ints] = [np.empty((0, 4), np.int64)]
+    for i, of_instance in enumerate(gaps):
+        long = added_up(of_instance)
+        for row, counts in enumerate(histogram[i]):
+            short = np.flatnonzero(counts)
+            beyond = long[long[:, 0] == row]
+            values = np.concatenate([short, beyond[:, 1]])
+            place = np.full(len(values), i), np.full(len(values), row - 1)
+            parts.append(np.stack([*place, values, np.concatenate([counts[short], beyond[:, 2]])], axis=1))
+    names = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
+    return dict(zip(names, np.ascontiguousarray(np.concatenate(parts).T), strict=True))
+
+
+def added_up(gaps: Sequence[Ints]) -> Ints:
+    """Rows (class, gap, count) with those of equal class and gap added up, sorted."""
+    rows = np.concatenate([np.empty((0, 3), np.int64), *gaps])
+    keys, index = np.unique(rows[:, :2], axis=0, return_inverse=True)
+    counts = np.zeros(len(keys), np.int64)
+    np.add.at(counts, index.ravel(), rows[:, 2])
+    return np.column_stack([keys, counts])

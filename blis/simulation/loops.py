@@ -1,0 +1,69 @@
+"""The engine's arrays for requests that wait for others; what `blis.simulation.packing` is for all others."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from blis._core import state as core
+from blis._core.codes import NEVER, NONE, RequestStatus
+from blis.config.schema import EngineConfig
+from blis.latency.law import LatencyModel
+from blis.policies.scheduling import order_key
+from blis.simulation.packing import Columns, refusals
+from blis.workload.requests import RequestTable
+
+
+def loop_columns(table: RequestTable, engine: EngineConfig, latency: LatencyModel) -> Columns:
+    """`blis._core.state.ClosedLoop`, up to its queues."""
+    sessions, n = table.sessions, len(table)
+    if sessions is None or not table.is_closed_loop:
+        none = np.empty(0, np.int64)
+        short = {"successor": none.astype(np.int32), "begins": none.astype(np.int8)}
+        long = {"key": none, "admitted": none.copy(), "client_cost_us": 0}
+        return {**short, "think_us": none, "verdict": none.astype(np.int8), **long}
+    waits = np.flatnonzero(sessions.after >= 0)
+    successor = np.full(n, NONE, np.int32)
+    successor[sessions.after[waits]] = waits
+    key = order_key(table, engine)
+    return {
+        "successor": successor,
+        "begins": (sessions.turn == 0).astype(np.int8),
+        "think_us": np.maximum(sessions.think_us, 1),  # an answer causes nothing in its own microsecond
+        "verdict": refusals(table, engine),
+        "key": np.empty(0, np.int64) if key is None else key,
+        "admitted": np.zeros(n, np.int64),
+        "client_cost_us": int(latency.alpha[2]),
+    }
+
+
+def event_columns(size: int) -> Columns:
+    """`blis._core.state.EventQueue`."""
+    at = np.zeros(core.QUEUE_SCALARS, np.int64)
+    return {"at": at, "time_us": np.empty(size, np.int64), "request": np.empty(size, np.int64)}
+
+
+def pass_over_refused(requests: Columns, loop: Columns, horizon_us: int) -> bool:
+    """Requests that are refused on arrival send on whoever waits for them; here those that wait for nobody.
+
+    Returns whether the horizon kept one from being sent.
+    """
+    late = False
+    successor, status = loop["successor"], requests["status"]
+    refused = (status != RequestStatus.NOT_ARRIVED) & (requests["arrival_us"] != NEVER)
+    for first in np.flatnonzero(refused & (successor != NONE)).tolist():
+        end_us, request = int(requests["arrival_us"][first]), int(successor[first])
+        while request != NONE:
+            if not loop["begins"][request]:
+                status[request] = RequestStatus.NOT_SENT
+            else:
+                end_us += int(loop["think_us"][request])
+                if end_us > horizon_us:
+                    late = True
+                    break
+                requests["arrival_us"][request] = end_us
+                requests["visible_us"][request] += end_us
+                status[request] = loop["verdict"][request]
+                if status[request] == RequestStatus.NOT_ARRIVED:
+                    break
+            request = int(successor[request])
+    return late

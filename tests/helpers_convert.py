@@ -1,0 +1,71 @@
+"""Tiny files in every format that `blis convert` reads."""
+
+import json
+
+AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens\r
+2023-11-16 18:17:03.9799600,4808,10\r
+2023-11-16 18:17:04.0319608,0,8\r
+2023-11-16 18:17:05.0319609,110,0\r
+2023-11-17 18:17:03.9799600,1,1"""
+
+AZURE_2024 = """TIMESTAMP,ContextTokens,GeneratedTokens
+2024-05-10 00:00:00.009930+00:00,2162,5
+2024-05-10 00:00:01+00:00,2399,6
+2024-05-10 02:00:02.000000+02:00,76,15
+"""
+
+BURSTGPT = """Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type
+5,ChatGPT,472,18,490,Conversation log
+45,ChatGPT,1087,0,1087,Conversation log
+118.5,GPT-4,417,276,693,API log
+"""
+
+BURSTGPT_2 = """Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type
+19440110.0,1722ac82,43,GPT-4,906,446,1352,Conversation log
+19440161.0,,2,ChatGPT,36,29,65,API log
+"""
+
+MOONCAKE = """{"timestamp": 500, "input_length": 1100, "output_length": 80, "hash_ids": [0, 1, 2]}
+{"timestamp": 3500.25, "input_length": 1400, "output_length": 25, "hash_ids": [0, 1, 3]}
+"""
+
+CONVERSATIONS = [
+    {
+        "id": "a",
+        "conversations": [{"from": "human", "value": "one two three"}, {"from": "gpt", "value": "a  b\nc d e f"}],
+    },
+    {"id": "b", "conversations": []},
+    {"id": "c", "conversations": [{"from": "human", "value": "just a question"}]},
+]
+SHAREGPT = json.dumps(CONVERSATIONS, indent=2)
+SHAREGPT_LINES = "\n\n".join(map(json.dumps, CONVERSATIONS))
+
+RESULT = {
+    "date": "20260101-000000",
+    "model_id": "m",
+    "num_prompts": 3,
+    "request_rate": "inf",
+    "input_lens": [100, 200, 300],
+    "output_lens": [10, 0, 30],
+    "ttfts": [0.1, 0.0, 0.2],
+    "itls": [[0.01, 0.02], [], [0.01]],
+    "start_times": [1000.5, 1000.75, 1002.0],
+    "generated_texts": ['a "quoted" {text', "", "input_lens"],
+    "errors": ["", "timed out", ""],
+}
+VLLM = json.dumps(RESULT)
+
+TOKEN_CSV = """arrival_time,request_id,model,prefill_tokens,decode_tokens
+1.5,a,m,"[1,2,3]","[4]"
+2.25,b,m,"[1,2]",null
+"""
+
+#: By name of the format.
+TINY = {
+    "azure": AZURE,
+    "burstgpt": BURSTGPT,
+    "mooncake": MOONCAKE,
+    "sharegpt": SHAREGPT,
+    "vllm": VLLM,
+    "token-csv": TOKEN_CSV,
+}
