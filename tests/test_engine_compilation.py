@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import blis
-from blis._core import jit, state
+from blis._core import codes, jit
 from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
 from blis.simulation import Run
@@ -129,7 +129,7 @@ def test_arrays_are_in_the_order_of_the_structs():
             str(getattr(value, "dtype", "int64")) for value in arrays.values()
         ]
     assert len(run._limits) == sum(isinstance(node, ast.AnnAssign) for node in structs["Limits"].body)
-    assert state.NONE == -1
+    assert codes.NONE == -1
 
 
 def test_the_cache_key_covers_every_file_of_the_core(tmp_path, monkeypatch):

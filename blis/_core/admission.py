@@ -7,7 +7,7 @@ from numba import int64
 from blis._core.allocation import blocks_for, publish_computed, spare_blocks
 from blis._core.batch import open_slot
 from blis._core.block_pool import match_prefix, own_blocks, reclaim, take, touch
-from blis._core.codes import LogRecord, RequestStatus
+from blis._core.codes import NEVER, LogRecord, RequestStatus
 from blis._core.jit import kernel
 from blis._core.recorder import log
 from blis._core.state import (
@@ -19,7 +19,6 @@ from blis._core.state import (
     FREE,
     KNOWN_SUM,
     LENGTH,
-    NEVER,
     NOW,
     RUNNING,
     VERSION,

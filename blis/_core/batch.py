@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numba import int64
 
+from blis._core.codes import NONE
 from blis._core.jit import kernel
 from blis._core.state import (
     ADMITTED,
@@ -14,7 +15,6 @@ from blis._core.state import (
     FINISH,
     FIRST,
     LAST,
-    NONE,
     PUBLISH,
     RUNNING,
     STEPS,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from numba import int64
 
+from blis._core.codes import NONE
 from blis._core.jit import kernel
 from blis._core.state import (
     CONTENT,
@@ -21,7 +22,6 @@ from blis._core.state import (
     FREE,
     FRONT,
     NEXT,
-    NONE,
     OWNER,
     PREV,
     SENTINEL,

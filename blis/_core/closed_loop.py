@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import int64
 
-from blis._core.codes import RequestStatus
+from blis._core.codes import NONE, RequestStatus
 from blis._core.event_queue import is_before, push_event
 from blis._core.jit import kernel
 from blis._core.state import (
@@ -19,7 +19,6 @@ from blis._core.state import (
     LAST_ARRIVAL,
     LATE,
     LENGTH,
-    NONE,
     RANK_BITS,
     TO_ADMIT,
 )

@@ -14,10 +14,10 @@ from __future__ import annotations
 from numba import int64
 
 from blis._core.closed_loop import first_to_wake, next_arrival, number_arrival, release
-from blis._core.codes import RequestStatus, StopReason, ViewColumn
+from blis._core.codes import GO_ON, NONE, RequestStatus, StopReason, ViewColumn
 from blis._core.event_queue import pop_event, push_event
 from blis._core.handles import borrow
-from blis._core.instance import GO_ON, advance
+from blis._core.instance import advance
 from blis._core.jit import kernel
 from blis._core.router import decide_admission, decide_routing
 from blis._core.state import (
@@ -28,7 +28,6 @@ from blis._core.state import (
     ENDED,
     FAR_FUTURE,
     LENGTH,
-    NONE,
     NOW,
     STEPS,
     TO_ADMIT,

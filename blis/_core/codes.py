@@ -7,6 +7,8 @@ from enum import IntEnum
 #: A time that never came, an id that is none.
 NEVER = -1
 NONE = -1
+#: Nothing keeps the engine from going on (else: a `StopReason`).
+GO_ON = -1
 
 
 class RequestStatus(IntEnum):

@@ -11,7 +11,7 @@ from numba import int64
 
 from blis._core.admission import admit_waiting, is_blocked
 from blis._core.block_pool import take
-from blis._core.codes import LogRecord, StopReason, ViewWord
+from blis._core.codes import GO_ON, NONE, LogRecord, StopReason, ViewWord
 from blis._core.jit import kernel
 from blis._core.recorder import log, logs_full
 from blis._core.results import collect_results
@@ -34,7 +34,6 @@ from blis._core.state import (
     LEFT_WAITING,
     LENGTH,
     MAX_PREFILL_CONTEXT,
-    NONE,
     NOW,
     NUM_DECODES,
     NUM_PREFILLS,
@@ -55,7 +54,6 @@ from blis._core.state import (
 from blis._core.view import show_request
 from blis._core.waiting_queue import RANK_MASK, head, sort_upwards
 
-GO_ON = -1
 PAUSED = int(StopReason.PAUSED)
 LOG_FULL = int(StopReason.LOG_FULL)
 STALLED = int(StopReason.STALLED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from numba import int64
 
 from blis._core.block_pool import link_back, unlink
-from blis._core.codes import ViewColumn
+from blis._core.codes import NONE, ViewColumn
 from blis._core.jit import kernel
-from blis._core.state import ENTRIES, NEXT, NONE, SENTINEL, SLOTS, SPARE_SLOT
+from blis._core.state import ENTRIES, NEXT, SENTINEL, SLOTS, SPARE_SLOT
 
 PREFIX_BLOCKS = int(ViewColumn.PREFIX_BLOCKS)
 

@@ -6,10 +6,10 @@ from numba import int64
 
 from blis._core.allocation import give_back
 from blis._core.batch import become_decoder, close_slot, insert_by_admission, leave_decoders
-from blis._core.codes import LogRecord, RequestStatus
+from blis._core.codes import NEVER, NONE, LogRecord, RequestStatus
 from blis._core.jit import kernel
 from blis._core.recorder import log, record_gap, record_gaps
-from blis._core.state import DECODERS, ENDED, EXPLICIT, FINISHED, FUTILE, NEVER, NONE, STEPS
+from blis._core.state import DECODERS, ENDED, EXPLICIT, FINISHED, FUTILE, STEPS
 
 LOG_FINISHED = int(LogRecord.FINISHED)
 COMPLETED = int(RequestStatus.COMPLETED)

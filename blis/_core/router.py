@@ -7,7 +7,7 @@ import math
 from numba import int64
 
 from blis._core.block_pool import was_cached
-from blis._core.codes import DecisionKind, RequestStatus, StopReason, ViewColumn, ViewNumber, ViewWord
+from blis._core.codes import GO_ON, DecisionKind, RequestStatus, StopReason, ViewColumn, ViewNumber, ViewWord
 from blis._core.handles import borrow
 from blis._core.jit import kernel
 from blis._core.prefix_table import look_up, remember
@@ -26,7 +26,6 @@ from blis._core.state import (
 )
 from blis._core.view import refresh, show_request
 
-GO_ON = -1
 LOG_FULL = int(StopReason.LOG_FULL)
 ADMISSION_FAILED = int(StopReason.ADMISSION_FAILED)
 ROUTING_FAILED = int(StopReason.ROUTING_FAILED)

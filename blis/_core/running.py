@@ -21,10 +21,10 @@ from blis._core.batch import (
     withdraw_event,
 )
 from blis._core.block_pool import take
-from blis._core.codes import LogRecord, RequestStatus
+from blis._core.codes import NONE, LogRecord, RequestStatus
 from blis._core.jit import kernel
 from blis._core.recorder import log
-from blis._core.state import BUDGET, CAP, DECODERS, EXPLICIT, FIRST, FREE, LAST, NONE, NOW, PREEMPTIONS, PUBLISH, STEPS
+from blis._core.state import BUDGET, CAP, DECODERS, EXPLICIT, FIRST, FREE, LAST, NOW, PREEMPTIONS, PUBLISH, STEPS
 from blis._core.waiting_queue import enqueue
 
 PREEMPTED = int(LogRecord.PREEMPTED)

@@ -22,9 +22,6 @@ from numba import float64, int8, int32, int64
 
 from blis._core.jit import struct
 
-NONE = -1
-NEVER = -1
-
 # --- at[] of Instance -------------------------------------------------------------------------------------
 NOW = 0
 WAKE = 1  # when its next step begins, or the one in flight ends; FAR_FUTURE: nothing to do

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from numba import int64
 
+from blis._core.codes import NONE
 from blis._core.jit import kernel
-from blis._core.state import HEAD, LENGTH, NONE, RANK_BITS, TAIL
+from blis._core.state import HEAD, LENGTH, RANK_BITS, TAIL
 
 RANK_MASK = 2**RANK_BITS - 1
 
