@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from helpers_vectors import VectorRun, ref_config
+from reference.records import RefOutcome
 
-from blis._core.codes import LogRecord
+from blis._core.codes import NEVER, LogRecord, RequestStatus
 from blis.config.schema import EngineConfig
 from blis.latency.law import LatencyModel, compile_law
 from blis.simulation import Control, Run
@@ -151,6 +152,34 @@ def run_engine_on(
     run.load()
     run.advance()
     return run
+
+
+def stamp(time_us: int) -> int | None:
+    """A time of the engine's results as the reference has it."""
+    return None if time_us == NEVER else int(time_us)
+
+
+def assert_served_alike(result: Any, i: int, want: RefOutcome) -> None:
+    """Request ``i`` of a compiled engine's result fared as in the reference: state, times, preemptions, tokens."""
+    assert RequestStatus(result.status[i]).name.lower() == want.status
+    got = (
+        stamp(result.enqueued_us[i]),
+        stamp(result.first_scheduled_us[i]),
+        stamp(result.first_token_us[i]),
+        stamp(result.finished_us[i]),
+        int(result.num_preemptions[i]),
+        int(result.produced_tokens[i]),
+        int(result.cached_tokens[i]),
+    )
+    assert got == (
+        want.visible_us,
+        want.first_scheduled_us,
+        want.first_token_us,
+        want.finish_us,
+        want.n_preemptions,
+        want.n_out,
+        want.cached_first,
+    )
 
 
 def engine_config(run: VectorRun) -> EngineConfig:

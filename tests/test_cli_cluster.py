@@ -7,23 +7,17 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from helpers_cli import LLAMA, ROUND
 
 import blis
 from blis.cli.main import main
 from blis.workload.distribution import DistributionWorkload
 
+pytestmark = pytest.mark.usefixtures("compiled_engine")
+
 EXAMPLES = Path(blis.__file__).parent.parent / "examples"
-LLAMA = ("--model", "meta-llama/llama-3.1-8b-instruct")
-#: Round coefficients, so that times can be told by hand.
-ROUND = ("--model", "m", "--alpha-coeffs", "100,1,10", "--beta-coeffs", "1000,10,1", "--total-kv-blocks", "1000")
 FOUR = ("--num-instances", "4", "--rate", "20", "--max-prompts", "200")
 INSTANCES = [f"instance_{i}" for i in range(4)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_engine():
-    """Compiled before it counts: compiling is announced on stderr."""
-    blis.simulate(LLAMA[1], DistributionWorkload(num_requests=1))
 
 
 def run(capsys, *args):

@@ -3,11 +3,10 @@
 import logging
 
 import pytest
+from helpers_cli import LLAMA
 
 from blis.cli.main import main
 from blis.errors import InvariantError
-
-MODEL = ("--model", "meta-llama/llama-3.1-8b-instruct")
 
 
 def complaint(capsys, *args):
@@ -57,7 +56,7 @@ def complaint(capsys, *args):
     ids=lambda value: " ".join(map(str, value)),
 )
 def test_wrong_flags(capsys, args, says):
-    code, line = complaint(capsys, *MODEL, *args)
+    code, line = complaint(capsys, *LLAMA, *args)
     assert code == 2
     for part in says:
         assert part in line
@@ -84,7 +83,7 @@ def test_unknown_command(capsys):
 def test_unreadable_traces(capsys, tmp_path, name):
     (tmp_path / "folder.csv").mkdir()
     path = tmp_path / name
-    code, line = complaint(capsys, *MODEL, "--workload", "traces", "--workload-traces-filepath", path)
+    code, line = complaint(capsys, *LLAMA, "--workload", "traces", "--workload-traces-filepath", path)
     assert code == 2
     assert str(path) in line
 
@@ -94,7 +93,7 @@ def test_a_wrong_row_is_named(capsys, tmp_path):
     path.write_text(
         'arrival_time,request_id,model,prefill_tokens,decode_tokens\n0.0,a,m,"[1,2]","[3]"\n1.0,b,m,[],[3]\n'
     )
-    code, line = complaint(capsys, *MODEL, "--workload", "traces", "--workload-traces-filepath", path)
+    code, line = complaint(capsys, *LLAMA, "--workload", "traces", "--workload-traces-filepath", path)
     assert code == 2
     assert f"{path}: line 3: " in line
 
@@ -102,9 +101,9 @@ def test_a_wrong_row_is_named(capsys, tmp_path):
 @pytest.mark.parametrize("flag", ["--results-path", "--outcomes-path"])
 def test_outputs_are_checked_before_the_run(capsys, tmp_path, monkeypatch, flag):
     monkeypatch.setattr("blis.api.prepare", None)  # would be called next
-    code, line = complaint(capsys, *MODEL, flag, tmp_path / "nowhere" / "file")
+    code, line = complaint(capsys, *LLAMA, flag, tmp_path / "nowhere" / "file")
     assert (code, str(tmp_path / "nowhere") in line) == (2, True)
-    code, line = complaint(capsys, *MODEL, flag, tmp_path)
+    code, line = complaint(capsys, *LLAMA, flag, tmp_path)
     assert (code, "is a directory" in line) == (2, True)
 
 
@@ -112,9 +111,9 @@ def test_outputs_must_not_overwrite_each_other_or_the_trace(capsys, tmp_path):
     trace = tmp_path / "t.csv"
     trace.write_text("kept")
     same = ("--results-path", tmp_path / "x", "--outcomes-path", tmp_path / "." / "x")
-    assert complaint(capsys, *MODEL, *same)[0] == 2
+    assert complaint(capsys, *LLAMA, *same)[0] == 2
     args = ("--workload", "traces", "--workload-traces-filepath", trace, "--outcomes-path", trace)
-    assert complaint(capsys, *MODEL, *args)[0] == 2
+    assert complaint(capsys, *LLAMA, *args)[0] == 2
     assert trace.read_text() == "kept"
 
 
@@ -140,24 +139,24 @@ def failing_prepare(error):
 )
 def test_failed_runs_exit_with_1(capsys, monkeypatch, error, line):
     monkeypatch.setattr("blis.api.prepare", failing_prepare(error))
-    assert complaint(capsys, *MODEL) == (1, line)
+    assert complaint(capsys, *LLAMA) == (1, line)
 
 
 def test_ctrl_c_while_loading(capsys, monkeypatch):
     monkeypatch.setattr("blis.api.prepare", failing_prepare(KeyboardInterrupt()))
-    assert main(["run", *MODEL]) == 130
+    assert main(["run", *LLAMA]) == 130
     assert capsys.readouterr().err.split() == ["blis:", "error:", "interrupted"]
 
 
 def test_traceback_only_when_debugging(capsys, monkeypatch):
     monkeypatch.setattr("blis.api.prepare", failing_prepare(ZeroDivisionError("oops")))
-    assert main(["run", *MODEL, "--log", "debug"]) == 1
+    assert main(["run", *LLAMA, "--log", "debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_logging_is_left_as_it_was(capsys):
     log = logging.getLogger("blis")
     before = (log.level, log.propagate, list(log.handlers))
-    main(["run", *MODEL, "--tp", "0", "--log", "trace"])
+    main(["run", *LLAMA, "--tp", "0", "--log", "trace"])
     capsys.readouterr()
     assert (log.level, log.propagate, list(log.handlers)) == before

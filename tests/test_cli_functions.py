@@ -8,6 +8,8 @@ import pytest
 import blis
 from blis.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("compiled_engine")
+
 FLAGS = ("--model", "m", "--total-kv-blocks", "1000", "--rate", "50", "--max-prompts", "40")
 ALPHA = ("--alpha-coeffs", "100,1,10")
 BETA = ("--beta-coeffs", "1000,10,1")
@@ -79,12 +81,6 @@ def same_but_silent(request, instances, state):
 def one(request):
     return 0
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_engine():
-    """Compiled before it counts: compiling is announced on stderr."""
-    blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(num_requests=1))
 
 
 @pytest.fixture

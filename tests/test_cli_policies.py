@@ -1,13 +1,12 @@
 """Flags of cluster, policies, tracing and evaluation: what they lead to, what is warned of, what is refused."""
 
 import pytest
+from helpers_cli import LLAMA
 
 import blis
 from blis.cli.main import main
 from blis.cli.values import slo_targets_us
 from blis.config.schema import ClusterOptions, EngineOptions
-
-MODEL = ("--model", "meta-llama/llama-3.1-8b-instruct")
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def choose(capsys, monkeypatch):
             raise blis.BlisError("far enough")
 
         monkeypatch.setattr("blis.api.prepare", prepare)
-        assert main(["run", *MODEL, *map(str, args)]) == 1
+        assert main(["run", *LLAMA, *map(str, args)]) == 1
         out, err = capsys.readouterr()
         *lines, last = err.splitlines()
         assert (out, last) == ("", "blis: error: far enough")
@@ -173,7 +172,7 @@ def test_info_names_the_policies_in_force(choose, policy_file):
 
 def complaint(capsys, *args):
     """The one line about wrong usage."""
-    code = main(["run", *MODEL, *map(str, args)])
+    code = main(["run", *LLAMA, *map(str, args)])
     out, err = capsys.readouterr()
     assert (code, out, len(err.splitlines())) == (2, "", 1), err
     assert err.startswith("blis: error: ")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from helpers_cli import LLAMA, ROUND
 
 import blis
 from blis._core import entry
@@ -20,16 +21,9 @@ from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 
-LLAMA = ("--model", "meta-llama/llama-3.1-8b-instruct")
-#: Round coefficients, so that times can be told by hand.
-ROUND = ("--model", "m", "--alpha-coeffs", "100,1,10", "--beta-coeffs", "1000,10,1", "--total-kv-blocks", "1000")
+pytestmark = pytest.mark.usefixtures("compiled_engine")
+
 WALL_CLOCK_KEYS = ("sim_start_timestamp", "sim_end_timestamp", "simulation_duration_s")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_engine():
-    """Compiled before it counts: compiling is announced on stderr."""
-    blis.simulate(LLAMA[1], DistributionWorkload(num_requests=1))
 
 
 def run(capsys, *args):

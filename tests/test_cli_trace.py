@@ -5,19 +5,16 @@ import re
 
 import polars as pl
 import pytest
+from helpers_cli import LLAMA
 
 import blis
 from blis.cli.main import main
 
-RUN = ("run", "--model", "meta-llama/llama-3.1-8b-instruct", "--rate", "60", "--max-prompts", "150")
+pytestmark = pytest.mark.usefixtures("compiled_engine")
+
+RUN = ("run", *LLAMA, "--rate", "60", "--max-prompts", "150")
 FOUR = (*RUN, "--num-instances", "4")
 DECISIONS = ("--trace-level", "decisions")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_engine():
-    """Compiled before it counts: compiling is announced on stderr."""
-    blis.simulate(RUN[2], blis.DistributionWorkload(num_requests=1))
 
 
 def run(capsys, *args, code=0):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_cli import LLAMA
 from helpers_spec import write
 
 import blis
@@ -13,14 +14,9 @@ from blis.cli.options import SCENARIOS
 from blis.outcomes import Outcomes
 from blis.workload.generation import generate
 
-LLAMA = ("--model", "meta-llama/llama-3.1-8b-instruct")
+pytestmark = pytest.mark.usefixtures("compiled_engine")
+
 EXAMPLES = Path(blis.__file__).parents[1] / "examples"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_engine():
-    """Compiled before it counts: compiling is announced on stderr."""
-    blis.simulate(LLAMA[1], blis.DistributionWorkload(num_requests=1))
 
 
 def run(capsys, *args):

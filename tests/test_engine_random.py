@@ -12,12 +12,11 @@ from random import Random
 
 import numpy as np
 import pytest
-from helpers_engine import all_aggregates_model, all_aggregates_time, logged_steps, run_engine_on
+from helpers_engine import all_aggregates_model, all_aggregates_time, assert_served_alike, logged_steps, run_engine_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.engine import RefConfig, RefRequest, RefResult, StallError, simulate
 
-from blis._core.codes import NEVER, RequestStatus
 from blis.config.schema import EngineConfig
 from blis.errors import EngineError
 
@@ -123,30 +122,8 @@ def assert_requests_equal(case: Case, expected: RefResult | None, **how: bool) -
         return
     result = compiled(case, **how).result()
 
-    def us(time: int) -> int | None:
-        return None if time == NEVER else int(time)
-
     for i, request in enumerate(case.requests):
-        want = expected.requests[request.id]
-        assert RequestStatus(result.status[i]).name.lower() == want.status
-        got = (
-            us(result.enqueued_us[i]),
-            us(result.first_scheduled_us[i]),
-            us(result.first_token_us[i]),
-            us(result.finished_us[i]),
-            int(result.num_preemptions[i]),
-            int(result.produced_tokens[i]),
-        )
-        assert got == (
-            want.visible_us,
-            want.first_scheduled_us,
-            want.first_token_us,
-            want.finish_us,
-            want.n_preemptions,
-            want.n_out,
-        )
-        if want.cached_first is not None:
-            assert result.cached_tokens[i] == want.cached_first
+        assert_served_alike(result, i, expected.requests[request.id])
     gaps, counts = np.unique([gap for want in expected.requests.values() for gap in want.itls], return_counts=True)
     assert dict(zip(result.itl_values_us.tolist(), result.itl_counts.tolist(), strict=True)) == dict(
         zip(gaps.astype(int).tolist(), counts.tolist(), strict=True)
