@@ -307,8 +307,10 @@ def table_columns(options: ClusterOptions, num_contents: int, num_requests: int,
     slots = min(options.prefix_table_entries, num_contents + num_requests) + 4 if used else 1
     ring = np.empty((slots, 5), np.int32)
     ring[core.SENTINEL] = core.SENTINEL
+    at = np.zeros(core.TABLE_SCALARS, np.int64)
+    at[core.SPARE_SLOT], at[core.SLOTS] = NONE, 1
     return {
-        "at": np.array([0, NONE, 1], np.int64),
+        "at": at,
         "slot_of": np.zeros(num_contents if used else 0, np.int32),
         "slots": ring,
         "most_entries": options.prefix_table_entries,

@@ -8,12 +8,9 @@ import numpy as np
 
 from blis.errors import ConfigError
 from blis.workload.arrivals import ArrivalProcess, arrival_times_us, check_arrivals
-from blis.workload.lengths import clamped_normal
+from blis.workload.lengths import MAX_TOKENS, clamped_normal
 from blis.workload.requests import RequestTable, TokenStreams
 from blis.workload.rng import stream
-
-#: Lengths stay below this, far beyond any context window.
-MAX_TOKENS = 2**31 - 1
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from blis.workload.requests import Ints
 
+#: Lengths stay below this, far beyond any context window.
+MAX_TOKENS = 2**31 - 1
+
 Floats = NDArray[np.float64]
 
 

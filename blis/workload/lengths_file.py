@@ -9,6 +9,7 @@ from pathlib import Path
 from blis.decode import Section, read_json
 from blis.errors import ConfigError, WorkloadError
 from blis.workload.lengths import (
+    MAX_TOKENS,
     Constant,
     Distribution,
     Empirical,
@@ -19,8 +20,6 @@ from blis.workload.lengths import (
     ParetoLogNormal,
 )
 
-#: Lengths stay below this, far beyond any context window.
-MAX_TOKENS = 2**31 - 1
 #: A think time is at most eleven days.
 _MAX_THINK_US = 10**12
 

@@ -77,7 +77,7 @@ def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | Non
     else:
         columns |= {"input_tokens": table.input_tokens, "output_tokens": table.output_tokens}
     if hash_ids is not None:
-        columns["hash_ids"] = list_array(np.diff(hash_ids.offsets), hash_ids.ids)
+        columns["hash_ids"] = _list_array(np.diff(hash_ids.offsets), hash_ids.ids)
         columns["hash_block_tokens"] = np.full(len(table), hash_ids.block_tokens, dtype=np.int32)
     elif isinstance(table.content, TokenStreams):
         raise WorkloadError(f"{path}: token streams cannot be written; give the hash ids they come from")
@@ -93,11 +93,11 @@ def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | Non
 def token_columns(table: RequestTable) -> dict[str, Any]:
     """The columns of token ids, as Arrow arrays, of a table whose content is token ids."""
     assert isinstance(table.content, LiteralTokens)
-    in_prompt = is_prompt(table.input_tokens, table.output_tokens)
+    in_prompt = _is_prompt(table.input_tokens, table.output_tokens)
     tokens = table.content.token_ids
     return {
-        TOKEN_IDS[0]: list_array(table.input_tokens, tokens[in_prompt]),
-        TOKEN_IDS[1]: list_array(table.output_tokens, tokens[~in_prompt]),
+        TOKEN_IDS[0]: _list_array(table.input_tokens, tokens[in_prompt]),
+        TOKEN_IDS[1]: _list_array(table.output_tokens, tokens[~in_prompt]),
     }
 
 
@@ -257,20 +257,23 @@ def _literal_tokens(columns: _Columns, keep: NDArray[np.bool_]) -> tuple[Ints, I
         prompt_ids = prompt_ids[np.repeat(keep, prompt)]
         output_ids = output_ids[np.repeat(keep, output)]
         prompt, output = prompt[keep], output[keep]
+    return prompt, output, literal_tokens(prompt, output, prompt_ids, output_ids)
+
+
+def literal_tokens(prompt: Ints, output: Ints, prompt_ids: Ints, output_ids: Ints) -> LiteralTokens:
+    """The content of requests of given lengths, out of all prompts' tokens and all outputs' tokens."""
     token_ids = np.empty(len(prompt_ids) + len(output_ids), dtype=np.int32)
-    in_prompt = is_prompt(prompt, output)
-    token_ids[in_prompt] = prompt_ids
-    token_ids[~in_prompt] = output_ids
-    offsets = np.concatenate(([0], np.cumsum(prompt + output)))
-    return prompt, output, LiteralTokens(token_ids, offsets)
+    in_prompt = _is_prompt(prompt, output)
+    token_ids[in_prompt], token_ids[~in_prompt] = prompt_ids, output_ids
+    return LiteralTokens(token_ids, np.concatenate(([0], np.cumsum(prompt + output))))
 
 
-def is_prompt(prompt: Ints, output: Ints) -> NDArray[np.bool_]:
+def _is_prompt(prompt: Ints, output: Ints) -> NDArray[np.bool_]:
     """For the tokens of requests, one after the other, whether each belongs to a prompt."""
     return np.repeat(np.tile([True, False], len(prompt)), np.column_stack((prompt, output)).ravel())
 
 
-def list_array(lengths: Ints, values: NDArray[Any]) -> Any:
+def _list_array(lengths: Ints, values: NDArray[Any]) -> Any:
     """Arrow lists of the given lengths, out of values one after the other."""
     import pyarrow as pa
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 
 from blis.errors import ConfigError, nearest
-from blis.workload.lengths import Exponential, Gaussian, Lengths
-from blis.workload.lengths_file import MAX_TOKENS
+from blis.workload.lengths import MAX_TOKENS, Exponential, Gaussian, Lengths
 from blis.workload.spec import ClientSpec, OpenLoop, WorkloadSpec
 
 

@@ -20,8 +20,7 @@ from pathlib import Path
 from blis.decode import Section, read_json
 from blis.errors import ConfigError, WorkloadError, nearest
 from blis.workload.clients import Client, Mix
-from blis.workload.lengths import Constant, Empirical, Lengths
-from blis.workload.lengths_file import MAX_TOKENS
+from blis.workload.lengths import MAX_TOKENS, Constant, Empirical, Lengths
 from blis.workload.renewal import Phase, Process
 from blis.workload.spec import ClientSpec, OpenLoop, ServeGenData
 

@@ -15,7 +15,7 @@ from blis.workload.lengths import Empirical, Lengths
 from blis.workload.renewal import Process
 from blis.workload.requests import MOST_US
 
-#: Tokens of a shared prefix, unless said otherwise.
+#: Tokens of a shared prefix, unless said otherwise, as in the inference-sim project.
 PREFIX_TOKENS = 50
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from blis.decode import Section, read_yaml
 from blis.errors import ConfigError
 from blis.workload.labels import SLO_CLASSES
-from blis.workload.lengths import Lengths
-from blis.workload.lengths_file import MAX_TOKENS, positive, read_lengths, read_think_time
+from blis.workload.lengths import MAX_TOKENS, Lengths
+from blis.workload.lengths_file import positive, read_lengths, read_think_time
 from blis.workload.requests import MOST_US
 from blis.workload.spec import (
     PREFIX_TOKENS,

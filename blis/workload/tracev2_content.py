@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError, nearest
-from blis.workload.parquet_trace import is_prompt, list_array
+from blis.workload.parquet_trace import TOKEN_IDS, literal_tokens, token_columns
 from blis.workload.requests import Ints, LiteralTokens, RequestTable, TokenStreams
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ Columns = dict[str, NDArray[Any]]
 
 _PER_REQUEST = ("priority", "prefix_tokens", "rtt_us", "bandwidth_mbps")
 _STREAMS = ("stream", "parent", "fork_tokens")
-_TOKENS = ("prompt_token_ids", "output_token_ids")
 
 
 def extras(table: RequestTable, prefix_tokens: Ints) -> Columns:
@@ -63,9 +62,7 @@ def write_content(path: Path, table: RequestTable, columns: Columns, *, with_tok
     length = max(len(table), *map(len, columns.values()), 0)
     arrays = {name: _filled_up(values, length) for name, values in columns.items()}
     if isinstance(content, LiteralTokens):
-        in_prompt = is_prompt(table.input_tokens, table.output_tokens)
-        arrays[_TOKENS[0]] = list_array(table.input_tokens, content.token_ids[in_prompt])
-        arrays[_TOKENS[1]] = list_array(table.output_tokens, content.token_ids[~in_prompt])
+        arrays |= token_columns(table)
     pq.write_table(pa.table(arrays), path, compression="zstd")
 
 
@@ -98,20 +95,20 @@ def read_content(
     for name in table.column_names:
         if name in _PER_REQUEST:
             found[name] = _numbers(path, table, name, count)
-        elif name not in _STREAMS + _TOKENS:
+        elif name not in _STREAMS + TOKEN_IDS:
             raise WorkloadError(
-                f"{path}: unknown column {name!r}; {nearest(name, (*_PER_REQUEST, *_STREAMS, *_TOKENS))}"
+                f"{path}: unknown column {name!r}; {nearest(name, (*_PER_REQUEST, *_STREAMS, *TOKEN_IDS))}"
             )
     for name in ("prefix_tokens", "rtt_us", "bandwidth_mbps"):
         if name in found and not (found[name] >= 0).all():
             row = int(np.flatnonzero(~(found[name] >= 0))[0])
             raise WorkloadError(f"{path}: request {row}: {name}: must be >= 0, got {found[name][row]}")
-    for group in (_STREAMS, _TOKENS):
+    for group in (_STREAMS, TOKEN_IDS):
         if not set(group).isdisjoint(table.column_names) and not set(group) <= set(table.column_names):
             raise WorkloadError(
                 f"{path}: columns {', '.join(group)} go together; found {', '.join(table.column_names)}"
             )
-    if _TOKENS[0] in table.column_names:
+    if TOKEN_IDS[0] in table.column_names:
         return found, _literal(path, table, input_tokens, output_tokens)
     if _STREAMS[0] in table.column_names:
         stream = _numbers(path, table, "stream", count)
@@ -150,7 +147,7 @@ def _literal(path: Path, table: pa.Table, input_tokens: Ints, output_tokens: Int
     import pyarrow.compute as pc
 
     flat = []
-    for name, expected in zip(_TOKENS, (input_tokens, output_tokens), strict=True):
+    for name, expected in zip(TOKEN_IDS, (input_tokens, output_tokens), strict=True):
         column = table[name]
         if column.type != pa.large_list(pa.int32()):
             raise WorkloadError(f"{path}: {name}: expected lists of int32, got {column.type}")
@@ -158,7 +155,4 @@ def _literal(path: Path, table: pa.Table, input_tokens: Ints, output_tokens: Int
         if not np.array_equal(lengths, expected):
             raise WorkloadError(f"{path}: {name}: its lists are not as long as the data file says")
         flat.append(pc.list_flatten(column).to_numpy())
-    in_prompt = is_prompt(input_tokens, output_tokens)
-    token_ids = np.empty(len(in_prompt), dtype=np.int32)
-    token_ids[in_prompt], token_ids[~in_prompt] = flat
-    return LiteralTokens(token_ids, np.concatenate(([0], np.cumsum(input_tokens + output_tokens))))
+    return literal_tokens(input_tokens, output_tokens, *flat)

@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.workload.requests import Ints, Labels, TokenStreams
+from blis.workload.spec import PREFIX_TOKENS
 from blis.workload.tracev2_records import TraceRecords
-
-#: Length of a group's prefix where nobody says it, as in the inference-sim project; it is part of ``input_tokens``.
-UNSAID_PREFIX_TOKENS = 50
 
 
 def as_prefix_groups(streams: TokenStreams, named: Labels) -> tuple[Labels, dict[str, int]] | None:
@@ -80,15 +78,16 @@ def of_prefix_groups(group: Labels, lengths: Ints) -> TokenStreams | None:
 def unsaid(records: TraceRecords) -> tuple[TokenStreams | None, Ints]:
     """What to assume where a trace does not say who shares what.
 
-    Prompts of one prefix group begin with the same 50 tokens (with less if they are shorter). A round of a
-    session begins with prompt and output of the round before if, in the whole session, every prompt is long enough
-    for that, round numbers differ and the group stays the same; else its rounds have nothing more in common.
+    Prompts of one prefix group begin with the same `PREFIX_TOKENS` tokens (with less if they are shorter), which are
+    part of ``input_tokens``. A round of a session begins with prompt and output of the round before if, in the whole
+    session, every prompt is long enough for that, round numbers differ and the group stays the same; else its rounds
+    have nothing more in common.
 
     Returns:
         The streams, None if nothing is shared; and (n,) length of each prompt's shared prefix.
     """
     group = records.prefix_group
-    prefix = np.where(group.codes >= 0, np.minimum(records.input_tokens, UNSAID_PREFIX_TOKENS), 0)
+    prefix = np.where(group.codes >= 0, np.minimum(records.input_tokens, PREFIX_TOKENS), 0)
     session, first = _accumulating(records)
     grows = session >= 0
     if not grows.any():
