@@ -187,8 +187,7 @@ def prepare(
     from blis.config.resolve import resolve
     from blis.simulation.control import control_of
 
-    if horizon_us is not None and not 0 <= horizon_us <= _MAX_CLOCK_US:
-        raise ConfigError(f"horizon_us: must lie in [0, {_MAX_CLOCK_US}], got {horizon_us}")
+    _check_horizon(horizon_us)
     if isinstance(deployment, str):
         deployment = Deployment(deployment)
     cluster = cluster or ClusterOptions()
@@ -198,15 +197,8 @@ def prepare(
     control = control_of(cluster, resolved.engine)
     for note in resolved.notes:
         _log.log(logging.WARNING if note.level == "warning" else logging.INFO, "%s", note.text)
-    if isinstance(workload, WorkloadSpec) and seed is None:
-        seed = workload.seed
-    seed = _USUAL_SEED if seed is None else seed
-    if isinstance(workload, TraceV2):
-        table, horizon_us = _replay(workload, horizon_us)
-    else:
-        table = _requests(workload, seed, horizon_us)
-    if isinstance(workload, WorkloadSpec) and horizon_us is None:
-        horizon_us = workload.horizon_us
+    requested = requests_of(workload, seed=seed, horizon_us=horizon_us)
+    table, seed, horizon_us = requested.table, requested.seed, requested.horizon_us
     _log.info("requests: %d", len(table))
     if resolved.engine.max_model_len is None:
         _warn_of_long_requests(table)
@@ -219,6 +211,45 @@ def prepare(
         **resolved.describe(),
     }
     return Simulation(resolved, control, table, horizon_us, metadata, trace)
+
+
+@dataclass(frozen=True, eq=False)
+class Requested:
+    """What a workload asks for.
+
+    Attributes:
+        table: the requests.
+        seed: of the draws.
+        horizon_us: end of the time; None: there is none.
+    """
+
+    table: RequestTable
+    seed: int
+    horizon_us: int | None
+
+
+def requests_of(workload: Workload, *, seed: int | None = None, horizon_us: int | None = None) -> Requested:
+    """Draw or load the requests of a workload, just as `prepare` does with the same arguments.
+
+    Raises:
+        InputError: the workload is wrong; the message says what would be valid.
+    """
+    _check_horizon(horizon_us)
+    if isinstance(workload, WorkloadSpec) and seed is None:
+        seed = workload.seed
+    seed = _USUAL_SEED if seed is None else seed
+    if isinstance(workload, TraceV2):
+        table, horizon_us = _replay(workload, horizon_us)
+    else:
+        table = _requests(workload, seed, horizon_us)
+    if isinstance(workload, WorkloadSpec) and horizon_us is None:
+        horizon_us = workload.horizon_us
+    return Requested(table, seed, horizon_us)
+
+
+def _check_horizon(horizon_us: int | None) -> None:
+    if horizon_us is not None and not 0 <= horizon_us <= _MAX_CLOCK_US:
+        raise ConfigError(f"horizon_us: must lie in [0, {_MAX_CLOCK_US}], got {horizon_us}")
 
 
 def _check_trace(trace: TraceOptions, cluster: ClusterOptions) -> None:
