@@ -16,12 +16,16 @@ class Answer:
         text: what they say.
         input_tokens: as the server counts them; None: it does not say.
         output_tokens: likewise.
-        is_complete: the server said that this was all.
+        is_complete: the server said that these were all tokens.
+        is_over: nothing more is to come of a stream.
         num_unreadable: pieces that are no JSON.
         refusal: what the server says went wrong; None: nothing.
     """
 
-    __slots__ = ("chunk_us", "input_tokens", "is_complete", "num_unreadable", "output_tokens", "refusal", "text")
+    __slots__ = (
+        *("chunk_us", "text", "input_tokens", "output_tokens"),
+        *("is_complete", "is_over", "num_unreadable", "refusal"),
+    )
 
     def __init__(self) -> None:
         self.chunk_us: list[int] = []
@@ -29,13 +33,18 @@ class Answer:
         self.input_tokens: int | None = None
         self.output_tokens: int | None = None
         self.is_complete = False
+        self.is_over = False
         self.num_unreadable = 0
         self.refusal: str | None = None
 
-    def take_event(self, data: bytes, now_us: int) -> None:
-        """Take what stands behind ``data:`` in a line of a stream."""
+    def take_line(self, line: bytes, now_us: int) -> None:
+        """Take a line of a stream of server-sent events; all that is no ``data:`` says nothing here."""
+        if line.startswith(b"data:"):
+            self._take_event(line[5:].strip(), now_us)
+
+    def _take_event(self, data: bytes, now_us: int) -> None:
         if data == b"[DONE]":
-            self.is_complete = True
+            self.is_complete = self.is_over = True
             return
         try:
             event = json.loads(data)
@@ -45,6 +54,7 @@ class Answer:
             return
         if not isinstance(event, dict) or event.get("error") or event.get("object") == "error":
             self.refusal = data.decode(errors="replace")
+            self.is_over = True
             return
         self._take_usage(event.get("usage"))
         choices = event.get("choices")

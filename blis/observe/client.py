@@ -110,18 +110,16 @@ class Client:
             await self._read_stream(response, answer)
 
     async def _read_stream(self, response: aiohttp.ClientResponse, answer: Answer) -> None:
-        pending, is_done = b"", False
+        pending = b""
         async for data in response.content.iter_any():
             now_us = self._clock.now_us()
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                if line.startswith(b"data:"):
-                    event = line[5:].strip()
-                    answer.take_event(event, now_us)
-                    is_done |= event == b"[DONE]"
-            if is_done or answer.refusal is not None:
+                answer.take_line(line, now_us)
+            if answer.is_over:
                 break
-        if is_done:  # read to its end, else the connection could not be used again
+        answer.take_line(pending, self._clock.now_us())
+        if answer.is_over:  # read to its end, else the connection could not be used again
             with suppress(TimeoutError):
                 async with asyncio.timeout(_END_OF_STREAM_S):
                     await response.content.readany()
