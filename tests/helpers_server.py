@@ -105,7 +105,7 @@ def serving(behave=answer):
 
     async def listen():
         listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**24)
-        server.url = "http://127.0.0.1:{}".format(listener.sockets[0].getsockname()[1])
+        server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         return listener
 
     def work():

@@ -34,7 +34,11 @@ ALLOWED = {
     "report": {"files", "outcomes", "metrics"},
     "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace"},
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
-    "cli": {"errors", "files", "config", "workload", "outcomes", "metrics", "report", "api", "convert", "inspect"},
+    "observe": {"errors", "files", "workload", "metrics"},
+    "cli": {
+        *("errors", "files", "config", "workload", "outcomes", "metrics", "report", "api"),
+        *("convert", "inspect", "observe"),
+    },
     "__main__": {"cli"},
 }
 #: `Outcomes` offers its summary and its results file as its own; imported when asked for.
@@ -109,7 +113,7 @@ def test_the_engine_needs_numpy_and_numba_only():
     assert roots - set(sys.stdlib_module_names) <= {"blis", "numba", "numpy"}
 
 
-HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml")
+HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "aiohttp", "asyncio")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +125,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml")
         "from blis.cli.main import main; main(['run', '--help'])",
         "from blis.cli.main import main; main(['run', '--no-such-flag'])",
         "from blis.cli.main import main; main(['replay', '--help'])",
+        "from blis.cli.main import main; main(['observe', '--help'])",
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
     ],

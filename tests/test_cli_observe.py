@@ -93,7 +93,9 @@ def test_the_requests_are_those_that_a_run_simulates(capsys, tmp_path, kind):
     assert main([*map(str, ("run", *ROUND, *args, "--trace-output", tmp_path / "simulated"))]) == 0
     measured, simulated = (pl.read_csv(tmp_path / f"{name}.csv") for name in ("t", "simulated"))
     said = ["request_id", "client_id", "tenant_id", "slo_class", "session_id", "round_index", "prefix_group"]
-    assert measured[[*said, "input_tokens", "output_tokens"]].equals(simulated[[*said, "input_tokens", "output_tokens"]])
+    assert measured[[*said, "input_tokens", "output_tokens"]].equals(
+        simulated[[*said, "input_tokens", "output_tokens"]]
+    )
     if kind != "spec":  # turns wait for answers, which take another time here
         assert (measured["arrival_time_us"] - simulated["arrival_time_us"]).n_unique() == 1
     assert len(server.calls) == summary["ok"] == len(simulated)

@@ -67,7 +67,9 @@ def test_after_a_failed_turn_the_user_begins_anew(tmp_path):
 def test_the_horizon_ends_the_sending(tmp_path, caplog):
     sessions = sessions_of([0, 0, -1], [0, 1, 0], [-1, 0, -1], 500)
     with serving() as server:
-        summary, records = measure(tmp_path, server.url, table_of([0, 0, 90_000], sessions=sessions), horizon_us=300_000)
+        summary, records = measure(
+            tmp_path, server.url, table_of([0, 0, 90_000], sessions=sessions), horizon_us=300_000
+        )
     assert records.request_id.tolist() == [0]
     assert (summary["sent"], summary["not_sent"], summary["interrupted"]) == (1, 2, False)
 
