@@ -187,6 +187,44 @@ def test_a_killed_measurement_leaves_what_was_over(capsys, tmp_path):
     assert partial.data.read_bytes() == kept
 
 
+def test_a_full_disk_costs_no_figures(capsys, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", str(tmp_path / "t.csv"))
+
+    monkeypatch.setattr("blis.observe.recorder.write_tracev2", full)
+    with serving() as server:
+        summary, err = observe(capsys, server.url, tmp_path, *FAST, code=1)
+    assert summary["ok"] == 12
+    assert err == f"blis: error: {tmp_path / 't.csv'}: No space left on device\n"
+    assert len(replay(capsys, partial_paths(tmp_path / "t"))) == 12
+
+
+def test_a_full_disk_does_not_end_a_measurement(capsys, tmp_path, monkeypatch):
+    def full(file, fields):
+        if fields[0] == 5:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("blis.observe.recorder._append", full)
+    with serving() as server:
+        summary, err = observe(capsys, server.url, tmp_path, *FAST)
+    assert summary["ok"] == len(pl.read_csv(final(tmp_path).data)) == 12
+    assert f"{partial_paths(tmp_path / 't').data}: No space left on device; no more rows are added" in err
+
+
+def test_progress_is_shown_on_a_terminal(tmp_path):
+    """Through a pseudo-terminal, as people see it."""
+    mine, theirs = os.openpty()
+    with serving() as server:
+        command = [sys.executable, "-m", "blis", *arguments(server.url, tmp_path, *FAST, "--rate", 8)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=True)
+    shown = os.read(mine, 100_000).decode()
+    os.close(theirs)
+    os.close(mine)
+    assert json.loads(done.stdout)["ok"] == 12
+    assert "/12 [" in shown
+    assert "sent, 0 failed, TTFT p50" in shown
+
+
 def test_without_any_answer_the_run_has_failed(capsys, tmp_path):
     async def behave(call):
         await call.respond(404, "no model m")

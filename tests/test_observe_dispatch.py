@@ -1,6 +1,9 @@
 """When requests are sent, and what conversations say."""
 
 import asyncio
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -147,10 +150,24 @@ def test_the_trace_shares_what_was_shared(tmp_path, counted):
     assert len(server.calls) == 3
 
 
+def test_a_measurement_may_run_in_any_thread(tmp_path):
+    with serving() as server, ThreadPoolExecutor() as pool:
+        summary, _ = pool.submit(measure, tmp_path, server.url, table_of([0, 5])).result()
+    assert summary["ok"] == 2
+
+
+def test_a_measurement_that_breaks_down_at_once_leaves_no_files(tmp_path, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("blis.observe.observing.Clock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure(tmp_path, "http://localhost:1", table_of([0]))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_all_in_flight_are_recorded_when_stopped(tmp_path):
     """SIGTERM in this process: the loop's handler ends the measurement."""
-    import os
-    import signal
 
     async def behave(call):
         if call.number == 2:

@@ -67,6 +67,8 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
     summary = observation.summary
     with naming(Path("stdout")):
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    if observation.file_error is not None:
+        raise observation.file_error
     if observation.interrupted:
         return _INTERRUPTED
     if not summary["ok"]:

@@ -147,7 +147,8 @@ async def connected(options: ObserveOptions, clock: Clock) -> AsyncIterator[Clie
 
     No proxies are used, and there is no limit but `Client`'s own on time and its caller's on requests in flight.
     """
-    headers = {"Content-Type": "application/json"}
+    # compressing would hold tokens back
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     if options.api_key:
         headers["Authorization"] = f"Bearer {options.api_key}"
     async with aiohttp.ClientSession(

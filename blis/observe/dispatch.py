@@ -15,10 +15,13 @@ import numpy as np
 
 from blis.observe.client import Client
 from blis.observe.clock import Clock
-from blis.observe.conversations import Conversations
+from blis.observe.conversations import Conversations, Messages
 from blis.observe.sample import Sample
 from blis.workload.requests import RequestTable
 from blis.workload.tracev2_records import ERROR, OK, STATUSES
+
+#: What a request says, and the body that says so.
+_Prepared = tuple[Messages, bytes]
 
 _PROGRESS_S = 0.25
 _RECENT = 1000
@@ -133,26 +136,27 @@ class Dispatcher:
             due_us = self._clock.start_us + int(arrival_us[row])
             if self._is_late(due_us):
                 return
-            # made before it is due, unless it may contain an answer that is still to come
-            prepared = self._prepare(row) if self._conversations.before[row] < 0 else None
+            # made before it is due, unless it has to wait anyway or may contain an answer that is still to come
+            is_ready = self._conversations.before[row] < 0 and not self._slots.locked()
+            prepared = self._prepare(row) if is_ready else None
             await self._clock.sleep_until(due_us)
-            self._start(self._serve(row, due_us, prepared or self._prepare(row)))
+            self._start(self._serve(row, due_us, prepared))
 
     async def _follow(self, row: int, due_us: int) -> None:
         prepared = self._prepare(row)
         await self._clock.sleep_until(due_us)
         await self._serve(row, due_us, prepared)
 
-    def _prepare(self, row: int) -> tuple[tuple[str, ...], bytes]:
+    def _prepare(self, row: int) -> _Prepared:
         messages = self._conversations.messages(row)
         return messages, self._client.body(messages, int(self._table.output_tokens[row]))
 
-    async def _serve(self, row: int, due_us: int, prepared: tuple[tuple[str, ...], bytes]) -> None:
-        messages, body = prepared
+    async def _serve(self, row: int, due_us: int, prepared: _Prepared | None) -> None:
         sample = Sample(row, due_us)
         began_us = self._clock.now_us()
         async with self._slots:
             sample.slot_wait_us = self._clock.now_us() - began_us
+            messages, body = prepared or self._prepare(row)
             self.progress.sent += 1
             answer = await self._client.send(sample, body)
         if sample.status == OK:
@@ -196,8 +200,9 @@ class Dispatcher:
         try:
             yield
         finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
+            with suppress(NotImplementedError):
+                for number in numbers:
+                    loop.remove_signal_handler(number)
 
 
 def _followers(table: RequestTable) -> np.ndarray[Any, np.dtype[np.int64]]:

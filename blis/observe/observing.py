@@ -34,10 +34,12 @@ class Observation:
     Attributes:
         summary: figures, see docs/observe.md.
         interrupted: Ctrl-C or SIGTERM ended it early.
+        file_error: why a file could not be written in the end; None: all were.
     """
 
     summary: dict[str, Any]
     interrupted: bool
+    file_error: OSError | None
 
 
 def observe(
@@ -71,7 +73,7 @@ def observe(
 
     Raises:
         InputError: something asked for is wrong; nothing was sent.
-        OSError: a file could not be written.
+        OSError: no file can be written there; nothing was sent.
     """
     if not len(table):
         raise WorkloadError("the workload holds no requests")
@@ -89,10 +91,18 @@ def observe(
         options.rtt_ms,
     )
     recorder = Recorder(prefix, header, table, options.streaming)
-    interrupted = asyncio.run(_measure(table, options, conversations, recorder, horizon_us, progress))
-    recorder.finish()
-    if chunk_times is not None:
-        write_chunk_times(chunk_times, recorder.samples, table)
+    try:
+        interrupted = asyncio.run(_measure(table, options, conversations, recorder, horizon_us, progress))
+    except BaseException:
+        recorder.abandon()
+        raise
+    file_error = None
+    try:
+        recorder.finish()
+        if chunk_times is not None:
+            write_chunk_times(chunk_times, recorder.samples, table)
+    except OSError as error:  # costs none of the figures
+        file_error = error
     summary = summarise(
         table,
         recorder.samples,
@@ -101,7 +111,7 @@ def observe(
         interrupted=interrupted,
     )
     _warn(summary)
-    return Observation(summary, interrupted)
+    return Observation(summary, interrupted, file_error)
 
 
 async def _measure(

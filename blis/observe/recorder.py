@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -78,7 +79,8 @@ class Recorder:
             _append(self._file, self._fields.of(sample, self._streaming))
         except OSError as error:  # the measurement is worth more than its safety net
             _log.warning("%s: %s; no more rows are added to it", self._partial.data, error.strerror)
-            self._file = None
+            with suppress(OSError):  # it may still hold what it could not write
+                self._close()
 
     def finish(self) -> None:
         """Write the trace, all its files or none; the partial ones go when it is there. Without rows there is none.
@@ -86,15 +88,27 @@ class Recorder:
         Raises:
             OSError: it could not be written; the partial files stay.
         """
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._close()
         if self.samples:
             samples = sorted(self.samples, key=lambda sample: sample.row)
             records = trace_records(self._table, samples, self._streaming)
             write_tracev2(self._prefix, self._header, records, measured_requests(self._table, samples, records))
         else:
             _log.warning("no request was sent; there is no trace")
+        self._remove()
+
+    def abandon(self) -> None:
+        """Leave the partial files as they are, but not if there is nothing in them."""
+        self._close()
+        if not self.samples:
+            self._remove()
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _remove(self) -> None:
         for path in (self._partial.data, self._partial.header):
             path.unlink(missing_ok=True)
 
