@@ -211,18 +211,14 @@ def test_a_full_disk_does_not_end_a_measurement(capsys, tmp_path, monkeypatch):
     assert f"{partial_paths(tmp_path / 't').data}: No space left on device; no more rows are added" in err
 
 
-def test_progress_is_shown_on_a_terminal(tmp_path):
-    """Through a pseudo-terminal, as people see it."""
-    mine, theirs = os.openpty()
+def test_a_terminal_gets_a_progress_bar(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("blis.cli.observe.BAR_AFTER_S", 0)
     with serving() as server:
-        command = [sys.executable, "-m", "blis", *arguments(server.url, tmp_path, *FAST, "--rate", 8)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=True)
-    shown = os.read(mine, 100_000).decode()
-    os.close(theirs)
-    os.close(mine)
-    assert json.loads(done.stdout)["ok"] == 12
-    assert "/12 [" in shown
-    assert "sent, 0 failed, TTFT p50" in shown
+        summary, err = observe(capsys, server.url, tmp_path, *FAST, "--rate", 12)
+    assert summary["ok"] == 12
+    assert "/12 [" in err
+    assert " sent, 0 failed, TTFT p50 " in err
 
 
 def test_without_any_answer_the_run_has_failed(capsys, tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, log
+from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
 from blis.cli.options import (
     GroupedCommand,
     from_flags,
@@ -109,7 +109,7 @@ def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
         return
     from tqdm import tqdm
 
-    with tqdm(unit=" requests", leave=False, file=sys.stderr) as bar:
+    with tqdm(delay=BAR_AFTER_S, unit=" requests", leave=False, file=sys.stderr) as bar:
 
         def show(progress: Progress) -> None:
             bar.total = progress.total
