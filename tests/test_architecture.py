@@ -34,7 +34,22 @@ ALLOWED = {
     "report": {"files", "outcomes", "metrics"},
     "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace"},
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
-    "cli": {"errors", "files", "config", "workload", "outcomes", "metrics", "report", "api", "convert", "inspect"},
+    "fitting": {
+        *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
+    },
+    "cli": {
+        "fitting",
+        "errors",
+        "files",
+        "config",
+        "workload",
+        "outcomes",
+        "metrics",
+        "report",
+        "api",
+        "convert",
+        "inspect",
+    },
     "__main__": {"cli"},
 }
 #: `Outcomes` offers its summary and its results file as its own; imported when asked for.
@@ -109,7 +124,7 @@ def test_the_engine_needs_numpy_and_numba_only():
     assert roots - set(sys.stdlib_module_names) <= {"blis", "numba", "numpy"}
 
 
-HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml")
+HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +138,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml")
         "from blis.cli.main import main; main(['replay', '--help'])",
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
+        "from blis.cli.main import main; main(['fit', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

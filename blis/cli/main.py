@@ -11,6 +11,7 @@ import click
 from blis import __version__
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
+from blis.cli.fit import fit
 from blis.cli.inspect import inspect
 from blis.cli.replay import replay
 from blis.cli.run import run
@@ -33,7 +34,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (run, replay, convert, inspect):
+for _command in (run, replay, fit, convert, inspect):
     cli.add_command(_command)
 
 
@@ -75,7 +76,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def _name_flag(message: str) -> str:
     """Put the flag where a message begins with the name of what it sets, perhaps with its value or an index."""
-    flags = {param.name: param.opts[0] for command in (inspect, convert, replay, run) for param in command.params}
+    flags = {param.name: param.opts[0] for command in (inspect, convert, fit, replay, run) for param in command.params}
     found = re.match(r"(\w+)(?=: | \S+: |\[\d+\]: )", message)
     return flags[found[1]] + message[found.end() :] if found and found[1] in flags else message
 

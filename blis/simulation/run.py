@@ -140,8 +140,16 @@ class Run:
             blocks = shared_blocks(table, engine.block_size_tokens, enable=enable)
         prompt = packing.prompt_blocks(table, blocks, engine.block_size_tokens, used=routes_by_prefix)
         num_classes = 1 if table.slo_class is None else 1 + len(table.slo_class.names)
-        modes = {"plain": plain or bool(log_steps), "log_steps": log_steps, "closed_loop": table.is_closed_loop}
-        self._limits = packing.limit_values(engine, latency, control, self._horizon_us, n, **modes)
+        self._limits = packing.limit_values(
+            engine,
+            latency,
+            control,
+            self._horizon_us,
+            n,
+            closed_loop=table.is_closed_loop,
+            plain=plain or bool(log_steps),
+            log_steps=log_steps,
+        )
         self._requests = packing.request_columns(table, engine, latency, options, blocks, self._horizon_us)
         self._loop = loops.loop_columns(table, engine, latency)
         self._arrivals, self._visible = (loops.event_columns(len(self._loop["successor"])) for _ in range(2))
