@@ -59,12 +59,12 @@ def intervals(problem: Problem, found: Found) -> list[Interval]:
         low, high = values[i] - half[i], values[i] + half[i]
         if found.effects[i] == 0:
             doubt = "nothing that was measured depends on it"
-        elif found.inflation[i] > _MOST_INFLATION:
-            doubt = "others have the same effect on all that was measured"
         elif half[i] > _MOST_RELATIVE * values[i] and half[i] * found.effects[i] > _MOST_EFFECT:
             doubt = f"its interval is {values[i]:.4g} ± {half[i]:.2g}{partners[i]}"
         elif np.isfinite(most[i]) and high >= most[i]:
             doubt = f"its interval reaches its bound {most[i]:g}{partners[i]}"
+        elif found.inflation[i] > _MOST_INFLATION:
+            doubt = "others have the same effect on all that was measured"
         share = float(found.effects[i] * values[i])
         rows.append(
             Interval(name, float(values[i]), max(float(low), least[i]), min(float(high), most[i]), share, doubt)

@@ -19,7 +19,7 @@ from blis.config.schema import Deployment, EngineOptions
 from blis.config.versions import host_profile_name
 from blis.errors import ConfigError, InputError, nearest
 from blis.fitting.degeneracy import Interval, intervals
-from blis.fitting.judging import Judgement, amplification, judge
+from blis.fitting.judging import Judgement, amplification, judge, mean_us
 from blis.fitting.laws import ALPHA, ROOFLINE_FREE, Coefficient, FreeLaw, blackbox_law, roofline_law
 from blis.fitting.measured import Measured, measured_trace
 from blis.fitting.regression import Problem, Regression
@@ -75,6 +75,8 @@ class Fit:
         judgements: by ``before`` and ``after``, by ``training`` and ``held_out``; before is the model that the
             deployment has without this fit.
         amplification: growth of mean latencies in per cent by one per cent of step time; empty for step logs.
+        margin: means (µs) of latencies without this fit, if its step times are too long and too short by as much as
+            they are said to be good to, as low and high; empty if that is not known.
         num_measured: requests or steps, by ``training`` and ``held_out``.
         model: the law with these coefficients.
         gpu: the GPU's entry with the fields that were found; None: the law has coefficients of its own.
@@ -87,6 +89,7 @@ class Fit:
     intervals: Sequence[Interval]
     judgements: Mapping[str, Mapping[str, Judgement]]
     amplification: Mapping[str, float]
+    margin: Mapping[str, tuple[float, float]]
     num_measured: Mapping[str, int]
     model: LatencyModel
     gpu: Gpu | None
@@ -145,6 +148,7 @@ def fit_traces(
         intervals=intervals(problem, found),
         judgements=judgements,
         amplification=amplification(measured[0], models["after"][0], measured[0].rows),
+        margin=_margin(measured[0]),
         num_measured={part: sum(map(len, rows)) for part, rows in parts.items()},
         model=models["after"][0],
         gpu=_gpu(laws[0], found),
@@ -198,6 +202,7 @@ def fit_steps(
         intervals=intervals(problem, found),
         judgements=judgements,
         amplification={},
+        margin={},
         num_measured={part: len(log.loads[rows]) for part, rows in parts.items()},
         model=model,
         gpu=_gpu(law, found),
@@ -263,6 +268,15 @@ def _problem(coefficients: tuple[Coefficient, ...], hold: Mapping[str, float | N
 
 def _model(law: FreeLaw, found: Found) -> LatencyModel:
     return law.with_alpha(found.values[: len(ALPHA)].tolist(), found.values[len(ALPHA) :].tolist())
+
+
+def _margin(measured: Measured) -> dict[str, tuple[float, float]]:
+    resolved = measured.simulation.resolved
+    percent = resolved.details["latency_model"].get("accuracy_percent")
+    if percent is None:
+        return {}
+    low, high = (mean_us(measured, resolved.latency, measured.rows, 1 + sign * percent / 100) for sign in (-1, 1))
+    return {name: (low[name], high[name]) for name in low}
 
 
 def _gpu(law: FreeLaw, found: Found) -> Gpu | None:

@@ -95,17 +95,22 @@ def pairs(measured: Measured, latency: LatencyModel, result: EngineResult, rows:
     }
 
 
+def mean_us(measured: Measured, latency: LatencyModel, rows: Ints, stretch: float) -> dict[str, float]:
+    """Simulated means of `METRICS` with all step times stretched by a factor.
+
+    Raises:
+        EngineError: the run failed.
+    """
+    values = pairs(measured, latency, simulated(measured, latency, stretch=stretch), rows)
+    return {name: stretch * float(predicted.mean()) for name, (_, predicted) in values.items() if len(predicted)}
+
+
 def amplification(measured: Measured, latency: LatencyModel, rows: Ints) -> dict[str, float]:
     """By how many per cent mean latencies grow if every step takes one per cent longer; > 1 near saturation.
 
     Raises:
         EngineError: a run failed.
     """
-    means: dict[str, list[float]] = {name: [] for name in METRICS}
-    for stretch in _STRETCHES:
-        for name, (_, predicted_us) in pairs(
-            measured, latency, simulated(measured, latency, stretch=stretch), rows
-        ).items():
-            if len(predicted_us):
-                means[name].append(stretch * float(predicted_us.mean()))
-    return {name: float(np.polyfit(_STRETCHES, each, 1)[0] / np.mean(each)) for name, each in means.items() if each}
+    means = [mean_us(measured, latency, rows, stretch) for stretch in _STRETCHES]
+    growth = {name: np.array([each[name] for each in means]) for name in means[0]}
+    return {name: float(np.polyfit(_STRETCHES, each, 1)[0] / each.mean()) for name, each in growth.items()}

@@ -33,6 +33,7 @@ def report(fit: Fit) -> dict[str, Any]:
         "noise": vars(found.noise),
         "doubts": fit.doubts,
         "amplification": dict(fit.amplification),
+        "margin_mean_us": {name: {"low": low, "high": high} for name, (low, high) in fit.margin.items()},
         **{when: {part: _judgement(each) for part, each in parts.items()} for when, parts in fit.judgements.items()},
     }
 
@@ -67,6 +68,12 @@ def text(fit: Fit) -> Iterator[Any]:
     if fit.amplification:
         grown = ", ".join(f"{name.upper()} {factor:+.1f} %" for name, factor in fit.amplification.items())
         yield f"If every step took 1 % longer, mean latencies would change by: {grown}."
+    if fit.margin:
+        percent = fit.resolved.details["latency_model"]["accuracy_percent"]
+        ranges = ", ".join(
+            f"{name.upper()} {low / 1e3:.0f} to {high / 1e3:.0f} ms" for name, (low, high) in fit.margin.items()
+        )
+        yield f"Without this fit step times are good to ± {percent} %, and mean latencies only to: {ranges}."
     for doubt in fit.doubts:
         yield f"Not determined: {doubt}."
     if fit.doubts:
