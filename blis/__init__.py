@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         WorkloadError,
     )
     from blis.evaluation import Scenario, evaluate
+    from blis.fitting.fit import Fit, FitOptions, fit_steps, fit_traces
     from blis.outcomes import Outcomes
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
     from blis.workload.distribution import DistributionWorkload
@@ -50,6 +51,8 @@ __all__ = [
     "EngineConfig",
     "EngineError",
     "EngineOptions",
+    "Fit",
+    "FitOptions",
     "InputError",
     "InvariantError",
     "LiteralTokens",
@@ -66,6 +69,8 @@ __all__ = [
     "__version__",
     "admission_policy",
     "evaluate",
+    "fit_steps",
+    "fit_traces",
     "load_policies",
     "load_trace",
     "load_workload_spec",
@@ -92,6 +97,7 @@ _MODULES = {
         "WorkloadError",
     ),
     "blis.evaluation": ("Scenario", "evaluate"),
+    "blis.fitting.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
     "blis.outcomes": ("Outcomes",),
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
     "blis.workload.distribution": ("DistributionWorkload",),

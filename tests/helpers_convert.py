@@ -61,11 +61,20 @@ TOKEN_CSV = """arrival_time,request_id,model,prefill_tokens,decode_tokens
 """
 
 #: By name of the format.
+#: A request took a quarter of a second to its first token, by a clock that began 1,699,990,000 s after 1970.
+STAMPS = json.dumps(
+    {
+        **{"request_id": "a", "input_toks": 40, "output_toks": 3, "arrival_time": 1_700_000_000.25},
+        **{"queued_ts": 10_000.25, "first_token_ts": 10_000.5, "last_token_ts": 10_001.5},
+    }
+)
+
 TINY = {
     "azure": AZURE,
     "burstgpt": BURSTGPT,
     "mooncake": MOONCAKE,
     "sharegpt": SHAREGPT,
     "vllm": VLLM,
+    "vllm-stamps": STAMPS,
     "token-csv": TOKEN_CSV,
 }

@@ -35,9 +35,22 @@ ALLOWED = {
     "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace"},
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
     "observe": {"errors", "files", "workload", "metrics"},
+    "fitting": {
+        *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
+    },
     "cli": {
-        *("errors", "files", "config", "workload", "outcomes", "metrics", "report", "api"),
-        *("convert", "inspect", "observe"),
+        "fitting",
+        "errors",
+        "files",
+        "config",
+        "workload",
+        "outcomes",
+        "metrics",
+        "report",
+        "api",
+        "convert",
+        "inspect",
+        "observe",
     },
     "__main__": {"cli"},
 }
@@ -113,7 +126,7 @@ def test_the_engine_needs_numpy_and_numba_only():
     assert roots - set(sys.stdlib_module_names) <= {"blis", "numba", "numpy"}
 
 
-HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "aiohttp", "asyncio")
+HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohttp", "asyncio")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +141,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "aiohttp", "asyncio")
         "from blis.cli.main import main; main(['observe', '--help'])",
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
+        "from blis.cli.main import main; main(['fit', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

@@ -20,7 +20,7 @@ from reference.engine import StallError
 from reference.records import RefClusterConfig, RefClusterResult, RefSnapshot
 from test_engine_random import Case, random_case, reference_config
 
-from blis._core.codes import NONE, DecisionKind, ViewColumn, ViewNumber
+from blis._core.codes import NONE, DecisionKind, StepLog, ViewColumn, ViewNumber
 from blis.config.schema import SCORERS, ClusterOptions
 from blis.errors import EngineError
 from blis.simulation import Run, control_of
@@ -191,7 +191,7 @@ def test_every_step_is_the_reference_clusters(cluster):
     expected = reference(cluster)
     if expected is None:
         return
-    run = compiled(cluster, log_steps=True)
+    run = compiled(cluster, log_steps=StepLog.ALL)
     number = {request.id: i for i, request in enumerate(cluster.case.requests)}
     for index, instance in enumerate(expected.instances):
         steps = logged_steps(run, index)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.engine import RefRequest
 
-from blis._core.codes import RequestStatus
+from blis._core.codes import RequestStatus, StepLog
 from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
 from blis.simulation import Run, run_engine
@@ -65,7 +65,7 @@ def test_mg1_wait():
 def test_littles_law():
     """Time-integral of the number of running requests, from the steps, is the sum of their stays."""
     table = poisson_table(np.random.default_rng(9), 500, 4_000, 100, 40)
-    run = Run(table, ROOMY, blackbox_model((0, 0, 0), (5_000, 10, 5)), log_steps=True)
+    run = Run(table, ROOMY, blackbox_model((0, 0, 0), (5_000, 10, 5)), log_steps=StepLog.ALL)
     run.load()
     run.advance()
     result = run.result()
@@ -79,7 +79,7 @@ def test_used_and_free_blocks_are_all_blocks():
     rng = np.random.default_rng(10)
     table = poisson_table(rng, 300, 2_000, rng.integers(1, 200, 300), rng.integers(1, 100, 300))
     engine = EngineConfig(total_kv_blocks=80, max_num_scheduled_tokens=256)
-    run = Run(table, engine, blackbox_model((0, 0, 0), (5_000, 10, 5)), log_steps=True)
+    run = Run(table, engine, blackbox_model((0, 0, 0), (5_000, 10, 5)), log_steps=StepLog.ALL)
     run.load()
     run.advance()
     assert run.result().num_preemptions.sum() > 100
@@ -194,7 +194,7 @@ def test_long_gaps_are_counted_exactly(monkeypatch):
 def test_the_cut_step_is_the_only_one_without_an_end():
     requests = [RefRequest("a", 0, (1, 2, 3), (4, 5, 6))]
     model = blackbox_model((0, 0, 0), (100, 0, 0))
-    run = run_engine_on(requests, ROOMY, model, horizon_us=250, log_steps=True)
+    run = run_engine_on(requests, ROOMY, model, horizon_us=250, log_steps=StepLog.ALL)
     assert [step.t for step in logged_steps(run)] == [0, 100]
     assert (run.steps()[:, 0] == LogRecord.STEP).sum() == 3
     assert run.result().end_us == 250

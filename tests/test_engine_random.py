@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.engine import RefConfig, RefRequest, RefResult, StallError, simulate
 
+from blis._core.codes import StepLog
 from blis.config.schema import EngineConfig
 from blis.errors import EngineError
+from blis.simulation.steps import steps_of
 
 
 def random_requests(rng: Random, count: int, longest: int) -> list[RefRequest]:
@@ -142,10 +144,10 @@ def test_every_time_is_the_reference_engines(case):
 @given(cases)
 def test_every_step_is_the_reference_engines(case):
     expected = reference(case)
-    assert_requests_equal(case, expected, log_steps=True)
+    assert_requests_equal(case, expected, log_steps=StepLog.ALL)
     if expected is None:
         return
-    finished = compiled(case, log_steps=True)
+    finished = compiled(case, log_steps=StepLog.ALL)
     number = {request.id: i for i, request in enumerate(case.requests)}
     steps = logged_steps(finished)
     cut = len(expected.steps) - len(steps)  # a step that the horizon cuts has no end
@@ -188,3 +190,15 @@ def test_livelock_is_an_error_not_a_hang():
     case = random_case(106252, 13, 12)
     assert_requests_equal(case, None)
     assert_requests_equal(case, None, plain=True)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases)
+def test_logged_loads_are_those_the_law_was_asked_about(case):
+    if reference(case) is None:
+        return
+    everything, loads = (steps_of(compiled(case, log_steps=what).steps()) for what in (StepLog.ALL, StepLog.LOADS))
+    again = [all_aggregates_time(load) for load in loads.loads.tolist()]
+    assert again == loads.duration_us.tolist() == everything.duration_us.tolist()
+    assert np.array_equal(loads.start_us, everything.start_us)
+    assert (loads.start_us[1:] >= loads.end_us[:-1]).all()

@@ -6,7 +6,7 @@ import pytest
 from helpers_engine import Step, engine_config, logged_steps, run_engine_on
 from helpers_vectors import VectorRun, all_vector_runs
 
-from blis._core.codes import RequestStatus
+from blis._core.codes import RequestStatus, StepLog
 from blis.latency.blackbox import blackbox_model
 from blis.latency.law import LatencyModel
 
@@ -48,7 +48,7 @@ def recorded_steps(run: VectorRun) -> list[Step]:
 
 @pytest.mark.parametrize("run", COMPLETING, ids=str)
 def test_every_step_is_vllms(run):
-    finished = run_engine_on(run.requests, engine_config(run), latency_of(run), log_steps=True)
+    finished = run_engine_on(run.requests, engine_config(run), latency_of(run), log_steps=StepLog.ALL)
     assert logged_steps(finished) == recorded_steps(run)
 
 

@@ -15,7 +15,7 @@ from blis.config.hardware import load_hardware
 from blis.config.huggingface import load_architecture, shipped_config_folder
 from blis.config.quantization import Quantization
 from blis.errors import ConfigError
-from blis.latency.roofline import _step_time_us, roofline_model, step_terms
+from blis.latency.roofline import TIMES, _step_time_us, roofline_model, step_terms
 
 L8B, L70B = "llama-3.1-8b-instruct", "llama-3.1-70b-instruct"
 L70B_FP8, L70B_W4 = "llama-3.1-nemotron-70b-instruct-hf-fp8-dynamic", "llama-3.3-70b-instruct-quantized.w4a16"
@@ -358,3 +358,13 @@ def test_8_bit_is_never_slower_than_16_bit(gpu, name, kind, prefills, decodes):
     smaller = dataclasses.replace(arch, quantization=Quantization(1.0, 1.0, 1.0, kind))
     fast, slow = starmap(roofline_model, [(smaller, gpu, 2, "full"), (arch, gpu, 2, "full")])
     assert step_us(fast, prefills, decodes) <= step_us(slow, prefills, decodes) / ROUNDING
+
+
+@pytest.mark.parametrize(("name", "gpu"), [(L8B, "H100"), (MIXTRAL, "A100-80"), (V2_LITE, "H100")])
+def test_a_step_is_proportional_to_the_times_among_the_parameters(name, gpu):
+    law = model(name, gpu, 2)
+    thousandfold = law.parameters.copy()
+    thousandfold[list(TIMES)] *= 1000
+    batch = {"prefills": [(0, 300), (500, 20)], "decodes": [10, 2_000, 30_000]}
+    longer = step_terms(dataclasses.replace(law, parameters=thousandfold), **batch).step_us
+    assert longer == pytest.approx(1000 * step_terms(law, **batch).step_us)

@@ -55,12 +55,21 @@ class StopReason(IntEnum):
     STEP_TIME_FAILED = 10
 
 
+class StepLog(IntEnum):
+    """What a run writes to its step log."""
+
+    NOTHING = 0
+    #: All of a step but its requests.
+    LOADS = 1
+    ALL = 2
+
+
 class LogRecord(IntEnum):
     """First column of a row of the step log; the other columns depend on it."""
 
     #: (start µs, duration µs, free blocks after scheduling)
     STEP = 0
-    #: (prefill tokens, decodes, -)
+    #: (prefill tokens, decodes, their context tokens), as the step-time law gets them
     LOAD = 1
     #: (request, tokens, -), in scheduling order
     SCHEDULED = 2
@@ -72,6 +81,10 @@ class LogRecord(IntEnum):
     FINISHED = 5
     #: (free blocks, running, waiting) when the step is over
     END = 6
+    #: (query-key pairs, prefill context tokens, prefills), likewise
+    PREFILLS = 7
+    #: (most context tokens of one prefill, -, -), likewise
+    LONGEST_PREFILL = 8
 
 
 class DecisionKind(IntEnum):

@@ -11,7 +11,7 @@ from numba import int64
 
 from blis._core.admission import admit_waiting, is_blocked
 from blis._core.block_pool import take
-from blis._core.codes import GO_ON, NONE, LogRecord, StopReason, ViewWord
+from blis._core.codes import GO_ON, NONE, LogRecord, StepLog, StopReason, ViewWord
 from blis._core.jit import kernel
 from blis._core.recorder import log, logs_full
 from blis._core.results import collect_results
@@ -63,8 +63,11 @@ STEP_TIME_FAILED = int(StopReason.STEP_TIME_FAILED)
 STATE_LENGTH = int(ViewWord.STATE_LENGTH)
 LOG_STEP = int(LogRecord.STEP)
 LOG_LOAD = int(LogRecord.LOAD)
+LOG_PREFILLS = int(LogRecord.PREFILLS)
+LOG_LONGEST = int(LogRecord.LONGEST_PREFILL)
 LOG_SCHEDULED = int(LogRecord.SCHEDULED)
 LOG_END = int(LogRecord.END)
+LOADS_ONLY = int(StepLog.LOADS)
 #: Preemptions without a token in between that no working schedule comes near.
 MOST_FUTILE = 100_000
 
@@ -86,7 +89,7 @@ def advance(instance, laws, until, end, max_steps):
                 return GO_ON
             if at[NOW] >= until or (limits.closed_loop and at[ENDED] > 0):
                 return GO_ON
-        if logs_full(instance.recorder, limits.max_running + 1, 3 * limits.max_running + 3):
+        if logs_full(instance.recorder, limits.max_running + 1, 3 * limits.max_running + 5):
             return LOG_FULL
         if batch.at[STEPS] >= last:
             return PAUSED
@@ -270,7 +273,11 @@ def log_step(instance, duration):
     log(recorder, int64(LOG_STEP), instance.at[NOW], duration, instance.pool.at[FREE])
     if duration == 0:
         return
-    log(recorder, int64(LOG_LOAD), load[PREFILL_TOKENS], load[NUM_DECODES], int64(0))
+    log(recorder, int64(LOG_LOAD), load[PREFILL_TOKENS], load[NUM_DECODES], load[DECODE_CONTEXT])
+    log(recorder, int64(LOG_PREFILLS), load[ATTENTION_PAIRS], load[PREFILL_CONTEXT], load[NUM_PREFILLS])
+    log(recorder, int64(LOG_LONGEST), load[MAX_PREFILL_CONTEXT], int64(0), int64(0))
+    if instance.limits.logging == LOADS_ONLY:
+        return
     slot = batch.at[FIRST]
     while slot != NONE:
         n = int64(1) if batch.is_decoder[slot] else batch.scheduled[slot]
@@ -282,5 +289,6 @@ def log_step(instance, duration):
 @kernel
 def log_end(instance):
     """Write the state after a step to the step log."""
-    free, running = instance.pool.at[FREE], instance.batch.at[RUNNING]
-    log(instance.recorder, int64(LOG_END), free, running, instance.at[LEFT_WAITING])
+    log(
+        instance.recorder, int64(LOG_END), instance.pool.at[FREE], instance.batch.at[RUNNING], instance.at[LEFT_WAITING]
+    )

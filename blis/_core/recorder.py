@@ -30,12 +30,9 @@ def record_gaps(recorder, class_count, gap_us):
 @kernel
 def log(recorder, code, a, b, c):
     """Add a row to the step log."""
-    row = recorder.at[NUM_LOG]
-    recorder.step_log[row, 0] = code
-    recorder.step_log[row, 1] = a
-    recorder.step_log[row, 2] = b
-    recorder.step_log[row, 3] = c
-    recorder.at[NUM_LOG] = row + 1
+    row = recorder.step_log[recorder.at[NUM_LOG]]
+    row[0], row[1], row[2], row[3] = code, a, b, c
+    recorder.at[NUM_LOG] += 1
 
 
 @kernel

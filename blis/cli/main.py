@@ -11,6 +11,7 @@ import click
 from blis import __version__
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
+from blis.cli.fit import fit
 from blis.cli.inspect import inspect
 from blis.cli.observe import observe
 from blis.cli.replay import replay
@@ -35,7 +36,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, observe, convert, inspect)
+_COMMANDS = (run, replay, observe, fit, convert, inspect)
 for _command in _COMMANDS:
     cli.add_command(_command)
 

@@ -14,7 +14,15 @@ from typing import Any, TypeVar
 import click
 
 from blis.cli.console import LOG_LEVELS
-from blis.cli.values import fitness_weights, number_list, one_of, slo_targets_us, weights_by_name
+from blis.cli.values import (
+    fitness_weights,
+    held_values,
+    name_list,
+    number_list,
+    one_of,
+    slo_targets_us,
+    weights_by_name,
+)
 from blis.config.schema import (
     ADMISSION_POLICIES,
     LATENCY_MODELS,
@@ -89,9 +97,11 @@ _evaluation = _option("Decision tracing and evaluation")
 _output = _option("Run and output")
 _server = _option("Server")
 _measurement = _option("Measurement and output")
+_measured = _option("Measurement")
+_fit = _option("Fit and output")
 
-model_options = _all(
-    _model("--model", required=True, metavar="ID", help="HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."),
+_MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
+_deployment_options = _all(
     _model("--hardware", metavar="GPU", help="GPU type, such as H100 or A100-80.  [default: the model's]"),
     _model("--tp", type=int, help="Tensor parallelism degree.  [default: the model's]"),
     _model("--vllm-version", metavar="VERSION", help="vLLM version, such as 0.8.4.  [default: the model's]"),
@@ -110,6 +120,12 @@ model_options = _all(
     _model("--model-config-folder", type=_PATH, help="Folder with the model's HuggingFace config.json."),
     _model("--hardware-config", type=_PATH, help="GPU specifications in place of the shipped file."),
     _model("--defaults-filepath", type=_PATH, help="Defaults and coefficients in place of the shipped file."),
+)
+
+model_options = _all(_model("--model", required=True, metavar="ID", help=_MODEL_HELP), _deployment_options)
+#: The same for traces that may say themselves which model was measured.
+measured_model_options = _all(
+    _model("--model", metavar="ID", help=_MODEL_HELP + "  [default: what the trace says]"), _deployment_options
 )
 
 workload_options = _all(
@@ -293,6 +309,26 @@ cluster_options = _all(
         help="What the schedulers by priority go by.",
     ),
     _cluster("--policy-config", type=_PATH, help="Policies from a YAML file; flags win over it."),
+)
+
+fit_options = _all(
+    _measured("--trace-header", type=_PATH, multiple=True, help="Header of a measured trace (YAML); may be repeated."),
+    _measured("--trace-data", type=_PATH, multiple=True, help="Its data (CSV), for each header."),
+    _measured("--step-log", type=_PATH, help="Log of single steps instead: vLLM's, or a .csv or .parquet table."),
+    _fit("--law", **one_of("blackbox", "extended", "roofline"), default="blackbox", help="What is to be found."),
+    _fit(
+        "--free",
+        type=name_list,
+        metavar="FIELD,…",
+        help="Fields of the GPU's entry to find (roofline).  [default: host_step_us]",
+    ),
+    _fit("--hold", type=held_values, metavar="NAME[=VALUE],…", help="Coefficients that are not to be found."),
+    _fit("--holdout", type=float, default=0.3, help="Share of the measurement, its end, that nothing is learnt from."),
+    _fit(
+        "--export", type=_PATH, metavar="FILE", help="Write what was found: .yaml defaults, .json hardware (roofline)."
+    ),
+    _fit("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]"),
+    _fit("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
 )
 
 replay_options = _all(

@@ -37,8 +37,9 @@ def reading_options(command: Command) -> Command:
                 type=click.IntRange(1),
                 default=MOONCAKE_BLOCK_TOKENS,
                 show_default=True,
-                help="Tokens per hash id (mooncake)",
+                help="Tokens per hash id (mooncake, vllm-stamps)",
             ),
+            click.option("--hash-ids", type=FILE, help="Hash ids by request_id, JSON lines (vllm-stamps)"),
             click.option(
                 "--tokens-per-word",
                 type=click.FloatRange(0, min_open=True),

@@ -46,6 +46,23 @@ def weights_by_name(value: str) -> tuple[tuple[str, float], ...]:
     return _numbers_by_name(value, "prefix-affinity:3,queue-depth:1")
 
 
+def name_list(value: str) -> tuple[str, ...]:
+    """Read comma-separated names."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def held_values(value: str) -> dict[str, float | None]:
+    """Read ``name=number,name``; a name without a number is held at its usual value."""
+    held: dict[str, float | None] = {}
+    for part in name_list(value):
+        name, has_value, text = part.partition("=")
+        try:
+            held[name.strip()] = float(text) if has_value else None
+        except ValueError:
+            raise click.BadParameter(f"{part!r} is no name=number; valid would be beta4_share=0.9") from None
+    return held
+
+
 def slo_targets_us(value: str) -> dict[str, int]:
     """Read ``class:ms,class:ms`` as whole µs by class, each at least 1."""
     pairs = _numbers_by_name(value, "interactive:2000,batch:60000")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from blis.convert import azure, burstgpt, mooncake, sharegpt, vllm
+from blis.convert import azure, burstgpt, mooncake, sharegpt, vllm, vllm_stamps
 from blis.convert.options import FORMATS
 from blis.convert.parquet import read_parquet
 from blis.convert.source import Rows, Source
@@ -36,6 +36,7 @@ _READERS: dict[str, Reader] = {
     "mooncake": mooncake.read_mooncake,
     "sharegpt": sharegpt.read_sharegpt,
     "vllm": vllm.read_vllm,
+    "vllm-stamps": vllm_stamps.read_vllm_stamps,
     "token-csv": read_token_csv,
     "parquet": read_parquet,
 }
@@ -45,6 +46,7 @@ _LOOKS_LIKE: dict[str, Callable[[_Head], bool]] = {
     "mooncake": lambda head: all(not set(names).isdisjoint(head.keys) for names in (mooncake.INPUT, mooncake.OUTPUT)),
     "sharegpt": lambda head: sharegpt.MESSAGES in head.keys,
     "vllm": lambda head: {"num_prompts", "model_id"} <= set(head.keys) or set(vllm.LENGTHS) <= set(head.keys),
+    "vllm-stamps": lambda head: set(vllm_stamps.STAMPS) <= set(head.keys),
     "token-csv": lambda head: head.fields[: len(TOKEN_COLUMNS)] == TOKEN_COLUMNS,
     "parquet": lambda head: head.is_parquet,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from blis.errors import ConfigError
@@ -15,6 +16,7 @@ FORMATS = {
     "mooncake": "Mooncake and Dynamo traces with hash ids, JSON lines",
     "sharegpt": "ShareGPT conversations, JSON or JSON lines",
     "vllm": "result of vLLM's serving benchmark with --save-detailed, JSON",
+    "vllm-stamps": "a vLLM server's stamps of each request, JSON lines",
     "token-csv": "CSV with token ids, as blis reads it itself",
     "parquet": "Parquet traces as blis reads them itself",
 }
@@ -33,12 +35,14 @@ class ReadOptions:
     """What a file does not say itself.
 
     Attributes:
-        hash_block_tokens: tokens per hash id of Mooncake-like traces, >= 1.
+        hash_block_tokens: tokens per hash id, >= 1.
+        hash_ids: file with the hash ids of each request, for stamps; JSON lines with ``request_id`` and ``hash_ids``.
         tokens_per_word: how many tokens a word of a ShareGPT text counts as, > 0.
         on_bad_row: whether a row that makes no sense ends the reading or is skipped and counted.
     """
 
     hash_block_tokens: int = MOONCAKE_BLOCK_TOKENS
+    hash_ids: Path | None = None
     tokens_per_word: float = TOKENS_PER_WORD
     on_bad_row: Literal["fail", "skip"] = "fail"
 

@@ -13,6 +13,7 @@ from blis.convert.formats import reader, recognise
 from blis.convert.options import Selection
 from blis.convert.source import Rows, Source
 from blis.errors import InputError
+from blis.workload.parquet_trace import MEASURED
 from blis.workload.requests import MOST_US, Ints
 from blis.workload.rng import stream
 
@@ -38,6 +39,11 @@ class Counts:
     bad: int = 0
     failed: int = 0
     without_output: int = 0
+
+
+def without_durations(rows: Rows) -> Rows:
+    """The same without what was measured: under another load that means nothing."""
+    return replace(rows, columns={name: column for name, column in rows.columns.items() if name not in MEASURED})
 
 
 class _EarlierArrivalError(Exception):
@@ -102,12 +108,14 @@ class Requests:
 
     def _pieces(self) -> Iterator[Rows]:
         counts = self.counts = Counts()
-        limit = self._selection.limit
+        selection, limit = self._selection, self._selection.limit
         drawn_us = self._drawn_arrivals()
         for rows in self._rows():
             has_prompt = rows.input_tokens > 0
             counts.without_prompt += int((~has_prompt).sum())
             timed = self._timed(rows, has_prompt, drawn_us)
+            if selection.scale_rate != 1 or timed.arrival_us is None or drawn_us is not None:
+                timed = without_durations(timed)
             if limit is not None and counts.taken + len(timed) > limit:
                 timed = timed.filter(np.arange(len(timed)) < limit - counts.taken)
             counts.taken += len(timed)

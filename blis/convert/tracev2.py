@@ -1,13 +1,14 @@
-"""A Parquet trace as a TraceV2, in which nothing has been measured yet: every request is to be sent at its time."""
+"""A Parquet trace as a TraceV2: what is to be sent, or what was sent and measured if the trace says that."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
-from blis.workload.parquet_trace import load_parquet_trace
-from blis.workload.requests import RequestTable
+from blis.workload.parquet_trace import load_parquet_trace, measured_durations
+from blis.workload.requests import Ints, RequestTable
 from blis.workload.tracev2 import trace_paths, write_tracev2
 from blis.workload.tracev2_header import TraceHeader
 from blis.workload.tracev2_records import OK, TraceRecords, no_labels
@@ -21,8 +22,23 @@ def trace_files(header: Path) -> tuple[Path, Path, Path]:
 
 def write_tracev2_of(source: Path, header: Path) -> None:
     """Write a Parquet trace as a TraceV2: all its files, or none. Holds all of its columns in memory."""
-    table = load_parquet_trace(source)
-    write_tracev2(header.with_suffix(""), TraceHeader("generated"), _records(table), table)
+    table, measured = load_parquet_trace(source), measured_durations(source)
+    records = _records(table)
+    if measured is not None:
+        records = _with_durations(records, *measured)
+    write_tracev2(header.with_suffix(""), TraceHeader("generated" if measured is None else "real"), records, table)
+
+
+def _with_durations(records: TraceRecords, ttft_us: Ints, e2e_us: Ints) -> TraceRecords:
+    """The same with what was measured; each token counts as one piece if they did not all come at once."""
+    streaming = e2e_us > ttft_us
+    return dataclasses.replace(
+        records,
+        streaming=streaming,
+        first_chunk_us=records.send_us + ttft_us,
+        last_chunk_us=records.send_us + e2e_us,
+        num_chunks=np.where(streaming, records.output_tokens, 1),
+    )
 
 
 def _records(table: RequestTable) -> TraceRecords:

@@ -100,3 +100,20 @@ class LatencyModel:
     parameters: NDArray[np.float64]
     last_prompt_token_is_decode: bool = False
     failure: Callable[[NDArray[np.int64], NDArray[np.float64]], str] | None = None
+
+
+def step_durations_us(model: LatencyModel, loads: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lengths of steps.
+
+    Args:
+        model: whose law is asked.
+        loads: (s, 7) batches, as the arguments of `StepTimeFunction`.
+
+    Returns:
+        (s,) µs, at least 1 as in the engine.
+    """
+    from blis.latency._law_kernels import durations
+
+    out = np.empty(len(loads), dtype=np.int64)
+    durations(model.compile(), np.ascontiguousarray(loads, dtype=np.int64), model.parameters, out)
+    return np.maximum(out, 1)

@@ -68,6 +68,14 @@ QUERIES_PER_SM = 64
     DECODE_LAUNCH,
     NUM_PARAMETERS,
 ) = range(30)
+#: Positions of times, to all of which together the length of a step is proportional; the others are counts and shares.
+TIMES = tuple(
+    sorted(
+        set(range(NUM_PARAMETERS))
+        - {NUM_EXPERTS, SHARE_OF_EXPERTS_MISSED, FULL_LAYERS, WINDOWED_LAYERS, WINDOW_TOKENS}
+        - {LEAST_QUERIES, EXTRA_CONTEXT_TOKENS}
+    )
+)
 
 
 class StepTerms(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core import state as core
-from blis._core.codes import NEVER, NONE, VIEW_HEADER, RequestStatus, ViewColumn, ViewNumber, ViewWord
+from blis._core.codes import NEVER, NONE, VIEW_HEADER, RequestStatus, StepLog, ViewColumn, ViewNumber, ViewWord
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import WorkloadError
 from blis.latency.law import LatencyModel
@@ -79,7 +79,7 @@ def limit_values(
     *,
     closed_loop: bool,
     plain: bool,
-    log_steps: bool,
+    log_steps: StepLog,
 ) -> tuple[int, ...]:
     """`blis._core.state.Limits`."""
     block_size = engine.block_size_tokens
@@ -250,7 +250,7 @@ def recorder_columns(engine: EngineConfig, instances: int, num_requests: int, nu
         "at": np.zeros((instances, core.RECORDER_SCALARS), np.int64),
         "histogram": np.zeros((instances, num_classes, HISTOGRAM_US), np.int64),
         "gap_log": np.empty((instances, slots + 1 + LOG_ROWS, 3), np.int64),
-        "step_log": np.empty((instances, 3 * slots + 3 + LOG_ROWS, 4), np.int64),
+        "step_log": np.empty((instances, 3 * slots + 5 + LOG_ROWS, 4), np.int64),
     }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blis._core import entry
 from blis._core import state as core
-from blis._core.codes import NEVER, NONE, RAISED, RequestStatus, StopReason, ViewColumn, ViewWord
+from blis._core.codes import NEVER, NONE, RAISED, RequestStatus, StepLog, StopReason, ViewColumn, ViewWord
 from blis.compiling import cached_cfunc
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import EngineError, InvariantError
@@ -104,7 +104,7 @@ class Run:
 
     Args:
         plain: serve every request one by one in every step: slow, with the same result.
-        log_steps: keep every step in `steps`, see `blis._core.codes.LogRecord`; implies ``plain``.
+        log_steps: what to keep of every step in `steps`, see `blis._core.codes.LogRecord`; implies ``plain``.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Run:
         forced: tuple[int, int] = (NONE, NONE),
         blocks: SharedBlocks | None = None,
         plain: bool = False,
-        log_steps: bool = False,
+        log_steps: StepLog = StepLog.NOTHING,
     ) -> None:
         control = control or control_of(ClusterOptions(), engine)
         options, tracing = control.options, decisions is not None
@@ -140,8 +140,16 @@ class Run:
             blocks = shared_blocks(table, engine.block_size_tokens, enable=enable)
         prompt = packing.prompt_blocks(table, blocks, engine.block_size_tokens, used=routes_by_prefix)
         num_classes = 1 if table.slo_class is None else 1 + len(table.slo_class.names)
-        modes = {"plain": plain or log_steps, "log_steps": log_steps, "closed_loop": table.is_closed_loop}
-        self._limits = packing.limit_values(engine, latency, control, self._horizon_us, n, **modes)
+        self._limits = packing.limit_values(
+            engine,
+            latency,
+            control,
+            self._horizon_us,
+            n,
+            closed_loop=table.is_closed_loop,
+            plain=plain or bool(log_steps),
+            log_steps=log_steps,
+        )
         self._requests = packing.request_columns(table, engine, latency, options, blocks, self._horizon_us)
         self._loop = loops.loop_columns(table, engine, latency)
         self._arrivals, self._visible = (loops.event_columns(len(self._loop["successor"])) for _ in range(2))

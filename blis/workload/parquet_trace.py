@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ HASH_IDS = ("hash_ids", "hash_block_tokens")
 TOKEN_IDS = ("prompt_token_ids", "output_token_ids")
 #: Columns a trace of each kind may have besides.
 OPTIONAL = ("priority", "slo_class", "tenant_id")
+#: Time from arrival to the first and to the last token, as it was measured; for `blis.convert`.
+MEASURED = ("measured_ttft_us", "measured_e2e_us")
 #: And these, which change nothing.
-METADATA = ("request_id", "model", "session_id")
+METADATA = ("request_id", "model", "session_id", *MEASURED)
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _INT32_MAX = 2**31 - 1
@@ -51,6 +54,19 @@ def load_parquet_trace(path: Path, horizon_us: int | None = None) -> RequestTabl
     output = columns.integers("output_tokens", 0, _INT32_MAX)
     streams = _token_streams(columns, prompt, output, keep) if HASH_IDS[0] in columns else None
     return RequestTable(arrival[keep], prompt[keep], output[keep], streams, **optional)
+
+
+def measured_durations(path: Path) -> tuple[Ints, Ints] | None:
+    """The columns `MEASURED` of a trace that `load_parquet_trace` has read; None: it has none.
+
+    Raises:
+        WorkloadError: a value is wrong.
+    """
+    columns = _Columns(path, MEASURED)
+    if not all(name in columns for name in MEASURED):
+        return None
+    ttft_us, e2e_us = (columns.integers(name, 0, _INT64_MAX) for name in MEASURED)
+    return ttft_us, e2e_us
 
 
 def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | None = None) -> None:
@@ -106,9 +122,10 @@ class _Columns:
 
     Args:
         path: the file.
+        chosen: those of interest; None: those that say what is to be simulated.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chosen: Sequence[str] | None = None) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -116,7 +133,9 @@ class _Columns:
         try:
             with path.open("rb") as file:
                 parquet = pq.ParquetFile(file)
-                self._names = needed_columns(path, parquet.schema_arrow.names)
+                names = parquet.schema_arrow.names
+                needed = needed_columns(path, names)
+                self._names = needed if chosen is None else [name for name in chosen if name in names]
                 self._table = parquet.read(columns=self._names)
         except OSError as error:
             raise WorkloadError(f"{path}: cannot be read: {error.strerror or error}") from None

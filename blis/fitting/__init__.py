@@ -1,0 +1,1 @@
+"""Coefficients of step time from measurements."""
