@@ -67,7 +67,7 @@ def intervals(problem: Problem, found: Found) -> list[Interval]:
             doubt = "others have the same effect on all that was measured"
         share = float(found.effects[i] * values[i])
         rows.append(
-            Interval(name, float(values[i]), max(float(low), least[i]), min(float(high), most[i]), share, doubt)
+            Interval(name, float(values[i]), float(max(low, least[i])), float(min(high, most[i])), share, doubt)
         )
     return rows
 
