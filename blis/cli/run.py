@@ -29,7 +29,8 @@ from blis.cli.options import (
 from blis.cli.policies import choose_policies
 from blis.config.schema import Deployment, TraceOptions
 from blis.errors import InputError
-from blis.files import check_output, naming
+from blis.files import check_outputs as check_files
+from blis.files import naming
 
 if TYPE_CHECKING:
     from blis.api import Workload
@@ -174,13 +175,8 @@ def _warn_of_idle_flags(ctx: click.Context, flags: Mapping[str, Any]) -> None:
 
 def check_outputs(flags: Mapping[str, Any]) -> None:
     """Refuse outputs that could not be written, or would overwrite each other or an input."""
-    taken = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in _INPUTS]
-    for flag, path in _outputs(flags):
-        check_output(path)
-        for other, used in taken:
-            if used is not None and used.resolve() == path.resolve():
-                raise InputError(f"{path}: given for both {other} and {flag}")
-        taken.append((flag, path))
+    inputs = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in _INPUTS]
+    check_files(_outputs(flags), [(flag, path) for flag, path in inputs if path is not None])
 
 
 def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
