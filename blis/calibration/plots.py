@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,17 +76,22 @@ def chart(pairs: Pairs, in_flight: Ints) -> alt.VConcatChart:
     import altair as alt
 
     metrics = [metric for metric in _TITLES if len(pairs.durations_us(metric)[0])]
-    columns = [alt.vconcat(_scatter(pairs, metric), _curves(pairs, metric), spacing=_GAP) for metric in metrics]
+    columns = [_apart(alt.vconcat(_scatter(pairs, metric), _curves(pairs, metric), spacing=_GAP)) for metric in metrics]
     width = len(metrics) * _SIDE + (len(metrics) - 1) * (_GAP + 40)
-    whole = alt.vconcat(alt.hconcat(*columns, spacing=_GAP), _over_time(pairs, in_flight, width), spacing=_GAP)
+    panels = _apart(alt.hconcat(*columns, spacing=_GAP))
     return (
-        whole.resolve_scale(color="independent", shape="independent")
+        _apart(alt.vconcat(panels, _over_time(pairs, in_flight, width), spacing=_GAP))
         .configure_view(stroke="#DDDDDD")
         .configure_axis(gridColor="#EEEEEE", labelFontSize=11, titleFontSize=12, titleFontWeight="normal")
         .configure_title(fontSize=14, anchor="start")
         .configure_legend(labelFontSize=12, titleFontSize=12, symbolSize=80)
         .properties(padding=16, background="white")
     )
+
+
+def _apart(panels: Any) -> Any:
+    """The same panels, each with colours and a legend of its own."""
+    return panels.resolve_scale(color="independent", strokeDash="independent", shape="independent")
 
 
 def sample(count: int, most: int = MOST_POINTS) -> Ints:
@@ -138,6 +143,7 @@ def _curves(pairs: Pairs, metric: str) -> alt.Chart:
     frame = pl.concat([_cdf(name, values_us) for name, values_us in sides.items()])
     _, scale = _shared_scale(frame.select("duration_ms"))
     names = list(sides)
+    legend = alt.Legend(orient="bottom-right", fillColor="white", padding=4, symbolSize=300)
     return (
         alt.Chart(frame)
         .mark_line(strokeWidth=2, clip=True)
@@ -148,9 +154,9 @@ def _curves(pairs: Pairs, metric: str) -> alt.Chart:
                 "side:N",
                 title=None,
                 scale=alt.Scale(domain=names, range=[_BLUE, _ORANGE]),
-                legend=alt.Legend(orient="bottom-right", fillColor="white", padding=4),
+                legend=legend,
             ),
-            alt.StrokeDash("side:N", title=None, scale=alt.Scale(domain=names, range=[[1, 0], [6, 3]])),
+            alt.StrokeDash("side:N", title=None, scale=alt.Scale(domain=names, range=[[1, 0], [6, 3]]), legend=legend),
             order=alt.Order("share:Q"),
         )
         .properties(width=_SIDE, height=_SIDE * 0.7)
@@ -177,14 +183,20 @@ def _over_time(pairs: Pairs, in_flight: Ints, width: int) -> alt.VConcatChart:
     x = alt.X("seconds:Q", title="sent, seconds after the first request", scale=alt.Scale(nice=False))
     errors = pl.concat([_errors(pairs, metric, shown, seconds) for metric in ("ttft", "e2e")])
     names = ["TTFT", "E2E"]
+    legend = alt.Legend(orient="top-right", direction="horizontal", symbolOpacity=1, fillColor="white", padding=4)
     points = (
         alt.Chart(errors)
         .mark_point(filled=True, size=22, opacity=_opacity(len(shown)), clip=True)
         .encode(
             x.title(None),
             alt.Y("error:Q", title="relative error", axis=alt.Axis(format="+%", tickCount=5)),
-            alt.Color("metric:N", title=None, scale=alt.Scale(domain=names, range=[_BLUE, _ORANGE])),
-            alt.Shape("metric:N", title=None, scale=alt.Scale(domain=names, range=["circle", "triangle-up"])),
+            alt.Color("metric:N", title=None, scale=alt.Scale(domain=names, range=[_BLUE, _ORANGE]), legend=legend),
+            alt.Shape(
+                "metric:N",
+                title=None,
+                scale=alt.Scale(domain=names, range=["circle", "triangle-up"]),
+                legend=legend,
+            ),
         )
     )
     zero = alt.Chart().mark_rule(color=_GREY, strokeDash=[5, 4], strokeWidth=1.5).encode(y=alt.datum(0))
@@ -198,7 +210,7 @@ def _over_time(pairs: Pairs, in_flight: Ints, width: int) -> alt.VConcatChart:
         alt.layer(points, zero, data=errors).properties(width=width, height=_SIDE * 0.6, title=title),
         load.properties(width=width, height=_SIDE * 0.3),
         spacing=12,
-    ).resolve_scale(x="shared")
+    ).resolve_scale(x="shared", color="independent", shape="independent")
 
 
 def _errors(pairs: Pairs, metric: str, shown: Ints, seconds: Floats) -> pl.DataFrame:
