@@ -20,12 +20,12 @@ def in_flight_when_sent(records: TraceRecords) -> Ints:
 
     Requests of the warm-up and failed ones count, too, but not those whose end is unknown.
     """
-    has_end = records.last_chunk_us >= np.maximum(records.send_us, 1)
-    starts = np.sort(records.send_us[has_end])
-    ends = np.sort(records.last_chunk_us[has_end])
+    lasts = records.last_chunk_us > records.send_us
+    starts = np.sort(records.send_us[lasts])
+    ends = np.sort(records.last_chunk_us[lasts])
     before = np.searchsorted(starts, records.send_us, side="left")
     over = np.searchsorted(ends, records.send_us, side="right")
-    load: Ints = np.maximum(before - over, 0)  # a request that took no time is over, but not before itself
+    load: Ints = before - over
     return load
 
 
