@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, log
+from blis.cli.console import LOG_LEVELS, set_verbosity, wants_table
+from blis.cli.options import OUTPUT_FORM
 from blis.cli.values import one_of
 from blis.files import check_outputs, naming
 
@@ -47,14 +47,14 @@ _FROM_HEADER = "  [default: as the header says]"
     show_default=True,
     help="Megabits per second, for transfers to add likewise; 0: unlimited.",
 )
-@click.option("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]")
+@click.option("--output", **OUTPUT_FORM)
 @click.option("--log", **one_of(*LOG_LEVELS), default="warn", show_default=True, help="Verbosity on stderr.")
 def calibrate(**flags: Any) -> None:
     """Compare a measured TraceV2 with what was simulated for the same requests, and print how far they are apart.
 
     Measure with blis observe, simulate with blis replay --outcomes-path, then compare.
     """
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    set_verbosity(flags)
     check_outputs(
         [(f"--{name}", flags[name]) for name in ("report", "plots") if flags[name] is not None],
         [(f"--{name.replace('_', '-')}", flags[name]) for name in ("trace_header", "trace_data", "sim_outcomes")],
@@ -79,7 +79,7 @@ def calibrate(**flags: Any) -> None:
             found.write_plots(flags["plots"])
     finally:  # a file that cannot be written must not cost the figures
         with naming(Path("stdout")):
-            if flags["output"] == "table" or (flags["output"] is None and sys.stdout.isatty()):
+            if wants_table(flags["output"]):
                 from blis.report.calibration_table import calibration_table
 
                 click.echo(calibration_table(found.report), nl=False)

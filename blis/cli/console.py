@@ -1,11 +1,12 @@
-"""What people see on stderr: log lines and a progress bar."""
+"""What people see: log lines and a progress bar on stderr, and whether stdout gets tables."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 #: A bar for a run that is over at once would only flicker.
 BAR_AFTER_S = 1.5
@@ -48,10 +49,20 @@ def logs_on_stderr() -> Iterator[None]:
         log.propagate = propagate
 
 
+def set_verbosity(flags: Mapping[str, Any]) -> None:
+    """Let through what ``--log`` asks for; ``--quiet`` leaves errors only."""
+    log.setLevel(logging.ERROR if flags.get("quiet") else LOG_LEVELS[flags["log"]])
+
+
+def wants_table(output: str | None) -> bool:
+    """Whether stdout gets tables rather than JSON: as ``--output`` says, else if it is a terminal."""
+    return output == "table" or (output is None and sys.stdout.isatty())
+
+
 @contextmanager
-def progress_bar() -> Iterator[Callable[[int, int, int], None] | None]:
-    """Yield what `Simulation.run` calls with its progress; None unless stderr is a terminal."""
-    if not sys.stderr.isatty():
+def progress_bar(*, quiet: bool = False) -> Iterator[Callable[[int, int, int], None] | None]:
+    """Yield what `Simulation.run` calls with its progress; None unless stderr is a terminal that may be written to."""
+    if quiet or not sys.stderr.isatty():
         yield None
         return
     from tqdm import tqdm

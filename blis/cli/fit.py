@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
+from blis.cli.console import BAR_AFTER_S, set_verbosity, wants_table
 from blis.cli.options import GroupedCommand, engine_options, fit_options, from_flags, measured_model_options
 from blis.config.schema import Deployment, EngineOptions
 from blis.files import naming
@@ -31,7 +31,7 @@ def fit(**flags: Any) -> None:
     From measured traces (blis observe, or blis convert of a server's stamps or a benchmark's results), or from a log
     of single steps. Prints them with their intervals, and how far predictions are off with and without them.
     """
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    set_verbosity(flags)
     traces = _traces(flags)
     if not traces and flags["step_log"] is None:
         raise click.UsageError("give --trace-header and --trace-data of a measured trace, or --step-log")
@@ -105,11 +105,9 @@ def _print(result: Fit, output: str | None) -> None:
     from blis.fitting.report import report, text
 
     with naming(Path("stdout")):
-        if output == "json" or (output is None and not sys.stdout.isatty()):
-            click.echo(json.dumps(report(result), indent=2))
-            return
-        from rich.console import Console
+        if wants_table(output):
+            from blis.report.tables import render
 
-        console = Console()
-        for part in text(result):
-            console.print(part, highlight=False)
+            click.echo(render(text(result)), nl=False)
+        else:
+            click.echo(json.dumps(report(result), indent=2))

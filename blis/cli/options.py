@@ -20,6 +20,7 @@ from blis.cli.values import (
     name_list,
     number_list,
     one_of,
+    seconds_range,
     slo_targets_us,
     weights_by_name,
 )
@@ -34,6 +35,11 @@ from blis.config.schema import (
 )
 
 Command = Callable[..., Any]
+#: ``--output`` of all commands that print figures; `blis.cli.console.wants_table` reads it.
+OUTPUT_FORM: dict[str, Any] = {
+    **one_of("json", "table"),
+    "help": "Form on stdout.  [default: table on a terminal, else json]",
+}
 Config = TypeVar("Config")
 
 SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
@@ -327,7 +333,7 @@ fit_options = _all(
     _fit(
         "--export", type=_PATH, metavar="FILE", help="Write what was found: .yaml defaults, .json hardware (roofline)."
     ),
-    _fit("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]"),
+    _fit("--output", **OUTPUT_FORM),
     _fit("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
 )
 
@@ -373,7 +379,13 @@ output_options = _all(
     _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
     _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
     _output("--trace-output", type=_PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
+    _output("--timeline", type=_PATH, help="Write steps and requests as a trace for Perfetto (JSON); runs slower."),
+    _output(
+        "--timeline-window", type=seconds_range, metavar="START:END", help="Seconds it covers.  [default: the first ones]"
+    ),
     _output("--timestamps", is_flag=True, help="Add wall-clock times to the metrics."),
+    _output("--output", **OUTPUT_FORM),
+    _output("--quiet", is_flag=True, help="Nothing but errors on stderr."),
     _output("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
 )
 

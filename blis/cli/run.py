@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, log, progress_bar
+from blis.cli.console import log, progress_bar, set_verbosity, wants_table
 from blis.cli.options import (
     GroupedCommand,
     cluster_options,
@@ -49,8 +49,8 @@ _INTERRUPTED = 130
 @output_options
 @click.pass_context
 def run(ctx: click.Context, /, **flags: Any) -> int:
-    """Simulate vLLM instances and print their metrics as JSON."""
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    """Simulate vLLM instances and print their metrics: tables on a terminal, else JSON."""
+    set_verbosity(flags)
     warn_of_idle_flags(ctx, flags)
     check_outputs(flags)
     return simulate(ctx, flags, lambda: workload_from_flags(flags, given_flags(ctx)))
@@ -84,7 +84,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             trace=_trace(flags),
         )
         clock.append(time.perf_counter())
-        with progress_bar() as progress:
+        with progress_bar(quiet=flags["quiet"]) as progress:
             outcomes = simulation.run(progress)
     clock.append(time.perf_counter())
     wall_clock = WallClock(_stamp(began), _stamp(datetime.now()), clock[2] - clock[0]) if flags["timestamps"] else None
@@ -150,7 +150,7 @@ def _write(report: Report, flags: Mapping[str, Any]) -> None:
                 failures.append(error)
     finally:  # Ctrl-C must not cost the figures either
         with naming(Path("stdout")):
-            click.echo(report.text())
+            click.echo(report.tables(), nl=False) if wants_table(flags["output"]) else click.echo(report.text())
     for failure in failures[:-1]:
         log.error("%s: %s", failure.filename, failure.strerror)
     if failures:

@@ -76,6 +76,18 @@ def slo_targets_us(value: str) -> dict[str, int]:
     return targets
 
 
+def seconds_range(value: str) -> tuple[float, float]:
+    """Read ``START:END`` in seconds; either may be missing."""
+    start, colon, end = value.partition(":")
+    try:
+        found = float(start or 0.0), float(end or math.inf)
+    except ValueError:
+        found = math.nan, math.nan
+    if not colon or not 0 <= found[0] < found[1]:
+        raise click.BadParameter(f"{value!r} is no START:END with 0 <= START < END; valid would be 10:20")
+    return found
+
+
 def fitness_weights(value: str) -> dict[str, float]:
     """Read ``key:weight,key:weight``; keys are those of the fitness components."""
     from blis.metrics.fitness import parse_fitness_weights
