@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Sequence
 
 import click
@@ -16,6 +17,7 @@ from blis.cli.fit import fit
 from blis.cli.inspect import inspect
 from blis.cli.observe import observe
 from blis.cli.replay import replay
+from blis.cli.report import report
 from blis.cli.run import run
 from blis.errors import BlisError, InputError
 
@@ -37,7 +39,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, observe, calibrate, fit, convert, inspect)
+_COMMANDS = (run, replay, report, observe, calibrate, fit, convert, inspect)
 for _command in _COMMANDS:
     cli.add_command(_command)
 
@@ -53,7 +55,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     with logs_on_stderr():
         try:
-            return cli.main(args, prog_name="blis", standalone_mode=False) or 0
+            given = sys.argv[1:] if args is None else list(args)
+            return cli.main(given, obj=tuple(given), prog_name="blis", standalone_mode=False) or 0
         except click.Abort:
             return _complain("interrupted", INTERRUPTED)
         except Exception as error:

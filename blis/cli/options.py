@@ -378,10 +378,14 @@ output_options = _all(
     _output("--horizon", "horizon_us", type=int, metavar="TICKS", help="End of simulated time, µs.  [default: none]"),
     _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
     _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
+    _output("--report", type=_PATH, metavar="FILE", help="Write a page of figures and charts (HTML)."),
     _output("--trace-output", type=_PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
     _output("--timeline", type=_PATH, help="Write steps and requests as a trace for Perfetto (JSON); runs slower."),
     _output(
-        "--timeline-window", type=seconds_range, metavar="START:END", help="Seconds it covers.  [default: the first ones]"
+        "--timeline-window",
+        type=seconds_range,
+        metavar="START:END",
+        help="Seconds it covers.  [default: the first ones]",
     ),
     _output("--timestamps", is_flag=True, help="Add wall-clock times to the metrics."),
     _output("--output", **OUTPUT_FORM),

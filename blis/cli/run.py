@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from datetime import datetime
 from itertools import pairwise
@@ -94,7 +94,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             created_at = began.isoformat(timespec="seconds") if flags["timestamps"] else None
             simulation.write_trace(outcomes, flags["trace_output"], created_at=created_at)
     finally:  # as below
-        _write(Report(outcomes, **asked_for, wall_clock=wall_clock), flags)
+        _write(Report(outcomes, **asked_for, wall_clock=wall_clock), flags, ctx.find_object(tuple) or ())
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))
     log.info("took: load %.2f s, simulate %.2f s, write %.2f s", load_s, simulate_s, write_s)
@@ -112,11 +112,15 @@ def check_outputs(flags: Mapping[str, Any]) -> None:
     """Refuse outputs that could not be written, or would overwrite each other or an input."""
     inputs = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in _INPUTS]
     check_files(_outputs(flags), [(flag, path) for flag, path in inputs if path is not None])
+    if flags["report"] is not None:
+        from blis.report.charting import check_charts
+
+        check_charts(flags["report"])
 
 
 def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """Flag and path of every file that is going to be written."""
-    for name in ("results_path", "outcomes_path", "trace_path"):
+    for name in ("results_path", "outcomes_path", "trace_path", "report"):
         if flags[name] is not None:
             yield f"--{name.replace('_', '-')}", flags[name]
     if flags["trace_output"] is not None:
@@ -126,7 +130,7 @@ def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
         yield from (("--trace-output", path) for path in (trace.header, trace.data, content))
 
 
-def _write(report: Report, flags: Mapping[str, Any]) -> None:
+def _write(report: Report, flags: Mapping[str, Any], command: Sequence[str]) -> None:
     """Write what was asked for and print the figures; a file that can't be written costs neither them nor others.
 
     Raises:
@@ -140,6 +144,7 @@ def _write(report: Report, flags: Mapping[str, Any]) -> None:
     writers: dict[str, Callable[[Path], None]] = {
         "results_path": lambda path: write_results(outcomes, path, report.values()),
         "outcomes_path": outcomes.write_parquet,
+        "report": lambda path: _write_page(report, path, command),
     }
     try:
         for name, write in writers.items():
@@ -155,6 +160,12 @@ def _write(report: Report, flags: Mapping[str, Any]) -> None:
         log.error("%s: %s", failure.filename, failure.strerror)
     if failures:
         raise failures[-1]
+
+
+def _write_page(report: Report, path: Path, command: Sequence[str]) -> None:
+    from blis.report.run_page import write_run_page
+
+    write_run_page(report, path, command)
 
 
 def _stamp(moment: datetime) -> str:

@@ -207,5 +207,7 @@ def _decisions(summary: Mapping[str, Any]) -> Iterator[Table]:
         *((f"sent to {name}", f"{count:,}") for name, count in summary["target_distribution"].items()),
     ]
     known = {key: summary[key] for key in _REGRETS if summary.get(key) is not None}
-    rows += [(_REGRETS[key], f"{value:,}" if isinstance(value, int) else f"{value:.6f}") for key, value in known.items()]
+    rows += [
+        (_REGRETS[key], f"{value:,}" if isinstance(value, int) else f"{value:.6f}") for key, value in known.items()
+    ]
     yield pairs("Decisions", rows)

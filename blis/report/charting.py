@@ -1,0 +1,49 @@
+"""What all charts have in common: the extra they need, colours, and bounds of what they hold."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blis.errors import InputError
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+#: Bounds of what a chart holds however large its source is: points of a panel, and quantiles of a curve.
+MOST_POINTS, MOST_QUANTILES = 2_000, 200
+
+#: Okabe and Ito's colours, which people with any kind of colour vision tell apart (jfly.uni-koeln.de/color, 2008).
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+#: The same and more as pages name them, so that they can be lighter on dark ground (page.css).
+SERIES = tuple(f"var(--series-{number})" for number in range(1, 9))
+INK, SOFT, LINE = "var(--ink)", "var(--soft)", "var(--line)"
+
+
+def check_charts(path: Path) -> None:
+    """Make sure that charts can be drawn.
+
+    Raises:
+        InputError: the extra ``plots`` is not installed; names ``path``.
+    """
+    missing = [name for name in ("altair", "vl_convert") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"{path}: plots need {' and '.join(missing)}; install them with: pip install 'blis[plots]'")
+
+
+def sample(count: int, most: int = MOST_POINTS) -> Ints:
+    """At most so many of ``count`` positions, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def quantile_shares(count: int) -> Floats:
+    """Shares at which a curve over so many values is drawn, from 0 to 1."""
+    return np.linspace(0, 1, min(MOST_QUANTILES, max(count, 2)))
+
+
+def opacity(count: int) -> float:
+    """Many points are drawn thinner, so that crowds can be told from outliers."""
+    return 0.35 if count > MOST_POINTS / 4 else 0.6
