@@ -127,7 +127,8 @@ def _present(outcomes: Outcomes) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]:
 def _mean_count(start_us: Ints, end_us: Ints, edges: Floats) -> Floats:
     """(k,) mean number of spans that are open between each of k + 1 edges and the next."""
     area = _time_since(start_us, edges) - _time_since(end_us, edges)
-    return np.diff(area) / np.diff(edges)
+    counts: Floats = np.diff(area) / np.diff(edges)
+    return counts
 
 
 def _time_since(stamps_us: Ints, edges: Floats) -> Floats:

@@ -100,10 +100,16 @@ def run_tables(
 
 
 def _latencies(figures: Mapping[str, Any], names: Mapping[str, str], title: str = "Latency (ms)") -> Table:
+    rows = {
+        name: [figures[f"{key}_{statistic}_ms"] for statistic in _STATISTICS]
+        for key, name in names.items()
+        if f"{key}_mean_ms" in figures
+    }
+    most = max((value for values in rows.values() for value in values if value is not None), default=0.0)
+    decimals = 2 if most < 10_000 else 1 if most < 100_000 else 0  # five columns have to fit into 80 characters
     made = table(title, *_STATISTICS)
-    for key, name in names.items():
-        if f"{key}_mean_ms" in figures:
-            made.add_row(name, *(number(figures[f"{key}_{statistic}_ms"], 2) for statistic in _STATISTICS))
+    for name, values in rows.items():
+        made.add_row(name, *(number(value, decimals) for value in values))
     return made
 
 
@@ -207,5 +213,7 @@ def _decisions(summary: Mapping[str, Any]) -> Iterator[Table]:
         *((f"sent to {name}", f"{count:,}") for name, count in summary["target_distribution"].items()),
     ]
     known = {key: summary[key] for key in _REGRETS if summary.get(key) is not None}
-    rows += [(_REGRETS[key], f"{value:,}" if isinstance(value, int) else f"{value:.6f}") for key, value in known.items()]
+    rows += [
+        (_REGRETS[key], f"{value:,}" if isinstance(value, int) else f"{value:.6f}") for key, value in known.items()
+    ]
     yield pairs("Decisions", rows)
