@@ -127,8 +127,7 @@ def _present(outcomes: Outcomes) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]:
 def _mean_count(start_us: Ints, end_us: Ints, edges: Floats) -> Floats:
     """(k,) mean number of spans that are open between each of k + 1 edges and the next."""
     area = _time_since(start_us, edges) - _time_since(end_us, edges)
-    counts: Floats = np.diff(area) / np.diff(edges)
-    return counts
+    return np.diff(area) / np.diff(edges)
 
 
 def _time_since(stamps_us: Ints, edges: Floats) -> Floats:
@@ -136,4 +135,5 @@ def _time_since(stamps_us: Ints, edges: Floats) -> Floats:
     stamps = np.sort(stamps_us)
     before = np.searchsorted(stamps, edges)
     sums = np.concatenate([[0.0], np.cumsum(stamps, dtype=np.float64)])
-    return before * edges - sums[before]
+    since: Floats = before * edges - sums[before]
+    return since

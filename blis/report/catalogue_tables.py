@@ -39,8 +39,8 @@ def models(entries: Sequence[Entry]) -> Iterator[Any]:
         )
     yield made
     yield (
-        "\nGiB of weights; KV per token of the whole model; rows of published coefficients. blis models NAME shows one, by"
-        " its full id or the part behind the slash."
+        "\nGiB of weights; KV per token of the whole model; rows of published coefficients. blis models NAME shows one,"
+        " by its full id or the part behind the slash."
     )
 
 
@@ -75,6 +75,15 @@ def model(entry: Entry) -> Iterator[Any]:
 
 
 def _coefficients(rows: Sequence[Entry]) -> Table:
+    made = table("GPU", "TP", "vLLM", "alpha", "beta", "KV blocks", words=("alpha", "beta"))
+    for row in rows:
+        alpha, beta = (" ".join(f"{value:.4g}" for value in row[name]) for name in ("alpha", "beta"))
+        made.add_row(row["hardware"], str(row["tp"]), row["vllm_version"], alpha, beta, f"{row['total_kv_blocks']:,}")
+    return made
+
+
+def gpus(entries: Sequence[Entry]) -> Iterator[Any]:
+    """A row per GPU."""
     names = ("TFLOPS", "8 bit", "GB/s", "GiB", "link", "status", "aliases")
     made = table("GPU", *names, words=("status",), folded=("aliases",))
     for entry in entries:
@@ -89,8 +98,8 @@ def _coefficients(rows: Sequence[Entry]) -> Table:
         )
     yield made
     yield (
-        "\nDense peaks; GB/s of the memory, and of the link to other GPUs in one direction. Efficiencies are measured or a"
-        " prior guess (status). blis hardware NAME shows all figures and their sources."
+        "\nDense peaks; GB/s of the memory, and of the link to other GPUs in one direction. Efficiencies are measured or"
+        " a prior guess (status). blis hardware NAME shows all figures and their sources."
     )
 
 

@@ -65,7 +65,7 @@ def table(*columns: str, words: Sequence[str] = (), title: str | None = None, fo
 
 def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     """Make a table of names and values without headings."""
-    made = table("", "value", title=title, words=("value",))
+    made = table("", "value", title=title, folded=("value",))
     made.show_header = False
     for name, value in rows:
         made.add_row(name, value)
