@@ -98,8 +98,8 @@ def gpus(entries: Sequence[Entry]) -> Iterator[Any]:
         )
     yield made
     yield (
-        "\nDense peaks; GB/s of the memory, and of the link to other GPUs in one direction. Efficiencies are measured or"
-        " a prior guess (status). blis hardware NAME shows all figures and their sources."
+        "\nDense peaks; GB/s of the memory, and of the link to other GPUs in one direction. Efficiencies are measured"
+        " or a prior guess (status). blis hardware NAME shows all figures and their sources."
     )
 
 
