@@ -34,6 +34,7 @@ ALLOWED = {
     "calibration": {"errors", "files", "workload", "outcomes", "metrics"},
     "timeline": {"errors", "files", "workload", "outcomes"},
     "report": {"files", "outcomes", "metrics"},
+    "plots": {"errors", "outcomes", "metrics", "calibration"},
     "catalogue": {"errors", "resources", "config", "latency", "workload"},
     "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace", "timeline"},
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
@@ -66,7 +67,9 @@ SHORTCUTS = {
     for target in (
         "blis.metrics.network",
         "blis.metrics.summary",
+        "blis.plots",
         "blis.report.json_report",
+        "blis.report.notebook",
         "blis.report.sections",
     )
 }
