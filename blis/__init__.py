@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from blis.fitting.fit import Fit, FitOptions, fit_steps, fit_traces
     from blis.outcomes import Outcomes
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
+    from blis.timeline.recording import Timeline
     from blis.workload.distribution import DistributionWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
     from blis.workload.scenarios import scenario
@@ -63,6 +64,7 @@ __all__ = [
     "RequestTable",
     "Scenario",
     "Simulation",
+    "Timeline",
     "TokenStreams",
     "TraceOptions",
     "TraceV2",
@@ -104,6 +106,7 @@ _MODULES = {
     "blis.fitting.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
     "blis.outcomes": ("Outcomes",),
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
+    "blis.timeline.recording": ("Timeline",),
     "blis.workload.distribution": ("DistributionWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
     "blis.workload.scenarios": ("scenario",),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from blis.plots import Plots
+
 Ints = NDArray[np.int64]
 Rows = slice | Ints
 
@@ -140,6 +142,19 @@ class Outcomes:
         from blis.metrics.summary import summarize
 
         return summarize(self)
+
+    def _repr_html_(self) -> str:
+        """Headline figures, for notebooks."""
+        from blis.report.notebook import outcomes_html
+
+        return outcomes_html(self)
+
+    @property
+    def plot(self) -> Plots:
+        """Altair charts of the run; they need the extra ``plots``."""
+        from blis.plots import Plots
+
+        return Plots(self)
 
     @cached_property
     def requests(self) -> pl.DataFrame:

@@ -32,8 +32,11 @@ ALLOWED = {
     "convert": {"errors", "files", "workload"},
     "inspect": {"errors", "workload", "convert"},
     "calibration": {"errors", "files", "workload", "outcomes", "metrics"},
+    "timeline": {"errors", "files", "workload", "outcomes"},
     "report": {"files", "outcomes", "metrics"},
-    "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace"},
+    "plots": {"errors", "outcomes", "metrics", "calibration"},
+    "catalogue": {"errors", "resources", "config", "latency", "workload"},
+    "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace", "timeline"},
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
     "observe": {"errors", "files", "workload", "metrics"},
     "fitting": {
@@ -41,6 +44,7 @@ ALLOWED = {
     },
     "cli": {
         "calibration",
+        "catalogue",
         "fitting",
         "errors",
         "files",
@@ -49,6 +53,7 @@ ALLOWED = {
         "outcomes",
         "metrics",
         "report",
+        "timeline",
         "api",
         "convert",
         "inspect",
@@ -62,7 +67,9 @@ SHORTCUTS = {
     for target in (
         "blis.metrics.network",
         "blis.metrics.summary",
+        "blis.plots",
         "blis.report.json_report",
+        "blis.report.notebook",
         "blis.report.sections",
     )
 }
@@ -145,6 +152,11 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohtt
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
         "from blis.cli.main import main; main(['fit', '--help'])",
+        "from blis.cli.main import main; main(['models', '--help'])",
+        "from blis.cli.main import main; main(['hardware', '--help'])",
+        "from blis.cli.main import main; main(['policies', '--help'])",
+        "from blis.cli.main import main; main(['workloads', '--help'])",
+        "from blis.cli.main import main; main(['completion', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

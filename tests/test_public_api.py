@@ -35,6 +35,7 @@ def test_exported_names():
         "RequestTable",
         "Scenario",
         "Simulation",
+        "Timeline",
         "TokenStreams",
         "TraceOptions",
         "TraceV2",

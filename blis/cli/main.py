@@ -11,6 +11,8 @@ import click
 
 from blis import __version__
 from blis.cli.calibrate import calibrate
+from blis.cli.catalogue import hardware, models, policies, workloads
+from blis.cli.completion import completion
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
@@ -40,7 +42,9 @@ def cli(ctx: click.Context) -> None:
 
 #: Where two have a flag of one name, messages go by the first one.
 _COMMANDS = (run, replay, report, observe, calibrate, fit, convert, inspect)
-for _command in _COMMANDS:
+#: Those that no message names flags of.
+_LISTS = (models, hardware, policies, workloads, completion)
+for _command in (*_COMMANDS, *_LISTS):
     cli.add_command(_command)
 
 

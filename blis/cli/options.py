@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from blis.cli.completion import gpu_completions, model_completions
 from blis.cli.console import LOG_LEVELS
 from blis.cli.values import (
     fitness_weights,
@@ -108,7 +109,12 @@ _fit = _option("Fit and output")
 
 _MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
 _deployment_options = _all(
-    _model("--hardware", metavar="GPU", help="GPU type, such as H100 or A100-80.  [default: the model's]"),
+    _model(
+        "--hardware",
+        metavar="GPU",
+        shell_complete=gpu_completions,
+        help="GPU type, such as H100 or A100-80.  [default: the model's]",
+    ),
     _model("--tp", type=int, help="Tensor parallelism degree.  [default: the model's]"),
     _model("--vllm-version", metavar="VERSION", help="vLLM version, such as 0.8.4.  [default: the model's]"),
     _model(
@@ -128,10 +134,19 @@ _deployment_options = _all(
     _model("--defaults-filepath", type=_PATH, help="Defaults and coefficients in place of the shipped file."),
 )
 
-model_options = _all(_model("--model", required=True, metavar="ID", help=_MODEL_HELP), _deployment_options)
+model_options = _all(
+    _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=_MODEL_HELP),
+    _deployment_options,
+)
 #: The same for traces that may say themselves which model was measured.
 measured_model_options = _all(
-    _model("--model", metavar="ID", help=_MODEL_HELP + "  [default: what the trace says]"), _deployment_options
+    _model(
+        "--model",
+        metavar="ID",
+        shell_complete=model_completions,
+        help=_MODEL_HELP + "  [default: what the trace says]",
+    ),
+    _deployment_options,
 )
 
 workload_options = _all(

@@ -32,7 +32,9 @@ from blis.files import naming
 
 if TYPE_CHECKING:
     from blis.api import Workload
+    from blis.outcomes import Outcomes
     from blis.report.sections import Report
+    from blis.timeline.recording import Timeline
 
 #: Flags that name files to read.
 _INPUTS = ("workload_traces_filepath", "workload_spec", "policy_config", "trace_header", "trace_data")
@@ -72,6 +74,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     from blis.metrics.summary import WallClock
     from blis.report.sections import Report
 
+    timeline = _timeline(flags)
     began, clock = datetime.now(), [time.perf_counter()]
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
         simulation = api.prepare(
@@ -85,7 +88,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
         )
         clock.append(time.perf_counter())
         with progress_bar(quiet=flags["quiet"]) as progress:
-            outcomes = simulation.run(progress)
+            outcomes = simulation.run(progress, timeline=timeline)
     clock.append(time.perf_counter())
     wall_clock = WallClock(_stamp(began), _stamp(datetime.now()), clock[2] - clock[0]) if flags["timestamps"] else None
     asked_for = {name: flags[name] for name in ("fitness_weights", "slo_targets_us", "summarize_trace")}
@@ -94,12 +97,28 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             created_at = began.isoformat(timespec="seconds") if flags["timestamps"] else None
             simulation.write_trace(outcomes, flags["trace_output"], created_at=created_at)
     finally:  # as below
-        _write(Report(outcomes, **asked_for, wall_clock=wall_clock), flags, ctx.find_object(tuple) or ())
+        command = ctx.find_object(tuple) or ()
+        _write(Report(outcomes, **asked_for, wall_clock=wall_clock), timeline, flags, command)
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))
     log.info("took: load %.2f s, simulate %.2f s, write %.2f s", load_s, simulate_s, write_s)
     interrupted = outcomes.result.interrupted or (outcomes.trace is not None and outcomes.trace.interrupted)
     return _INTERRUPTED if interrupted else 0
+
+
+def _timeline(flags: Mapping[str, Any]) -> Timeline | None:
+    if flags["timeline"] is None:
+        if flags["timeline_window"] is not None:
+            log.warning("--timeline-window has no effect without --timeline")
+        return None
+    from blis.timeline.recording import Timeline
+
+    return Timeline() if flags["timeline_window"] is None else Timeline(flags["timeline_window"])
+
+
+def _write_timeline(timeline: Timeline, outcomes: Outcomes, path: Path) -> None:
+    for note in timeline.write(outcomes, path):
+        log.warning("%s: %s; --timeline-window chooses another part", path, note)
 
 
 def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
@@ -120,7 +139,7 @@ def check_outputs(flags: Mapping[str, Any]) -> None:
 
 def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """Flag and path of every file that is going to be written."""
-    for name in ("results_path", "outcomes_path", "trace_path", "report"):
+    for name in ("results_path", "outcomes_path", "trace_path", "timeline", "report"):
         if flags[name] is not None:
             yield f"--{name.replace('_', '-')}", flags[name]
     if flags["trace_output"] is not None:
@@ -130,7 +149,7 @@ def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
         yield from (("--trace-output", path) for path in (trace.header, trace.data, content))
 
 
-def _write(report: Report, flags: Mapping[str, Any], command: Sequence[str]) -> None:
+def _write(report: Report, timeline: Timeline | None, flags: Mapping[str, Any], command: Sequence[str]) -> None:
     """Write what was asked for and print the figures; a file that can't be written costs neither them nor others.
 
     Raises:
@@ -146,6 +165,8 @@ def _write(report: Report, flags: Mapping[str, Any], command: Sequence[str]) -> 
         "outcomes_path": outcomes.write_parquet,
         "report": lambda path: _write_page(report, path, command),
     }
+    if timeline is not None:
+        writers["timeline"] = lambda path: _write_timeline(timeline, outcomes, path)
     try:
         for name, write in writers.items():
             try:

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from blis.cli.completion import names_completed
 from blis.config.schema import FUNCTION_FORM, is_function_name
 from blis.errors import nearest
 
 
 def one_of(*names: str, or_function: bool = False) -> dict[str, Any]:
-    """Type and metavar of an option that takes one of some names; a wrong one is answered with the nearest.
+    """Type, metavar and completion of an option that takes one of some names; a wrong one is answered with the nearest.
 
     Args:
         names: lower case; the user may write them as they like.
@@ -27,7 +28,8 @@ def one_of(*names: str, or_function: bool = False) -> dict[str, Any]:
             raise click.BadParameter(f"{value!r} is unknown; {nearest(value, shown)}")
         return value.lower()
 
-    return {"type": convert, "metavar": f"[{'|'.join(shown)}]"}
+    complete = names_completed(lambda: names)
+    return {"type": convert, "metavar": f"[{'|'.join(shown)}]", "shell_complete": complete}
 
 
 def number_list(value: str) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ LEAST_SPANS = 4
 #: deviations of a Poisson count: chance alone makes counts differ by their square root.
 DRIFT_SHARE, DRIFT_DEVIATIONS = 0.5, 3.0
 
-Stability = Literal["stable", "backlog grows", "too short to judge"]
+Stability = Literal["stable", "overloaded", "too short to tell"]
 
 _SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
@@ -88,13 +88,13 @@ def stability(outcomes: Outcomes) -> Stability:
     arrival_us = result.arrival_us[(result.arrival_us != NEVER) & (result.arrival_us <= result.end_us)]
     e2e_us = known(outcomes.e2e_us())
     if len(arrival_us) < 2 or arrival_us.min() == arrival_us.max():
-        return "too short to judge"
+        return "too short to tell"
     edges = np.linspace(arrival_us.min(), arrival_us.max(), 5)
     running, waiting = (_mean_count(*spans, edges) for spans in _present(outcomes))
     if _drifts(running + waiting) and _drifts(waiting):
-        return "backlog grows"
+        return "overloaded"
     if len(e2e_us) == 0 or edges[-1] - edges[0] < LEAST_SPANS * e2e_us.mean():
-        return "too short to judge"
+        return "too short to tell"
     return "stable"
 
 
@@ -135,4 +135,5 @@ def _time_since(stamps_us: Ints, edges: Floats) -> Floats:
     stamps = np.sort(stamps_us)
     before = np.searchsorted(stamps, edges)
     sums = np.concatenate([[0.0], np.cumsum(stamps, dtype=np.float64)])
-    return before * edges - sums[before]
+    since: Floats = before * edges - sums[before]
+    return since

@@ -1,7 +1,7 @@
 """What each instance did over time, from the requests' stamps alone.
 
-All figures are means or sums over equally long parts of the run. Those of the queue and the batch follow exactly from the
-stamps. Stamps do not say when each token came or when a preempted request was out of the batch, so tokens are
+All figures are means or sums over equally long parts of the run. Those of the queue and the batch follow exactly
+from the stamps. Stamps do not say when each token came or when a preempted request was out of the batch, so tokens are
 spread evenly between a request's first and last one, preempted requests count as running, and use of the KV
 cache is an estimate.
 """
@@ -139,10 +139,10 @@ class Grid:
     def mean(
         self, instance: Ints, start_us: Ints, end_us: Ints, first: Ints | Floats | int, last: Ints | Floats | int
     ) -> Floats:
-        """(m, bins) mean, over time, of the sum of levels that go linearly from ``first`` to ``last`` between two stamps.
+        """(m, bins) mean over time of the sum of levels that go linearly from ``first`` to ``last`` between stamps.
 
-        A span's first and last part are computed for themselves. What lies between are sums of straight lines, which are
-        added up as their changes: no part is touched twice, however long the spans are.
+        A span's first and last part are computed for themselves. What lies between are sums of straight lines, which
+        are added up as their changes: no part is touched twice, however long the spans are.
         """
         chosen = end_us > start_us
         instance, start, end = instance[chosen], start_us[chosen] / self.width_us, end_us[chosen] / self.width_us

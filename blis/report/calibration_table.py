@@ -64,44 +64,44 @@ def _counts(info: Mapping[str, Any]) -> str:
 
 
 def _sides(metrics: Mapping[str, Any]) -> Table:
-    table = table("", "", *_FIGURES)
+    made = table("", "", *_FIGURES)
     for name, found in _durations(metrics).items():
         if found is None:
             continue
         for side in ("measured", "simulated"):
             values = [f"{found[f'{side}_{figure}_ms']:,.2f}" for figure in _FIGURES]
-            table.add_row(_TITLES[name] if side == "measured" else "", side, *values)
+            made.add_row(_TITLES[name] if side == "measured" else "", side, *values)
         errors = [percent(found[f"{figure}_relative_error"], signed=True) for figure in _FIGURES]
-        table.add_row("", "error", *errors, end_section=True)
+        made.add_row("", "error", *errors, end_section=True)
     rate = metrics["throughput"]
     for side in ("measured", "simulated"):
         title = "Output tokens/s" if side == "measured" else ""
-        table.add_row(title, side, number(rate[f"{side}_tokens_per_s"]), "", "", "")
+        made.add_row(title, side, number(rate[f"{side}_tokens_per_s"]), "", "", "")
     error = None if rate["ratio"] is None else rate["ratio"] - 1
-    table.add_row("", "error", percent(error, signed=True), "", "", "")
-    return table
+    made.add_row("", "error", percent(error, signed=True), "", "", "")
+    return made
 
 
 def _agreements(metrics: Mapping[str, Any]) -> Table:
-    table = table("", "pairs", "MAPE", "r", "bias", "quality", words=("bias", "quality"))
+    made = table("", "pairs", "MAPE", "r", "bias", "quality", words=("bias", "quality"))
     for name, found in _durations(metrics).items():
         title = _TITLES[name].removesuffix(" (ms)")
-        table.add_row(title, *(["0", *[""] * 4] if found is None else [f"{found['count']:,}", *_agreement(found)]))
-    return table
+        made.add_row(title, *(["0", *[""] * 4] if found is None else [f"{found['count']:,}", *_agreement(found)]))
+    return made
 
 
 def _groups(title: str, groups: Mapping[str, Any]) -> Table:
-    table = table(title, "requests", "", "MAPE", "r", "bias", "quality", words=("", "bias", "quality"))
+    made = table(title, "requests", "", "MAPE", "r", "bias", "quality", words=("", "bias", "quality"))
     for name, group in groups.items():
         label = name
         if "in_flight_min" in group:
             label += f" ({group['in_flight_min']} to {group['in_flight_max']})"
         known = {metric: group[metric] for metric in _TITLES if group[metric] is not None}
-        for number, (metric, found) in enumerate(known.items()):
-            first = (label, f"{group['count']:,}") if number == 0 else ("", "")
-            is_last = number == len(known) - 1
-            table.add_row(*first, metric.upper(), *_agreement(found), end_section=is_last)
-    return table
+        for place, (metric, found) in enumerate(known.items()):
+            first = (label, f"{group['count']:,}") if place == 0 else ("", "")
+            is_last = place == len(known) - 1
+            made.add_row(*first, metric.upper(), *_agreement(found), end_section=is_last)
+    return made
 
 
 def _durations(metrics: Mapping[str, Any]) -> dict[str, Any]:

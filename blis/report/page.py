@@ -1,7 +1,7 @@
 """A page of figures: one HTML file with everything inside, made of sections with tiles, tables and charts.
 
-What is on a page is plain data (`Page`), and this module alone knows HTML. Colours are CSS variables, also within charts,
-so a page follows the reader's light or dark setting, and prints light, without drawing anything anew.
+What is on a page is plain data (`Page`), and this module alone knows HTML. Colours are CSS variables, also within
+charts, so a page follows the reader's light or dark setting, and prints light, without drawing anything anew.
 """
 
 from __future__ import annotations
@@ -107,6 +107,14 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """Names and values in two columns."""
+
+    title: str
+    values: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Text:
     """A paragraph, or lines just as they are (``code``)."""
 
@@ -114,7 +122,7 @@ class Text:
     code: bool = False
 
 
-Part = Tiles | Table | Chart | Findings | Text
+Part = Tiles | Table | Chart | Findings | Settings | Text
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,7 @@ def as_html(page: Page) -> str:
         ),
         body="\n".join(_section(section) for section in page.sections),
         specs=specs.replace("<", "\\u003c"),  # nothing in it can end the script element
-        vega=vl_convert.javascript_bundle(),
+        vega=vl_convert.javascript_bundle(None),
         script=(folder / "page.js").read_text("utf-8"),
     )
 
@@ -208,11 +216,16 @@ def _part(part: Part) -> str:
             label = escape(part.title, quote=True)
             return (
                 f'<figure class="{part.width}"><h3>{escape(part.title)}</h3>'
-                f'<div class="chart" id="{part.name}" role="group" aria-label="{label}"></div>{_note(part.note)}</figure>'
+                f'<div class="chart" id="{part.name}" role="group" aria-label="{label}"></div>'
+                f"{_note(part.note)}</figure>"
             )
         case Findings():
             items = (f"<dt>{escape(each.headline)}</dt><dd>{escape(each.text)}</dd>" for each in part.findings)
             return f'<dl class="findings">{"".join(items)}</dl>'
+        case Settings():
+            items = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in part.values)
+            title = f"<h3>{escape(part.title)}</h3>"
+            return f'<figure class="full table">{title}<dl class="settings">{"".join(items)}</dl></figure>'
         case Text():
             return f"<pre>{escape(part.text)}</pre>" if part.code else f'<p class="text">{escape(part.text)}</p>'
 

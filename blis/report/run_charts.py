@@ -47,11 +47,13 @@ def strip(found: Timeline) -> Spec:
     frame = _timeline_frame(found, list(panels))
     window = alt.selection_interval(name="window", encodings=["x"])
     shown = alt.selection_point(name="shown", fields=["instance"], bind="legend")
-    x = alt.X("seconds:Q", title=None, scale=alt.Scale(domain=window, nice=False), axis=alt.Axis(labels=False))
-    is_single = len(found.waiting) == 1 or len(found.waiting) > MOST_LINES
-    rows = [_panel(frame, name, title, form, x, shown, is_single) for name, (title, form) in panels.items()]
+    rows = []
+    for place, (name, (title, form)) in enumerate(panels.items()):
+        is_last = place == len(panels) - 1
+        axis = alt.Axis(format="~s", title="simulated time, s") if is_last else alt.Axis(labels=False, title=None)
+        x = alt.X("seconds:Q", scale=alt.Scale(domain=window, nice=False), axis=axis)
+        rows.append(_panel(frame, name, title, form, x, shown))
     rows[0] = rows[0].add_params(shown)
-    rows[-1] = _with_axis(rows[-1])
     return spec(alt.vconcat(*rows, _overview(found, window), spacing=14).resolve_scale(color="shared", x="independent"))
 
 
@@ -60,24 +62,26 @@ def _timeline_frame(found: Timeline, names: Sequence[str]) -> pl.DataFrame:
     import polars as pl
 
     count = len(found.waiting)
-    seconds = found.middle_s
+    edges_s = found.edges_us / 1e6
+    times = {"seconds": found.middle_s, "left": edges_s[:-1], "right": edges_s[1:]}
     if count <= MOST_LINES:
         ids = instance_ids(count)
         return pl.concat(
             pl.DataFrame(
-                {"seconds": seconds, "instance": [ids[index]] * len(seconds)}
+                times
+                | {"instance": [ids[index]] * len(edges_s[1:])}
                 | {name: getattr(found, name)[index] for name in names}
             )
             for index in range(count)
         )
-    columns: dict[str, Any] = {"seconds": seconds, "instance": [f"mean of {count} instances"] * len(seconds)}
+    columns: dict[str, Any] = times | {"instance": [f"mean of {count} instances"] * len(edges_s[1:])}
     for name in names:
         values = getattr(found, name)
         columns |= {name: values.mean(0), f"{name}_low": values.min(0), f"{name}_high": values.max(0)}
     return pl.DataFrame(columns)
 
 
-def _panel(frame: pl.DataFrame, name: str, title: str, form: str, x: Any, shown: Any, is_single: bool) -> Any:
+def _panel(frame: pl.DataFrame, name: str, title: str, form: str, x: Any, shown: Any) -> Any:
     """One measure over time; hovering shows it for every instance at that time."""
     import altair as alt
 
@@ -88,8 +92,10 @@ def _panel(frame: pl.DataFrame, name: str, title: str, form: str, x: Any, shown:
         "instance:N",
         sort=None,
         scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
-        legend=None if is_single else alt.Legend(),
+        legend=alt.Legend() if len(names) > 1 else None,
     )
+    left = x.copy()
+    left.shorthand = "left:Q"
     layers = []
     if f"{name}_low" in frame.columns:
         low, high = (alt.Y(f"{name}_low:Q", title=title), alt.Y2(f"{name}_high:Q"))
@@ -102,32 +108,18 @@ def _panel(frame: pl.DataFrame, name: str, title: str, form: str, x: Any, shown:
     tips = [alt.Tooltip("seconds:Q", title="time, s", format=",.2f")]
     fields = [f"{name}_low", f"{name}_high"] if f"{name}_low" in frame.columns else []
     tips += [alt.Tooltip(f"{text}:Q", title=text, format=form) for text in names]
-    tips += [alt.Tooltip(f"{text}:Q", title=label, format=form) for text, label in zip(fields, ("least", "most"))]
-    here = alt.selection_point(
-        name=f"here_{name}", fields=["seconds"], nearest=True, on="pointerover", clear="pointerout", empty=False
-    )
+    tips += [
+        alt.Tooltip(f"{text}:Q", title=label, format=form)
+        for text, label in zip(fields, ("least", "most"), strict=False)
+    ]
+    # the page draws the bar under the pointer (page.css); its tooltip has all lines
     layers.append(
         alt.Chart()
-        .transform_pivot("instance", value=name, groupby=["seconds", *fields])
-        .mark_rule(color=SOFT, clip=True)
-        .encode(x, opacity=alt.condition(here, alt.value(0.7), alt.value(0)), tooltip=tips)
-        .add_params(here)
+        .transform_pivot("instance", value=name, groupby=["seconds", "left", "right", *fields])
+        .mark_bar(fill="var(--hover)", fillOpacity=0, clip=True)
+        .encode(left, alt.X2("right:Q"), alt.YValue(0), alt.Y2Value("height"), tooltip=tips)
     )
     return alt.layer(*layers, data=frame).properties(height=_STRIP_HEIGHT, width=400)
-
-
-def _with_axis(panel: Any) -> Any:
-    """The lowest panel says what time it is."""
-    panel = panel.copy(deep=True)
-    for layer in panel.layer:
-        layer.encoding.x.axis = None if layer.encoding.x is None else _time_axis()
-    return panel
-
-
-def _time_axis() -> Any:
-    import altair as alt
-
-    return alt.Axis(format="~s", title="simulated time, s")
 
 
 def _overview(found: Timeline, window: Any) -> Any:
@@ -153,29 +145,30 @@ def parts_over_time(found: Breakdown) -> Spec:
     import altair as alt
     import polars as pl
 
-    middle_s = (found.edges_us[1:] + found.edges_us[:-1]) / 2e6
+    edges_s = found.edges_us / 1e6
+    times = {"left": edges_s[:-1], "right": edges_s[1:], "requests": found.requests}
     parts = {"queueing": found.queueing_ms, "prefill": found.prefill_ms, "decode": found.decode_ms}
+    tops = np.cumsum(list(parts.values()), axis=0)
     frame = pl.concat(
-        pl.DataFrame({"seconds": middle_s, "part": [name] * len(middle_s), "ms": values, "requests": found.requests})
-        for name, values in parts.items()
-    ).with_columns(order=pl.col("part").replace_strict({name: place for place, name in enumerate(parts)}))
+        pl.DataFrame(times | {"ms": ms, "top": top, "bottom": top - ms}).with_columns(part=pl.lit(name))
+        for (name, ms), top in zip(parts.items(), tops, strict=True)
+    ).filter(pl.col("requests") > 0)
     shown = alt.selection_point(name="shown", fields=["part"], bind="legend")
-    width_s = found.edges_us[1] / 1e6
-    frame = frame.with_columns(left=pl.col("seconds") - width_s / 2, right=pl.col("seconds") + width_s / 2)
     chart = (
         alt.Chart(frame)
-        .mark_bar(binSpacing=0)
+        .mark_rect()
         .encode(
             alt.X("left:Q", title="arrival, s", scale=alt.Scale(nice=False), axis=alt.Axis(format="~s")),
             alt.X2("right:Q"),
-            alt.Y("ms:Q", title="mean, ms", stack="zero", axis=alt.Axis(format="~s")),
+            alt.Y("bottom:Q", title="mean, ms", axis=alt.Axis(format="~s")),
+            alt.Y2("top:Q"),
             alt.Color(
                 "part:N", sort=None, scale=alt.Scale(domain=list(parts), range=[SERIES[1], SERIES[4], SERIES[0]])
             ),
             opacity=alt.condition(shown, alt.value(0.85), alt.value(0.1)),
-            order=alt.Order("order:Q"),
             tooltip=[
-                alt.Tooltip("seconds:Q", title="arrived around, s", format=",.2f"),
+                alt.Tooltip("left:Q", title="arrived from, s", format=",.2f"),
+                alt.Tooltip("right:Q", title="to, s", format=",.2f"),
                 alt.Tooltip("part:N", title="part"),
                 alt.Tooltip("ms:Q", title="mean, ms", format=",.2f"),
                 alt.Tooltip("requests:Q", title="requests", format=","),
@@ -222,7 +215,7 @@ def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float]) -> Spe
     y = alt.Y("share:Q", title=None, axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 0.9, 1]))
     base = alt.Chart(frame).encode(x, y, colour, opacity=faded)
     layers: list[Any] = [
-        base.mark_line(strokeWidth=2, interpolate="monotone", clip=True).encode(order="share:Q").add_params(shown),
+        base.mark_line(strokeWidth=2, clip=True).encode(order="share:Q").add_params(shown),
         base.mark_point(filled=True, size=130).encode(opacity=alt.value(0), tooltip=tips),
     ]
     if targets_ms:

@@ -19,8 +19,21 @@ from blis.metrics.tenants import tenant_figures
 from blis.metrics.timeline import Floats, Timeline, breakdown, timeline
 from blis.outcomes import Outcomes
 from blis.report import run_charts
-from blis.report.charting import quantile_shares
-from blis.report.page import Chart, Finding, Findings, Page, Part, Section, Table, Text, Tile, Tiles, write_page
+from blis.report.charting import MOST_POINTS, quantile_shares
+from blis.report.page import (
+    Chart,
+    Finding,
+    Findings,
+    Page,
+    Part,
+    Section,
+    Settings,
+    Table,
+    Text,
+    Tile,
+    Tiles,
+    write_page,
+)
 from blis.report.run_findings import counts_over_time, findings, incidents
 from blis.report.run_table import verdict
 from blis.report.sections import Report
@@ -89,8 +102,8 @@ def _about(outcomes: Outcomes, values: Mapping[str, Any]) -> list[str]:
     metadata = outcomes.metadata
     seconds = number(values["vllm_estimated_duration_s"], 1)
     lines = [
-        f"{values['completed_requests']:,} of {values['injected_requests']:,} requests completed in {seconds} simulated "
-        f"seconds; {values['total_input_tokens']:,} input and {values['total_output_tokens']:,} output tokens."
+        f"{values['completed_requests']:,} of {values['injected_requests']:,} requests completed in {seconds} s of "
+        f"simulated time; {values['total_input_tokens']:,} input and {values['total_output_tokens']:,} output tokens."
     ]
     parts = [
         f"vLLM {metadata['vllm_version']}" if metadata.get("vllm_version") else "",
@@ -165,8 +178,8 @@ def _over_time(outcomes: Outcomes, found: Timeline) -> Iterator[Part]:
         + "Queue and batch follow from the requests' stamps; a preempted request counts as running. Tokens are spread "
         "evenly between a request's first and last one. "
         + (
-            "KV cache is an estimate: the tokens of running requests as a share of all there is room for; prefixes that "
-            "requests share count for each of them, blocks that are kept for reuse do not count."
+            "KV cache is an estimate: the tokens of running requests as a share of all there is room for; prefixes "
+            "that requests share count for each of them, blocks that are kept for reuse do not count."
             if found.kv_share is not None
             else ""
         ),
@@ -196,7 +209,7 @@ def _latency(report: Report) -> Iterator[Part]:
                 f"scatter-{key}",
                 f"{_LATENCIES[key]} against input length",
                 run_charts.scatter(outcomes, key, f"{key.upper()}, ms"),
-                f"A point per completed request; of many, {run_charts.sample(10**9).size:,} evenly spread ones.",
+                f"A point per completed request; of many, {MOST_POINTS:,} evenly spread ones.",
                 "half",
             )
 
@@ -329,7 +342,7 @@ def _configuration(metadata: Mapping[str, Any], command: Sequence[str]) -> Itera
     if command:
         yield Text("The same run, and this page, from the folder where it was started:")
         yield Text(shlex.join(("blis", *command)), code=True)
-    yield Table(("setting", "value"), list(_settings(metadata)), "As resolved")
+    yield Settings("As resolved; what is not set is left out", list(_settings(metadata)))
 
 
 def _settings(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -341,5 +354,5 @@ def _settings(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str
         elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
             for place, each in enumerate(value):
                 yield from _settings(each, f"{where}[{place}]")
-        else:
-            yield where, "–" if value is None else str(value)
+        elif value is not None and value != []:
+            yield where, str(value)

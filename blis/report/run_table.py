@@ -12,8 +12,8 @@ from blis.report.tables import number, pairs, percent, sparkline, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
-_LATENCIES = {
+STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+LATENCIES = {
     "ttft": "TTFT",
     "itl": "ITL",
     "tpot": "TPOT",
@@ -85,8 +85,8 @@ def run_tables(
 
     yield Text(verdict(outcomes, summary), style="bold")
     sections = [
-        _latencies(summary, _LATENCIES),
-        _figures(summary),
+        _latencies(summary, LATENCIES),
+        pairs("Totals", totals(summary)),
         _over_time(outcomes),
         *_instances(more.get("instances", ())),
         *_classes(more.get("slo_classes", {})),
@@ -99,21 +99,33 @@ def run_tables(
         yield section
 
 
+def latency_rows(figures: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, list[str]]:
+    """Mean and percentiles of those families that there are, by what people call them, all with as many decimals."""
+    rows = {
+        name: [figures[f"{key}_{statistic}_ms"] for statistic in STATISTICS]
+        for key, name in names.items()
+        if f"{key}_mean_ms" in figures
+    }
+    most = max((value for values in rows.values() for value in values if value is not None), default=0.0)
+    decimals = 2 if most < 10_000 else 1 if most < 100_000 else 0  # five columns have to fit into 80 characters
+    return {name: [number(value, decimals) for value in values] for name, values in rows.items()}
+
+
 def _latencies(figures: Mapping[str, Any], names: Mapping[str, str], title: str = "Latency (ms)") -> Table:
-    made = table(title, *_STATISTICS)
-    for key, name in names.items():
-        if f"{key}_mean_ms" in figures:
-            made.add_row(name, *(number(figures[f"{key}_{statistic}_ms"], 2) for statistic in _STATISTICS))
+    made = table(title, *STATISTICS)
+    for name, values in latency_rows(figures, names).items():
+        made.add_row(name, *values)
     return made
 
 
-def _figures(summary: Mapping[str, Any]) -> Table:
+def totals(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Counts, rates and the KV cache, each with its name."""
     peak, total = summary["kv_blocks_peak"], summary["kv_blocks_total"]
     rows = [
         ("completed requests", f"{summary['completed_requests']:,} of {summary['injected_requests']:,} arrived"),
         *((name, f"{summary[key]:,}") for key, name in _RARE.items() if summary.get(key)),
-        ("throughput", f"{number(summary['responses_per_sec'], 2)} requests/s"),
-        ("", f"{number(summary['tokens_per_sec'], 1)} output tokens/s"),
+        ("requests/s", number(summary["responses_per_sec"], 2)),
+        ("output tokens/s", number(summary["tokens_per_sec"], 1)),
         ("tokens", f"{summary['total_input_tokens']:,} input, {summary['total_output_tokens']:,} output"),
         ("simulated time", f"{number(summary['vllm_estimated_duration_s'], 2)} s"),
         ("KV blocks, peak", f"{peak:,} of {total:,} ({percent(peak / total)})"),
@@ -121,9 +133,9 @@ def _figures(summary: Mapping[str, Any]) -> Table:
         ("preemptions", f"{summary['preemption_count']:,}"),
     ]
     if "simulation_duration_s" in summary:
-        rows.append(("wall time", f"{number(summary['simulation_duration_s'], 2)} s"))
-        rows.append(("", f"{summary['sim_start_timestamp']} to {summary['sim_end_timestamp']}"))
-    return pairs("Totals", rows)
+        span = f"{summary['sim_start_timestamp']} to {summary['sim_end_timestamp']}"
+        rows.append(("wall time", f"{number(summary['simulation_duration_s'], 2)} s, {span}"))
+    return rows
 
 
 def _over_time(outcomes: Outcomes) -> Table:

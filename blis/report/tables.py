@@ -45,6 +45,7 @@ def table(*columns: str, words: Sequence[str] = (), title: str | None = None, fo
     made = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
         show_edge=False,
         title=title,
         title_justify="left",
@@ -53,13 +54,18 @@ def table(*columns: str, words: Sequence[str] = (), title: str | None = None, fo
     )
     for number, name in enumerate(columns):
         is_word = number == 0 or name in words or name in folded or name == ""
-        made.add_column(name, justify="left" if is_word else "right", no_wrap=name not in folded)
+        made.add_column(
+            name,
+            justify="left" if is_word else "right",
+            no_wrap=name not in folded,
+            overflow="fold" if name in folded else "ellipsis",
+        )
     return made
 
 
 def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     """Make a table of names and values without headings."""
-    made = table("", "value", title=title, words=("value",))
+    made = table("", "value", title=title, folded=("value",))
     made.show_header = False
     for name, value in rows:
         made.add_row(name, value)
