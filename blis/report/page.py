@@ -167,6 +167,7 @@ def as_html(page: Page) -> str:
     """The whole file as text."""
     import vl_convert
 
+    bundle: Any = vl_convert.javascript_bundle  # its stub demands an argument that does not have to be given
     charts = {part.name: part.spec for section in page.sections for part in section.parts if isinstance(part, Chart)}
     specs = json.dumps(rounded(charts), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     folder = files("blis.report")
@@ -180,7 +181,7 @@ def as_html(page: Page) -> str:
         ),
         body="\n".join(_section(section) for section in page.sections),
         specs=specs.replace("<", "\\u003c"),  # nothing in it can end the script element
-        vega=vl_convert.javascript_bundle(None),
+        vega=bundle(),
         script=(folder / "page.js").read_text("utf-8"),
     )
 
@@ -240,7 +241,7 @@ def _tile(tile: Tile) -> str:
 
 
 def _table(table: Table) -> str:
-    numeric = [any(isinstance(row[place], (int, float)) for row in table.rows) for place in range(len(table.columns))]
+    numeric = [any(_is_number(row[place]) for row in table.rows) for place in range(len(table.columns))]
     sides = ["number" if right else "word" for right in numeric]
     heads = "".join(f'<th class="{side}">{escape(name)}</th>' for side, name in zip(sides, table.columns, strict=True))
     rows = "".join(
@@ -254,6 +255,10 @@ def _table(table: Table) -> str:
         f'<figure class="full table">{title}<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{_note(table.note)}</figure>"
     )
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, (int, float)) or (cell is not None and cell.endswith("%"))
 
 
 def _cell(cell: Cell) -> str:

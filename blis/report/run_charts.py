@@ -32,6 +32,15 @@ def spec(chart: Any) -> Spec:
     return found
 
 
+def _most(values: pl.Series) -> float:
+    return float(values.to_numpy().max(initial=0))
+
+
+def _short(most: float) -> str:
+    """How an axis up to ``most`` is labelled: 2,000 but 20k."""
+    return "~s" if most >= 10_000 else ",~g"
+
+
 def strip(found: Timeline) -> Spec:
     """Queue, batch, KV cache and tokens over time, one below the other, and an overview to zoom with."""
     import altair as alt
@@ -86,7 +95,7 @@ def _panel(frame: pl.DataFrame, name: str, title: str, form: str, x: Any, shown:
     import altair as alt
 
     names = frame["instance"].unique(maintain_order=True).to_list()
-    axis_format = "%" if form.endswith("%") else "~s"
+    axis_format = "%" if form.endswith("%") else _short(_most(frame[name]))
     y = alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format=axis_format, tickCount=4), scale=alt.Scale(domainMin=0))
     colour = alt.Color(
         "instance:N",
@@ -160,7 +169,7 @@ def parts_over_time(found: Breakdown) -> Spec:
         .encode(
             alt.X("left:Q", title="arrival, s", scale=alt.Scale(nice=False), axis=alt.Axis(format="~s")),
             alt.X2("right:Q"),
-            alt.Y("bottom:Q", title="mean, ms", axis=alt.Axis(format="~s")),
+            alt.Y("bottom:Q", title="mean, ms", axis=alt.Axis(format=_short(float(np.nanmax(tops))))),
             alt.Y2("top:Q"),
             alt.Color(
                 "part:N", sort=None, scale=alt.Scale(domain=list(parts), range=[SERIES[1], SERIES[4], SERIES[0]])
@@ -196,8 +205,7 @@ def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float]) -> Spe
     )
     names = list(groups)
     shown = alt.selection_point(name="shown", fields=["group"], bind="legend")
-    least, most = float(frame["ms"].min() or 0), float(frame["ms"].max() or 0)  # type: ignore[arg-type]
-    most = max([most, *targets_ms.values()])
+    least, most = min(ms[0] for ms in groups.values()), max([_most(frame["ms"]), *targets_ms.values()])
     scale = alt.Scale(type="log", nice=False) if least > 0 and most > 20 * least else alt.Scale(nice=False, domainMin=0)
     colour = alt.Color(
         "group:N",
@@ -211,7 +219,7 @@ def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float]) -> Spe
         alt.Tooltip("share:Q", title="share", format=".1%"),
         alt.Tooltip("ms:Q", title="at most, ms", format=",.2f"),
     ]
-    x = alt.X("ms:Q", title="ms", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
+    x = alt.X("ms:Q", title="ms", scale=scale, axis=alt.Axis(format=_short(most), tickCount=5))
     y = alt.Y("share:Q", title=None, axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 0.9, 1]))
     base = alt.Chart(frame).encode(x, y, colour, opacity=faded)
     layers: list[Any] = [
@@ -219,14 +227,14 @@ def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float]) -> Spe
         base.mark_point(filled=True, size=130).encode(opacity=alt.value(0), tooltip=tips),
     ]
     if targets_ms:
-        lines = pl.DataFrame({"ms": list(targets_ms.values()), "group": list(targets_ms)})
+        known = set(targets_ms) <= set(names)
         layers.append(
-            alt.Chart(lines)
+            alt.Chart(pl.DataFrame({"ms": list(targets_ms.values()), "group": list(targets_ms)}))
             .mark_rule(strokeDash=[5, 4], strokeWidth=1.6)
             .encode(
-                alt.X("ms:Q"),
-                colour if set(targets_ms) <= set(names) else alt.value(INK),
-                opacity=faded if set(targets_ms) <= set(names) else alt.value(1),
+                x="ms:Q",
+                color=colour if known else alt.value(INK),
+                opacity=faded if known else alt.value(1),
                 tooltip=[alt.Tooltip("group:N", title="target of"), alt.Tooltip("ms:Q", title="ms", format=",.0f")],
             )
         )
@@ -253,11 +261,11 @@ def scatter(outcomes: Outcomes, metric: str, title: str) -> Spec:
         }
     )
     names = sorted(set(frame["group"]))
-    has_classes = 1 < len(names) <= MOST_LINES
+    has_classes = 1 < len(names) < MOST_LINES
     shown = alt.selection_point(name="shown", fields=["group"], bind="legend")
-    colour: Any = alt.value(SERIES[0])
+    colour: Any = alt.ColorValue(SERIES[0])
     if has_classes:
-        colour = alt.Color("group:N", scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])))
+        colour = alt.Color("group:N", scale=alt.Scale(domain=names, range=list(SERIES[1 : len(names) + 1])))
     scales = {field: _scale(frame[field].to_numpy()) for field in ("input", "ms")}
     tips = [
         alt.Tooltip("request:Q", title="request", format="d"),
@@ -272,8 +280,8 @@ def scatter(outcomes: Outcomes, metric: str, title: str) -> Spec:
         alt.Chart(frame)
         .mark_circle(size=26, clip=True)
         .encode(
-            alt.X("input:Q", title="input tokens", scale=scales["input"], axis=alt.Axis(format="~s", tickCount=6)),
-            alt.Y("ms:Q", title=title, scale=scales["ms"], axis=alt.Axis(format="~s", tickCount=5)),
+            alt.X("input:Q", title="input tokens", scale=scales["input"], axis=alt.Axis(format=_short(_most(frame["input"])), tickCount=6)),
+            alt.Y("ms:Q", title=title, scale=scales["ms"], axis=alt.Axis(format=_short(_most(frame["ms"])), tickCount=5)),
             colour,
             opacity=alt.condition(shown, alt.value(opacity(len(frame))), alt.value(0.03)),
             tooltip=tips,
