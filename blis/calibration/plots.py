@@ -69,12 +69,12 @@ def chart(pairs: Pairs, in_flight: Ints) -> alt.VConcatChart:
     """All panels: a column per metric that there is, below them errors and load over time."""
     import altair as alt
 
-    metrics = [metric for metric in _TITLES if len(pairs.durations_us(metric)[0])]
-    columns = [_apart(alt.vconcat(_scatter(pairs, metric), _curves(pairs, metric), spacing=_GAP)) for metric in metrics]
+    metrics = metrics_of(pairs)
+    columns = [_apart(alt.vconcat(scatter(pairs, metric), curves(pairs, metric), spacing=_GAP)) for metric in metrics]
     width = len(metrics) * _SIDE + (len(metrics) - 1) * (_GAP + 40)
     panels = _apart(alt.hconcat(*columns, spacing=_GAP))
     return (
-        _apart(alt.vconcat(panels, _over_time(pairs, in_flight, width), spacing=_GAP))
+        _apart(alt.vconcat(panels, over_time(pairs, in_flight, width), spacing=_GAP))
         .configure_view(stroke="#DDDDDD")
         .configure_axis(gridColor="#EEEEEE", labelFontSize=11, titleFontSize=12, titleFontWeight="normal")
         .configure_title(fontSize=14, anchor="start")
@@ -83,12 +83,17 @@ def chart(pairs: Pairs, in_flight: Ints) -> alt.VConcatChart:
     )
 
 
+def metrics_of(pairs: Pairs) -> list[str]:
+    """Metrics that some pairs have."""
+    return [metric for metric in _TITLES if len(pairs.durations_us(metric)[0])]
+
+
 def _apart(panels: Any) -> Any:
     """The same panels, each with colours and a legend of its own."""
     return panels.resolve_scale(color="independent", strokeDash="independent", shape="independent")
 
 
-def _scatter(pairs: Pairs, metric: str) -> alt.LayerChart:
+def scatter(pairs: Pairs, metric: str) -> alt.LayerChart:
     """Each request as a point; on the line both sides are equal."""
     import altair as alt
     import polars as pl
@@ -123,7 +128,7 @@ def _shared_scale(frame: pl.DataFrame) -> tuple[list[float], alt.Scale]:
     return ends, alt.Scale(domain=ends, nice=False)
 
 
-def _curves(pairs: Pairs, metric: str) -> alt.Chart:
+def curves(pairs: Pairs, metric: str) -> alt.Chart:
     """Share of requests that took no longer, for both sides."""
     import altair as alt
     import polars as pl
@@ -161,7 +166,7 @@ def _cdf(side: str, values_us: Floats) -> pl.DataFrame:
     )
 
 
-def _over_time(pairs: Pairs, in_flight: Ints, width: int) -> alt.VConcatChart:
+def over_time(pairs: Pairs, in_flight: Ints, width: int) -> alt.VConcatChart:
     """How far off the requests sent at each time are, and how much the server had to do then."""
     import altair as alt
     import polars as pl

@@ -27,7 +27,7 @@ _FROM_HEADER = "  [default: as the header says]"
     required=True,
     help="What blis replay --outcomes-path wrote for the trace (Parquet).",
 )
-@click.option("--report", type=_PATH, help="Write the report as JSON.")
+@click.option("--report", type=_PATH, help="Write the report: a page with charts (.html), else JSON.")
 @click.option("--plots", type=_PATH, help="Draw both sides, as .html, .svg or .png.")
 @click.option(
     "--warmup-requests",
@@ -49,7 +49,8 @@ _FROM_HEADER = "  [default: as the header says]"
 )
 @click.option("--output", **OUTPUT_FORM)
 @click.option("--log", **one_of(*LOG_LEVELS), default="warn", show_default=True, help="Verbosity on stderr.")
-def calibrate(**flags: Any) -> None:
+@click.pass_context
+def calibrate(ctx: click.Context, /, **flags: Any) -> None:
     """Compare a measured TraceV2 with what was simulated for the same requests, and print how far they are apart.
 
     Measure with blis observe, simulate with blis replay --outcomes-path, then compare.
@@ -63,6 +64,11 @@ def calibrate(**flags: Any) -> None:
         from blis.calibration.plots import check_plots
 
         check_plots(flags["plots"])
+    is_page = flags["report"] is not None and flags["report"].suffix.lower() == ".html"
+    if is_page:
+        from blis.report.charting import check_charts
+
+        check_charts(flags["report"])
     from blis.calibration.calibrating import calibrate as compare
     from blis.workload.tracev2 import TraceV2
 
@@ -73,7 +79,9 @@ def calibrate(**flags: Any) -> None:
         **{name: flags[name] for name in names},
     )
     try:
-        if flags["report"] is not None:
+        if is_page:
+            found.write_page(flags["report"], ctx.find_object(tuple) or ())
+        elif flags["report"] is not None:
             found.write_json(flags["report"])
         if flags["plots"] is not None:
             found.write_plots(flags["plots"])

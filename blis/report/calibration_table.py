@@ -22,7 +22,7 @@ def calibration_table(report: Mapping[str, Any]) -> str:
 def _parts(report: Mapping[str, Any]) -> Iterator[Any]:
     from rich.text import Text
 
-    yield Text(_verdict(report), style="bold")
+    yield Text(verdict(report), style="bold")
     for reason in report["not_meaningful_because"]:
         yield Text(f"- {reason}")
     for note in report["notes"]:
@@ -42,7 +42,8 @@ def _parts(report: Mapping[str, Any]) -> Iterator[Any]:
             yield Text(f"{name}: server {values['server']}, simulation {_word(values['simulation'])}")
 
 
-def _verdict(report: Mapping[str, Any]) -> str:
+def verdict(report: Mapping[str, Any]) -> str:
+    """One line: how good the prediction of each metric is."""
     grades = ", ".join(
         f"{name.upper()} {found['quality']} ({percent(found['mape'])})"
         for name, found in _durations(report["metrics"]).items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,11 @@ MOST_POINTS, MOST_QUANTILES = 2_000, 200
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 #: The same and more as pages name them, so that they can be lighter on dark ground (page.css).
 SERIES = tuple(f"var(--series-{number})" for number in range(1, 9))
-INK, SOFT, LINE = "var(--ink)", "var(--soft)", "var(--line)"
+INK, SOFT, CARD = "var(--ink)", "var(--soft)", "var(--card)"
+_ON_PAGES = {BLUE: SERIES[0], ORANGE: SERIES[1], GREEN: SERIES[2], GREY: SOFT, "white": CARD}
+
+#: A chart as Vega-Lite has it: plain JSON values.
+Spec = dict[str, Any]
 
 
 def check_charts(path: Path) -> None:
@@ -32,6 +37,22 @@ def check_charts(path: Path) -> None:
     missing = [name for name in ("altair", "vl_convert") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"{path}: plots need {' and '.join(missing)}; install them with: pip install 'blis[plots]'")
+
+
+def spec(chart: Any) -> Spec:
+    """What a page holds of a chart of Altair's: no address of a schema, and the page's own colours and looks."""
+    found: Spec = _on_page(chart.to_dict(validate=False))
+    for name in ("$schema", "config", "background", "padding"):
+        found.pop(name, None)
+    return found
+
+
+def _on_page(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: inner if key == "datasets" else _on_page(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_on_page(inner) for inner in value]
+    return _ON_PAGES.get(value, value) if isinstance(value, str) else value
 
 
 def sample(count: int, most: int = MOST_POINTS) -> Ints:

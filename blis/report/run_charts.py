@@ -11,25 +11,15 @@ from blis._core.codes import RequestStatus
 from blis.metrics.slo import DEFAULT_CLASS
 from blis.metrics.timeline import Breakdown, Floats, Timeline
 from blis.outcomes import Outcomes, instance_ids
-from blis.report.charting import INK, LINE, SERIES, SOFT, opacity, sample
+from blis.report.charting import INK, SERIES, SOFT, Spec, opacity, sample, spec
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-Spec = dict[str, Any]
-
 #: More instances than this are shown as their mean and range, and more classes are not shown apart.
 MOST_LINES = len(SERIES)
 _STRIP_HEIGHT, _HEIGHT = 105, 220
-
-
-def spec(chart: Any) -> Spec:
-    """The chart as a page holds it: the schema's address is of no use there."""
-    found: Spec = chart.to_dict(validate=False)
-    found.pop("$schema", None)
-    found.pop("config", None)  # the page has the looks
-    return found
 
 
 def _most(values: pl.Series) -> float:
@@ -38,7 +28,7 @@ def _most(values: pl.Series) -> float:
 
 def _short(most: float) -> str:
     """How an axis up to ``most`` is labelled: 2,000 but 20k."""
-    return "~s" if most >= 10_000 else ",~g"
+    return "~s" if most >= 10_000 else ",~r"
 
 
 def strip(found: Timeline) -> Spec:
@@ -280,8 +270,15 @@ def scatter(outcomes: Outcomes, metric: str, title: str) -> Spec:
         alt.Chart(frame)
         .mark_circle(size=26, clip=True)
         .encode(
-            alt.X("input:Q", title="input tokens", scale=scales["input"], axis=alt.Axis(format=_short(_most(frame["input"])), tickCount=6)),
-            alt.Y("ms:Q", title=title, scale=scales["ms"], axis=alt.Axis(format=_short(_most(frame["ms"])), tickCount=5)),
+            alt.X(
+                "input:Q",
+                title="input tokens",
+                scale=scales["input"],
+                axis=alt.Axis(format=_short(_most(frame["input"])), tickCount=6),
+            ),
+            alt.Y(
+                "ms:Q", title=title, scale=scales["ms"], axis=alt.Axis(format=_short(_most(frame["ms"])), tickCount=5)
+            ),
             colour,
             opacity=alt.condition(shown, alt.value(opacity(len(frame))), alt.value(0.03)),
             tooltip=tips,
@@ -320,7 +317,7 @@ def balance(values: Sequence[float], title: str, form: str) -> Spec:
         .mark_bar(color=SERIES[0])
         .encode(
             alt.X("instance:O", title="instance", axis=alt.Axis(labelAngle=0, domain=True)),
-            alt.Y("value:Q", title=title, axis=alt.Axis(format="~s")),
+            alt.Y("value:Q", title=title, axis=alt.Axis(format=_short(max(values, default=0)))),
             tooltip=[
                 alt.Tooltip("instance:O", title="instance"),
                 alt.Tooltip("value:Q", title=title, format=form),
@@ -344,7 +341,7 @@ def events(kinds: Mapping[str, Floats], edges_us: Floats) -> Spec:
     end_s = float(edges_us[-1]) / 1e6
     chart = (
         alt.Chart(frame)
-        .mark_circle(color=SERIES[1], opacity=0.75, stroke=LINE)
+        .mark_circle(color=SERIES[1], opacity=0.6)
         .encode(
             alt.X(
                 "seconds:Q",

@@ -116,7 +116,7 @@ def _about(outcomes: Outcomes, values: Mapping[str, Any]) -> list[str]:
 def _tiles(report: Report, values: Mapping[str, Any]) -> Tiles:
     outcomes = report.outcomes
     latencies = [
-        Tile(f"{name}, ms", [(p, _milliseconds(values[f"{key}_{p}_ms"])) for p in ("p50", "p95", "p99")])
+        _latency_tile(name, {p: values[f"{key}_{p}_ms"] for p in ("p50", "p95", "p99")})
         for key, name in _LATENCIES.items()
     ]
     rate, tokens = values["responses_per_sec"], values["tokens_per_sec"]
@@ -138,8 +138,12 @@ def _tiles(report: Report, values: Mapping[str, Any]) -> Tiles:
     )
 
 
-def _milliseconds(value: float | None) -> str:
-    return number(value, 1 if value is not None and value < 1000 else 0)
+def _latency_tile(name: str, figures_ms: Mapping[str, float | None]) -> Tile:
+    """Figures in ms, or in s where ms would be long."""
+    in_seconds = (figures_ms["p99"] or 0) >= 10_000
+    scaled = {label: ms and ms / (1000 if in_seconds else 1) for label, ms in figures_ms.items()}
+    figures = [(label, number(value, 0 if (value or 0) >= 1000 else 1)) for label, value in scaled.items()]
+    return Tile(f"{name}, {'s' if in_seconds else 'ms'}", figures)
 
 
 def _goodput(report: Report) -> Iterator[Tile]:
@@ -354,5 +358,5 @@ def _settings(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str
         elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
             for place, each in enumerate(value):
                 yield from _settings(each, f"{where}[{place}]")
-        elif value is not None and value != []:
+        elif value not in (None, "", [], {}):
             yield where, str(value)
