@@ -18,7 +18,7 @@ def row(queued, scheduled, finished):
 
 
 spans = st.lists(
-    st.tuples(st.integers(0, 900), st.integers(0, 100), st.integers(1, 100)).map(
+    st.tuples(st.integers(110, 900), st.integers(0, 100), st.integers(1, 100)).map(
         lambda parts: (parts[0], parts[0] + parts[1], sum(parts))
     ),
     min_size=1,
