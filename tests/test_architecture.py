@@ -31,6 +31,7 @@ ALLOWED = {
     "metrics": {"errors", "outcomes"},
     "convert": {"errors", "files", "workload"},
     "inspect": {"errors", "workload", "convert"},
+    "calibration": {"errors", "files", "workload", "outcomes", "metrics"},
     "report": {"files", "outcomes", "metrics"},
     "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace"},
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
@@ -39,6 +40,7 @@ ALLOWED = {
         *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
     },
     "cli": {
+        "calibration",
         "fitting",
         "errors",
         "files",
@@ -139,6 +141,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohtt
         "from blis.cli.main import main; main(['run', '--no-such-flag'])",
         "from blis.cli.main import main; main(['replay', '--help'])",
         "from blis.cli.main import main; main(['observe', '--help'])",
+        "from blis.cli.main import main; main(['calibrate', '--help'])",
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
         "from blis.cli.main import main; main(['fit', '--help'])",

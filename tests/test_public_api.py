@@ -16,6 +16,7 @@ def test_exported_names():
     assert blis.__all__ == sorted(blis.__all__)
     assert set(blis.__all__) == {
         "BlisError",
+        "Calibration",
         "CapacityError",
         "ClusterOptions",
         "ConfigError",
@@ -41,6 +42,7 @@ def test_exported_names():
         "WorkloadSpec",
         "__version__",
         "admission_policy",
+        "calibrate",
         "evaluate",
         "fit_steps",
         "fit_traces",

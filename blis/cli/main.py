@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from blis import __version__
+from blis.cli.calibrate import calibrate
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
@@ -36,7 +37,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, observe, fit, convert, inspect)
+_COMMANDS = (run, replay, observe, calibrate, fit, convert, inspect)
 for _command in _COMMANDS:
     cli.add_command(_command)
 
