@@ -37,8 +37,12 @@ ALLOWED = {
     "fitting": {
         *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
     },
+    "sweep": {
+        *("errors", "files", "decode", "config", "resolve", "workload", "simulation", "outcomes", "metrics", "api"),
+    },
     "cli": {
         "fitting",
+        "sweep",
         "errors",
         "files",
         "config",
