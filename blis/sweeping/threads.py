@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -22,7 +22,7 @@ def default_jobs() -> int:
 
 def in_threads(
     work: Callable[[Item], Result], items: Iterable[Item], jobs: int, stop: Callable[[], None] = lambda: None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Do work on items in some threads; yields results as they come, not in the order of the items.
 
     Args:

@@ -208,7 +208,8 @@ class _Tables:
             self._kept.move_to_end(key)
         added = requests.load(case)
         with self._lock:
-            self._numbers += added
+            if key in self._kept:
+                self._numbers += added
             while self._numbers > _MOST_NUMBERS and len(self._kept) > 1:
                 self._numbers -= self._kept.popitem(last=False)[1].numbers
         return requests
