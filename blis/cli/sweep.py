@@ -12,7 +12,7 @@ import click
 
 from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
 from blis.cli.values import one_of
-from blis.errors import InputError
+from blis.errors import EngineError, InputError
 from blis.files import check_output, naming
 
 if TYPE_CHECKING:
@@ -65,14 +65,15 @@ def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
     from blis.sweeping.sweeping import run_sweep
 
     names = ("executor", "jobs", "max_failures", "restart")
+    kept = f"finished runs are kept in {journal_folder(output)}, the same command goes on from there"
     try:
         with redirect_stdout(sys.stderr), _progress(len(prepared.sweep)) as progress:
             failures = run_sweep(prepared, output, progress=progress, **{name: flags[name] for name in names})
     except KeyboardInterrupt:
-        kept = journal_folder(output)
-        text = f"blis: error: interrupted; finished runs are kept in {kept}, the same command goes on from there"
-        click.echo(text, err=True)
+        click.echo(f"blis: error: interrupted; {kept}", err=True)
         return _INTERRUPTED
+    except EngineError as error:
+        raise EngineError(f"{error}; {kept}") from error
     if failures:
         log.warning("%d of %d runs failed; column error says why", failures, len(prepared.sweep))
     return 0

@@ -139,7 +139,7 @@ def _range(section: Section, key: Key) -> Range:
     if key.kind == "integer" and shape != "integers":
         section.fail(shape, f"{key.name} is a whole number; give integers or choices")
     low, high = section.numbers(shape, least_count=2, most_count=2)
-    if low >= high:
+    if low > high or (low == high and shape != "integers"):
         section.fail(shape, f"must be two numbers, the lower one first, got {low:g} and {high:g}")
     if shape == "log_uniform" and low == 0.0:
         section.fail(shape, "must be two numbers > 0, got 0")

@@ -46,7 +46,11 @@ class Journal:
             with replacing(head) as temporary:
                 temporary.write_text(json.dumps(identity), encoding="utf-8")
         self._file = self._rows.open("a+b")
-        self._read()
+        try:
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Journal:
         return self

@@ -8,6 +8,9 @@ from typing import Any
 
 from blis.errors import ConfigError, EngineError
 
+#: How long to wait for a scheduler.
+CONNECT_S = 10
+
 
 class DaskCluster:
     """A client, and the cluster if it is its own; see `blis.sweeping.executors.Cluster`.
@@ -31,14 +34,14 @@ class DaskCluster:
                 silence_logs=logging.CRITICAL,
             )
         try:
-            self._client = Client(self._own if address is None else f"tcp://{address}", timeout="20s")
+            self._client = Client(self._own if address is None else f"tcp://{address}", timeout=CONNECT_S)
         except (OSError, ValueError) as error:
             text = " ".join(str(error).split())
             raise ConfigError(f"executor: no Dask scheduler can be reached at {address}: {text}") from None
 
     def num_workers(self) -> int:
         """Threads of all workers."""
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, int(sum(self._client.nthreads().values())))
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Have a chunk done. Dask does it again, up to three times, if its worker dies."""
@@ -46,9 +49,9 @@ class DaskCluster:
 
     def wait(self, pending: Sequence[Any]) -> Any:
         """One of the submitted chunks that is done."""
-        from distributed import FIRST_COMPLETED, wait
+        from distributed import wait
 
-        return next(iter(wait(pending, return_when=FIRST_COMPLETED).done))
+        return next(iter(wait(pending, return_when="FIRST_COMPLETED").done))
 
     def result(self, done: Any) -> list[tuple[Any, ...]]:
         """What it gave."""

@@ -17,7 +17,7 @@ from blis.files import check_output
 from blis.sweeping.checking import check_points
 from blis.sweeping.executors import executor_of
 from blis.sweeping.file import Sweep, load_sweep
-from blis.sweeping.journal import Journal, journal_folder
+from blis.sweeping.journal import Journal
 from blis.sweeping.table import write_table
 from blis.sweeping.threads import default_jobs
 from blis.sweeping.work import Row, Worker, tasks
@@ -151,16 +151,7 @@ def run_sweep(
 def _check_failures(journal: Journal, most: int) -> None:
     failures = journal.failures
     if len(failures) > most:
-        raise EngineError(
-            f"{failures[0]} ({len(failures)} runs failed, max_failures is {most}; "
-            f"the finished runs are kept in {journal.folder})"
-        )
-
-
-def done_before(output: Path) -> Path | None:
-    """Where the rows of an unfinished sweep are, if there are any."""
-    folder = journal_folder(output)
-    return folder if folder.is_dir() else None
+        raise EngineError(f"{len(failures)} runs failed, max_failures is {most}; the first one: {failures[0]}")
 
 
 def seconds_per_run(prepared: Prepared, rounds: int = 2) -> float:
