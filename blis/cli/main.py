@@ -17,6 +17,7 @@ from blis.cli.inspect import inspect
 from blis.cli.observe import observe
 from blis.cli.replay import replay
 from blis.cli.run import run
+from blis.cli.sweep import sweep
 from blis.errors import BlisError, InputError
 
 #: Exit codes; 0 is success.
@@ -37,7 +38,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, observe, calibrate, fit, convert, inspect)
+_COMMANDS = (run, replay, sweep, observe, calibrate, fit, convert, inspect)
 for _command in _COMMANDS:
     cli.add_command(_command)
 
