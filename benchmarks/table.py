@@ -24,6 +24,7 @@ FORMATS = {
     "lateness_p99_ms": "{:.2g} ms late (p99)",
     "ttft_added_ms": "TTFT + {:.2g} ms (p50)",
     "itl_added_ms": "ITL + {:.2g} ms (p50)",
+    "times_one_thread": "{:.2g} × one thread",
     "exponent": "exponent {:.3f}",
 }
 

@@ -42,10 +42,17 @@ ALLOWED = {
     "fitting": {
         *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
     },
+    "workload_flags": {"errors", "config", "workload", "api"},
+    "sweeping": {
+        "workload_flags",
+        *("errors", "files", "decode", "config", "resolve", "workload", "simulation", "outcomes", "metrics", "api"),
+    },
     "cli": {
         "calibration",
         "catalogue",
         "fitting",
+        "sweeping",
+        "workload_flags",
         "errors",
         "files",
         "config",
@@ -148,6 +155,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohtt
         "from blis.cli.main import main; main(['run', '--no-such-flag'])",
         "from blis.cli.main import main; main(['replay', '--help'])",
         "from blis.cli.main import main; main(['report', '--help'])",
+        "from blis.cli.main import main; main(['sweep', '--help'])",
         "from blis.cli.main import main; main(['observe', '--help'])",
         "from blis.cli.main import main; main(['calibrate', '--help'])",
         "from blis.cli.main import main; main(['convert', '--help'])",

@@ -56,6 +56,11 @@ def test_requests_of_one_side_only():
     assert counts(pairs, "matched_pairs", "unmatched_real", "unmatched_sim", "judged_unmatched") == (1, 1, 2, 1)
 
 
+def test_outcomes_without_requests():
+    pairs = paired(measured(REQUEST), simulated())
+    assert (len(pairs), *counts(pairs, "unmatched_real", "unmatched_sim")) == (0, 1, 0)
+
+
 def test_unfinished_simulated_requests_are_no_result():
     pairs = paired(measured(REQUEST, REQUEST), simulated(REQUEST, (0, 100, None, 64, 10)))
     assert counts(pairs, "matched_pairs", "unmatched_real", "unmatched_sim", "unserved_sim") == (1, 1, 0, 1)

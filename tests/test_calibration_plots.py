@@ -47,7 +47,7 @@ def test_png_and_svg_open(tmp_path):
     found.write_plots(tmp_path / "p.SVG")
     text = (tmp_path / "p.SVG").read_text()
     assert text.startswith("<svg")
-    assert text.count("Time per output token") == 1
+    assert "Time per output token" in text
     assert "measured" in text
 
 

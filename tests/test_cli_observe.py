@@ -281,7 +281,10 @@ def test_the_key_is_not_shown_by_help_and_errors(capsys, tmp_path, monkeypatch):
         (("--rate", 0), ["--rate", "0"]),
         (("--trace-header", "t.yaml"), ["--trace-header and --trace-data go together"]),
         (("--trace-header", "absent.yaml", "--trace-data", "absent.csv"), ["absent.yaml"]),
-        (("--workload-spec", "a", "--scenario", "mixed-slo"), ["--workload-spec and --scenario cannot be combined"]),
+        (
+            ("--workload-spec", "a", "--scenario", "mixed-slo"),
+            ["--workload-spec: cannot be combined with scenario; give either"],
+        ),
         (("--trace-output", "/nowhere/t"), ["/nowhere"]),
         (("--tokenizer", "/nowhere/tokenizer.json"), ["--tokenizer", "/nowhere/tokenizer.json"]),
     ],

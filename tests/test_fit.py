@@ -238,3 +238,12 @@ def test_one_row_for_two_models_is_refused(measured):
     trace, _ = measured(poisson(1, 50, 5))
     with pytest.raises(InputError, match="only roofline takes several"):
         blis.fit_traces([trace, trace], [GUESS, dataclasses.replace(GUESS, model="n")])
+
+
+def test_a_trace_too_short_to_be_held_out_is_still_learnt_from(tmp_path):
+    traces = []
+    for name, count in (("long", 100), ("short", 1)):
+        measure(tmp_path / name, poisson(1, count, 4), noisy_model(ALPHA, THREE, 0.05))
+        traces.append(trace_paths(tmp_path / name)[0])
+    fit = blis.fit_traces(traces, [GUESS, GUESS], options=blis.FitOptions(holdout=0.3))
+    assert fit.num_measured == {"training": 71, "held_out": 30}

@@ -142,8 +142,9 @@ def pair(
     compared = matched & (first > 0) & (first >= sent) & (last > 0) & (last >= sent)
 
     produced = measured_output_tokens(header, records)
-    differ = (records.input_tokens != outcomes.table.input_tokens[sim_row]) | (
-        produced != outcomes.result.produced_tokens[sim_row]
+    own, theirs = np.flatnonzero(matched), sim_row[matched]
+    differ = (records.input_tokens[own] != outcomes.table.input_tokens[theirs]) | (
+        produced[own] != outcomes.result.produced_tokens[theirs]
     )
     ok = behind & (records.status == OK)
     rows = np.flatnonzero(compared)
@@ -154,7 +155,7 @@ def pair(
         matched_pairs=_count(matched),
         unmatched_real=_count(behind & ~compared),
         unmatched_sim=_count(has_result) - _count(matched),
-        token_mismatches=_count(matched & differ),
+        token_mismatches=_count(differ),
         failed=_count(behind & ~ok),
         unserved_sim=_count(~has_result),
         judged=_count(ok),

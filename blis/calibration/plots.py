@@ -137,7 +137,7 @@ def curves(pairs: Pairs, metric: str) -> alt.Chart:
     frame = pl.concat([_cdf(name, values_us) for name, values_us in sides.items()])
     _, scale = _shared_scale(frame.select("duration_ms"))
     names = list(sides)
-    legend = alt.Legend(orient="bottom-right", fillColor="white", padding=4, symbolSize=300)
+    legend = alt.Legend(orient="top-left", fillColor="white", padding=4, symbolSize=300)
     return (
         alt.Chart(frame)
         .mark_line(strokeWidth=2, clip=True)

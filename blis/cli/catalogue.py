@@ -12,6 +12,7 @@ import click
 from blis.cli.completion import gpu_completions, model_completions, policy_completions, workload_completions
 from blis.cli.console import wants_table
 from blis.cli.options import OUTPUT_FORM
+from blis.config.schema import ClusterOptions
 from blis.files import naming
 
 Tables = Callable[[Any], Iterable[Any]]
@@ -84,8 +85,8 @@ def _print(found: Any, tables: Tables, output: str | None) -> None:
 
 
 def _parameter(field: str) -> dict[str, Any]:
-    """Flag, default and meaning of a field, as the help of blis run has them."""
+    """Flag, default and meaning of a field of `ClusterOptions`, as the help of blis run has them."""
     from blis.cli.run import run
 
     option = next(param for param in run.params if param.name == field and isinstance(param, click.Option))
-    return {"flag": option.opts[0], "default": option.default, "meaning": option.help}
+    return {"flag": option.opts[0], "default": getattr(ClusterOptions, field), "meaning": option.help}

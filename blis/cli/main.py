@@ -21,6 +21,7 @@ from blis.cli.observe import observe
 from blis.cli.replay import replay
 from blis.cli.report import report
 from blis.cli.run import run
+from blis.cli.sweep import sweep
 from blis.errors import BlisError, InputError
 
 #: Exit codes; 0 is success.
@@ -41,7 +42,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, report, observe, calibrate, fit, convert, inspect)
+_COMMANDS = (run, replay, report, sweep, observe, calibrate, fit, convert, inspect)
 #: Those that no message names flags of.
 _LISTS = (models, hardware, policies, workloads, completion)
 for _command in (*_COMMANDS, *_LISTS):

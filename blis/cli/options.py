@@ -30,6 +30,7 @@ from blis.config.schema import (
     LATENCY_MODELS,
     PRIORITY_POLICIES,
     ROUTING_POLICIES,
+    WORKLOADS,
     ClusterOptions,
     Deployment,
     EngineOptions,
@@ -44,7 +45,6 @@ OUTPUT_FORM: dict[str, Any] = {
 Config = TypeVar("Config")
 
 SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
-WORKLOADS = ("distribution", "chatbot", "summarization", "contentgen", "multidoc", "traces")
 
 _PATH = click.Path(path_type=Path)
 
@@ -436,7 +436,14 @@ measurement_options = _all(
     _measurement("--chunk-times", type=_PATH, help="Write the arrival of each piece of each answer as Parquet."),
     _measurement("--max-concurrency", type=int, default=256, help="Most requests in flight."),
     _measurement("--timeout", "timeout_s", type=float, default=300.0, help="Longest time for an answer, s."),
-    _measurement("--warmup", "warm_up_requests", type=int, default=0, help="First requests that are not judged."),
+    _measurement(
+        "--warmup-requests",
+        "--warmup",
+        "warm_up_requests",
+        type=int,
+        default=0,
+        help="First requests that are not judged.",
+    ),
     _measurement("--rtt-ms", type=float, help="Round-trip time to the server, ms, noted in the trace."),
     _measurement("--horizon", "horizon_us", type=int, help="Send no request later than this, µs.  [default: none]"),
     _measurement("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),

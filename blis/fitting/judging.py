@@ -41,7 +41,7 @@ class Judgement:
 
 
 def judge(traces: Sequence[Measured], rows: Sequence[Ints], models: Sequence[LatencyModel]) -> Judgement:
-    """Compare measured with simulated latencies over the given rows of all traces.
+    """Compare measured with simulated latencies over the given rows of all traces, one at least.
 
     Raises:
         EngineError: a run failed.
@@ -49,6 +49,8 @@ def judge(traces: Sequence[Measured], rows: Sequence[Ints], models: Sequence[Lat
     found: list[Pairs] = []
     spans: list[tuple[int, int]] = []
     for measured, some, model in zip(traces, rows, models, strict=True):
+        if not len(some):
+            continue
         result = simulated(measured, model)
         found.append(pairs(measured, model, result, some))
         begin = measured.sent_us[some].min()

@@ -84,7 +84,7 @@ class Regression:
     """
 
     def __init__(self, problem: Problem, parts: Sequence[Spans]) -> None:
-        self._problem, self._parts = problem, parts
+        self._parts = parts
         self._free = list(problem.free)
         self._scale, least, most = (problem.column(name) for name in ("scale", "least", "most"))
         self._bounds = least / self._scale, most / self._scale

@@ -18,7 +18,8 @@ def outcomes_html(outcomes: Outcomes) -> str:
     rest = [_row(name, [value], _LEFT) for name, value in totals(summary)]
     return (
         f"<p><b>{escape(verdict(outcomes, summary))}</b></p>"
-        f'<table><thead><tr><th style="{_LEFT}">Latency (ms)</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        f'<table><thead><tr><th style="{_LEFT}">Latency (ms)</th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
         f"<table><tbody>{''.join(rest)}</tbody></table>"
     )
 

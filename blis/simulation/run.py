@@ -145,7 +145,7 @@ class Run:
         self._latency = latency
         self._control = control
         self._decisions = decisions
-        self._step_sink = steps or self._keep_steps
+        self._step_sink = steps
         self._horizon_us = packing.UNLIMITED if horizon_us is None else horizon_us
         self._usable_blocks = engine.total_kv_blocks - 1
         self._reason = StopReason.PAUSED
@@ -304,16 +304,17 @@ class Run:
                 if sum(map(len, gaps)) > MOST_LONG_GAPS:
                     self._gaps[i] = [added_up(gaps)]
             if at[core.NUM_LOG]:
-                self._step_sink(i, self._recorders["step_log"][i, : at[core.NUM_LOG]].copy())
+                log = self._recorders["step_log"][i, : at[core.NUM_LOG]].copy()
+                if self._step_sink is None:
+                    self._steps[i].append(log)
+                else:
+                    self._step_sink(i, log)
                 at[core.NUM_LOG] = 0
-        log = self._decision_log
-        rows = int(log["at"][core.NUM_DECISIONS])
+        decided = self._decision_log
+        rows = int(decided["at"][core.NUM_DECISIONS])
         if rows and self._decisions is not None:
-            self._decisions(Decisions(*(log[name][:rows] for name in ("decisions", "columns", "numbers"))))
-            log["at"][core.NUM_DECISIONS] = 0
-
-    def _keep_steps(self, instance: int, log: Ints) -> None:
-        self._steps[instance].append(log)
+            self._decisions(Decisions(*(decided[name][:rows] for name in ("decisions", "columns", "numbers"))))
+            decided["at"][core.NUM_DECISIONS] = 0
 
     def steps(self, instance: int = 0) -> Ints:
         """The step log of an instance: (rows, 4), the first column a `blis._core.codes.LogRecord`."""

@@ -64,7 +64,7 @@ def write_events(outcomes: Outcomes, steps: Ints, window: Window, path: Path, no
     events.sort(key=lambda event: event["ts"])
     head = {
         "blis_version": __version__,
-        "window_s": [window.start_us / 1e6, window.end_us / 1e6],
+        "window_s": [window.start_us / 1e6, min(window.end_us, outcomes.result.end_us) / 1e6],
         "left_out": [*notes, *more_notes],
         **{name: outcomes.metadata[name] for name in ("model", "hardware", "tp", "seed") if name in outcomes.metadata},
     }

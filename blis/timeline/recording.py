@@ -78,10 +78,9 @@ class Timeline:
         """
         steps = self.steps()
         notes = []
-        end_us = min(self._end_us, outcomes.result.end_us + 1)
         if self._end_us < self._asked_us:
             notes.append(f"the timeline ends at {self._end_us / 1e6:.3f} s, after {len(steps):,} steps")
-        window = Window(self._start_us, end_us, MOST_REQUESTS)
+        window = Window(self._start_us, self._end_us, MOST_REQUESTS)
         notes += write_events(outcomes, steps, window, Path(path), notes)
         return notes
 
