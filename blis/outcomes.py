@@ -171,6 +171,21 @@ class Outcomes:
 
         write_results(self, Path(path), Report(self).values())
 
+    def write_report(self, path: str | Path, *, slo_targets_us: Mapping[str, int] | None = None) -> None:
+        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
+
+        Args:
+            path: of the file.
+            slo_targets_us: per service class, the longest end-to-end time that is good enough.
+
+        Raises:
+            InputError: the extra ``plots`` is not installed.
+        """
+        from blis.report.run_page import write_run_page
+        from blis.report.sections import Report
+
+        write_run_page(Report(self, slo_targets_us=slo_targets_us), Path(path))
+
     def write_parquet(self, path: str | Path) -> None:
         """Write one row per request, and everything needed to read the outcomes back."""
         import pyarrow.parquet as pq

@@ -77,6 +77,7 @@ SHORTCUTS = {
         "blis.plots",
         "blis.report.json_report",
         "blis.report.notebook",
+        "blis.report.run_page",
         "blis.report.sections",
     )
 }
