@@ -15,7 +15,7 @@ TARGETS_US = {"interactive": 2_000_000, "batch": 20_000_000}
 
 @functools.cache
 def busy_run():
-    """800 requests of two classes and tenants on two small instances: queues, preemptions, refusals, unfinished ones."""
+    """800 requests of two classes and tenants on two small instances; some are preempted, refused or unfinished."""
     rng = np.random.default_rng(7)
     count = 800
     table = RequestTable(
@@ -26,9 +26,9 @@ def busy_run():
         tenant=labels(rng.choice(["<b>north</b>", "south"], count).tolist()),
     )
     return blis.simulate(
-        "meta-llama/llama-3.1-8b-instruct",
+        blis.Deployment("meta-llama/llama-3.1-8b-instruct", total_kv_blocks=700),
         table,
-        engine=blis.EngineOptions(total_kv_blocks=700, max_model_len=8192),
+        engine=blis.EngineOptions(max_model_len=8192),
         cluster=blis.ClusterOptions(num_instances=2, routing_policy="least-loaded"),
         horizon_us=32_000_000,
     )

@@ -9,8 +9,21 @@ from helpers_report import TARGETS_US, busy_run, specs, values
 
 from blis.metrics.timeline import MOST_BINS
 from blis.report.charting import MOST_POINTS, MOST_QUANTILES
-from blis.report.page import Chart, Finding, Findings, Page, Section, Settings, Table, Text, Tile, Tiles, as_html
-from blis.report.page import rounded, write_page
+from blis.report.page import (
+    Chart,
+    Finding,
+    Findings,
+    Page,
+    Section,
+    Settings,
+    Table,
+    Text,
+    Tile,
+    Tiles,
+    as_html,
+    rounded,
+    write_page,
+)
 from blis.report.run_page import run_page, write_run_page
 from blis.report.sections import Report
 
@@ -137,7 +150,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     path = tmp_path / "p.html"
     path.write_text("old")
     monkeypatch.setattr("pathlib.Path.write_text", lambda *_args, **_more: (_ for _ in ()).throw(OSError(28, "full")))
-    with pytest.raises(OSError, match="p.html"):
+    with pytest.raises(OSError, match=r"p\.html"):
         write_page(Page("t", "v", []), path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
