@@ -140,9 +140,9 @@ def _tiles(report: Report, values: Mapping[str, Any]) -> Tiles:
 
 def _latency_tile(name: str, figures_ms: Mapping[str, float | None]) -> Tile:
     """Figures in ms, or in s where ms would be long."""
-    in_seconds = (figures_ms["p99"] or 0) >= 10_000
+    in_seconds = (figures_ms["p99"] or 0) >= 1000
     scaled = {label: ms and ms / (1000 if in_seconds else 1) for label, ms in figures_ms.items()}
-    figures = [(label, number(value, 0 if (value or 0) >= 1000 else 1)) for label, value in scaled.items()]
+    figures = [(label, number(value, 2 if (value or 0) < 10 else 1)) for label, value in scaled.items()]
     return Tile(f"{name}, {'s' if in_seconds else 'ms'}", figures)
 
 
