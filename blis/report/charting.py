@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from blis.errors import InputError
 
@@ -21,8 +21,13 @@ MOST_POINTS, MOST_QUANTILES = 2_000, 200
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 #: The same and more as pages name them, so that they can be lighter on dark ground (page.css).
 SERIES = tuple(f"var(--series-{number})" for number in range(1, 9))
+#: More instances than this are shown as their mean and range, and more classes are not shown apart.
+MOST_LINES = len(SERIES)
 INK, SOFT, CARD = "var(--ink)", "var(--soft)", "var(--card)"
 _ON_PAGES = {BLUE: SERIES[0], ORANGE: SERIES[1], GREEN: SERIES[2], GREY: SOFT, "white": CARD}
+
+#: Larger numbers on an axis are written with k, M and so on.
+_SHORT_FROM = 10_000
 
 #: A chart as Vega-Lite has it: plain JSON values.
 Spec = dict[str, Any]
@@ -40,10 +45,12 @@ def check_charts(path: Path) -> None:
 
 
 def spec(chart: Any) -> Spec:
-    """What a page holds of a chart of Altair's: no address of a schema, and the page's own colours and looks."""
+    """What a page holds of a chart of Altair's: no schema's address; titles, colours and looks are the page's."""
     found: Spec = _on_page(chart.to_dict(validate=False))
     for name in ("$schema", "config", "background", "padding"):
         found.pop(name, None)
+    for panel in (found, *found.get("vconcat", ())):
+        panel.pop("title", None)
     return found
 
 
@@ -63,6 +70,11 @@ def sample(count: int, most: int = MOST_POINTS) -> Ints:
 def quantile_shares(count: int) -> Floats:
     """Shares at which a curve over so many values is drawn, from 0 to 1."""
     return np.linspace(0, 1, min(MOST_QUANTILES, max(count, 2)))
+
+
+def short_format(values: ArrayLike) -> str:
+    """How an axis for these values is labelled: 2,000 but 20k."""
+    return "~s" if np.nanmax(values, initial=0) >= _SHORT_FROM else ",~r"
 
 
 def opacity(count: int) -> float:

@@ -1,4 +1,4 @@
-"""Charts of a run, as Vega-Lite; what they show comes from `blis.metrics`, and none grows with the run."""
+"""Charts of a run over time and across instances, as Vega-Lite; none grows with the run."""
 
 from __future__ import annotations
 
@@ -7,28 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blis._core.codes import RequestStatus
-from blis.metrics.slo import DEFAULT_CLASS
 from blis.metrics.timeline import Breakdown, Floats, Timeline
-from blis.outcomes import Outcomes, instance_ids
-from blis.report.charting import INK, SERIES, SOFT, Spec, opacity, sample, spec
+from blis.outcomes import instance_ids
+from blis.report.charting import INK, MOST_LINES, SERIES, SOFT, Spec, short_format, spec
 
 if TYPE_CHECKING:
-    import altair as alt
     import polars as pl
 
-#: More instances than this are shown as their mean and range, and more classes are not shown apart.
-MOST_LINES = len(SERIES)
 _STRIP_HEIGHT, _HEIGHT = 105, 220
-
-
-def _most(values: pl.Series) -> float:
-    return float(values.to_numpy().max(initial=0))
-
-
-def _short(most: float) -> str:
-    """How an axis up to ``most`` is labelled: 2,000 but 20k."""
-    return "~s" if most >= 10_000 else ",~r"
 
 
 def strip(found: Timeline) -> Spec:
@@ -85,7 +71,7 @@ def _panel(frame: pl.DataFrame, name: str, title: str, form: str, x: Any, shown:
     import altair as alt
 
     names = frame["instance"].unique(maintain_order=True).to_list()
-    axis_format = "%" if form.endswith("%") else _short(_most(frame[name]))
+    axis_format = "%" if form.endswith("%") else short_format(frame[name])
     y = alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format=axis_format, tickCount=4), scale=alt.Scale(domainMin=0))
     colour = alt.Color(
         "instance:N",
@@ -159,7 +145,7 @@ def parts_over_time(found: Breakdown) -> Spec:
         .encode(
             alt.X("left:Q", title="arrival, s", scale=alt.Scale(nice=False), axis=alt.Axis(format="~s")),
             alt.X2("right:Q"),
-            alt.Y("bottom:Q", title="mean, ms", axis=alt.Axis(format=_short(float(np.nanmax(tops))))),
+            alt.Y("bottom:Q", title="mean, ms", axis=alt.Axis(format=short_format(tops))),
             alt.Y2("top:Q"),
             alt.Color(
                 "part:N", sort=None, scale=alt.Scale(domain=list(parts), range=[SERIES[1], SERIES[4], SERIES[0]])
@@ -179,133 +165,6 @@ def parts_over_time(found: Breakdown) -> Spec:
     return spec(chart)
 
 
-def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float]) -> Spec:
-    """Share of values that were no larger, a curve per group.
-
-    Args:
-        groups: quantiles in ms at even shares from 0 to 1, by name.
-        targets_ms: lines to draw, by name of the group they are for.
-    """
-    import altair as alt
-    import polars as pl
-
-    frame = pl.concat(
-        pl.DataFrame({"group": [name] * len(ms), "ms": ms, "share": np.linspace(0, 1, len(ms))})
-        for name, ms in groups.items()
-    )
-    names = list(groups)
-    shown = alt.selection_point(name="shown", fields=["group"], bind="legend")
-    least, most = min(ms[0] for ms in groups.values()), max([_most(frame["ms"]), *targets_ms.values()])
-    scale = alt.Scale(type="log", nice=False) if least > 0 and most > 20 * least else alt.Scale(nice=False, domainMin=0)
-    colour = alt.Color(
-        "group:N",
-        sort=None,
-        scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
-        legend=alt.Legend(columns=2) if len(names) > 1 else None,
-    )
-    faded = alt.condition(shown, alt.value(1), alt.value(0.1))
-    tips = [
-        *([alt.Tooltip("group:N", title="class")] if len(names) > 1 else []),
-        alt.Tooltip("share:Q", title="share", format=".1%"),
-        alt.Tooltip("ms:Q", title="at most, ms", format=",.2f"),
-    ]
-    x = alt.X("ms:Q", title="ms", scale=scale, axis=alt.Axis(format=_short(most), tickCount=5))
-    y = alt.Y("share:Q", title=None, axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 0.9, 1]))
-    base = alt.Chart(frame).encode(x, y, colour, opacity=faded)
-    layers: list[Any] = [
-        base.mark_line(strokeWidth=2, clip=True).encode(order="share:Q").add_params(shown),
-        base.mark_point(filled=True, size=130).encode(opacity=alt.value(0), tooltip=tips),
-    ]
-    if targets_ms:
-        known = set(targets_ms) <= set(names)
-        layers.append(
-            alt.Chart(pl.DataFrame({"ms": list(targets_ms.values()), "group": list(targets_ms)}))
-            .mark_rule(strokeDash=[5, 4], strokeWidth=1.6)
-            .encode(
-                x="ms:Q",
-                color=colour if known else alt.value(INK),
-                opacity=faded if known else alt.value(1),
-                tooltip=[alt.Tooltip("group:N", title="target of"), alt.Tooltip("ms:Q", title="ms", format=",.0f")],
-            )
-        )
-    return spec(alt.layer(*layers).properties(height=_HEIGHT, width=400))
-
-
-def scatter(outcomes: Outcomes, metric: str, title: str) -> Spec:
-    """A duration of completed requests against their input, at most `MOST_POINTS` of them, spread over the table."""
-    import altair as alt
-    import polars as pl
-
-    rows = np.flatnonzero(outcomes.result.status == RequestStatus.COMPLETED)
-    rows = rows[sample(len(rows))] if len(rows) else rows
-    table = outcomes.table
-    frame = pl.DataFrame(
-        {
-            "request": table.numbers[rows],
-            "input": table.input_tokens[rows],
-            "cached": outcomes.result.cached_tokens[rows],
-            "output": outcomes.result.produced_tokens[rows],
-            "seconds": outcomes.result.arrival_us[rows] / 1e6,
-            "ms": getattr(outcomes, f"{metric}_us")(rows) / 1000,
-            "group": _class_names(outcomes, rows),
-        }
-    )
-    names = sorted(set(frame["group"]))
-    has_classes = 1 < len(names) < MOST_LINES
-    shown = alt.selection_point(name="shown", fields=["group"], bind="legend")
-    colour: Any = alt.ColorValue(SERIES[0])
-    if has_classes:
-        colour = alt.Color("group:N", scale=alt.Scale(domain=names, range=list(SERIES[1 : len(names) + 1])))
-    scales = {field: _scale(frame[field].to_numpy()) for field in ("input", "ms")}
-    tips = [
-        alt.Tooltip("request:Q", title="request", format="d"),
-        *([alt.Tooltip("group:N", title="class")] if has_classes else []),
-        alt.Tooltip("seconds:Q", title="arrived, s", format=",.2f"),
-        alt.Tooltip("input:Q", title="input tokens", format=","),
-        alt.Tooltip("cached:Q", title="of these cached", format=","),
-        alt.Tooltip("output:Q", title="output tokens", format=","),
-        alt.Tooltip("ms:Q", title=title, format=",.2f"),
-    ]
-    chart = (
-        alt.Chart(frame)
-        .mark_circle(size=26, clip=True)
-        .encode(
-            alt.X(
-                "input:Q",
-                title="input tokens",
-                scale=scales["input"],
-                axis=alt.Axis(format=_short(_most(frame["input"])), tickCount=6),
-            ),
-            alt.Y(
-                "ms:Q", title=title, scale=scales["ms"], axis=alt.Axis(format=_short(_most(frame["ms"])), tickCount=5)
-            ),
-            colour,
-            opacity=alt.condition(shown, alt.value(opacity(len(frame))), alt.value(0.03)),
-            tooltip=tips,
-        )
-        .add_params(shown)
-        .properties(height=_HEIGHT + 40, width=400)
-    )
-    return spec(chart)
-
-
-def _scale(values: Floats) -> alt.Scale:
-    """Logarithmic where values span much."""
-    import altair as alt
-
-    if len(values) and values.min() > 0 and values.max() > 20 * values.min():
-        return alt.Scale(type="log", nice=False, padding=6)
-    return alt.Scale(nice=True, zero=True)
-
-
-def _class_names(outcomes: Outcomes, rows: Any) -> list[str]:
-    given = outcomes.table.slo_class
-    if given is None:
-        return [DEFAULT_CLASS] * len(rows)
-    names = (*given.names, DEFAULT_CLASS)
-    return [names[code] for code in given.codes[rows].tolist()]
-
-
 def balance(values: Sequence[float], title: str, form: str) -> Spec:
     """A bar per instance, and their mean."""
     import altair as alt
@@ -317,7 +176,7 @@ def balance(values: Sequence[float], title: str, form: str) -> Spec:
         .mark_bar(color=SERIES[0])
         .encode(
             alt.X("instance:O", title="instance", axis=alt.Axis(labelAngle=0, domain=True)),
-            alt.Y("value:Q", title=title, axis=alt.Axis(format=_short(max(values, default=0)))),
+            alt.Y("value:Q", title=title, axis=alt.Axis(format=short_format(values))),
             tooltip=[
                 alt.Tooltip("instance:O", title="instance"),
                 alt.Tooltip("value:Q", title=title, format=form),

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from blis._core.codes import RequestStatus
-from blis.metrics.activity import busy_share, busy_us
+from blis.metrics.activity import busy_us
 from blis.metrics.latency import known
 from blis.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
-from blis.metrics.slo import DEFAULT_CLASS, attained
+from blis.metrics.slo import DEFAULT_CLASS
 from blis.metrics.summary import instance_summaries
 from blis.metrics.tenants import tenant_figures
 from blis.metrics.timeline import Floats, Timeline, breakdown, timeline
 from blis.outcomes import Outcomes
-from blis.report import run_charts
-from blis.report.charting import MOST_POINTS, quantile_shares
+from blis.report import latency_charts, run_charts
+from blis.report.charting import MOST_LINES, MOST_POINTS, quantile_shares
 from blis.report.page import (
     Chart,
     Finding,
@@ -35,6 +35,7 @@ from blis.report.page import (
     write_page,
 )
 from blis.report.run_findings import counts_over_time, findings, incidents
+from blis.report.run_headlines import LATENCIES, about, tiles, title
 from blis.report.run_table import verdict
 from blis.report.sections import Report
 from blis.report.tables import number, percent
@@ -43,8 +44,6 @@ from blis.report.tables import number, percent
 _MOST_ROWS = 50
 #: Instances that have a bar each.
 _MOST_BARS = 128
-
-_LATENCIES = {"ttft": "Time to first token", "itl": "Inter-token latency", "e2e": "End-to-end time"}
 
 
 def write_run_page(report: Report, path: Path, command: Sequence[str] = ()) -> None:
@@ -67,8 +66,9 @@ def run_page(report: Report, command: Sequence[str] = ()) -> Page:
     outcomes, values = report.outcomes, report.values()
     over_time = timeline(outcomes)
     found = incidents(outcomes, values["anomalies"])
+    line = verdict(outcomes, values)
     sections = [
-        Section("", [_tiles(report, values)]),
+        Section("", [tiles(report, values)]),
         Section("What stands out", list(_stands_out(outcomes, found, over_time))),
         Section("Over time", list(_over_time(outcomes, over_time))),
         Section("Latency", list(_latency(report))),
@@ -78,83 +78,11 @@ def run_page(report: Report, command: Sequence[str] = ()) -> Page:
         Section("Configuration", list(_configuration(outcomes.metadata, command))),
     ]
     return Page(
-        _title(outcomes.metadata, len(outcomes.result.instances)),
-        _sentence(verdict(outcomes, values)),
+        title(outcomes.metadata, len(outcomes.result.instances)),
+        line[:1].upper() + line[1:],
         [section for section in sections if section.parts],
-        _about(outcomes, values),
+        about(outcomes, values),
     )
-
-
-def _title(metadata: Mapping[str, Any], num_instances: int) -> str:
-    model, hardware, tp = (metadata.get(key) for key in ("model", "hardware", "tp"))
-    if model is None:
-        return "Simulated run"
-    gpus = f"{tp} × {hardware}" if tp and hardware and tp > 1 else str(hardware or "")
-    many = f"{num_instances} instances of " if num_instances > 1 else ""
-    return f"{model} on {many}{gpus}" if gpus else str(model)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _about(outcomes: Outcomes, values: Mapping[str, Any]) -> list[str]:
-    metadata = outcomes.metadata
-    seconds = number(values["vllm_estimated_duration_s"], 1)
-    lines = [
-        f"{values['completed_requests']:,} of {values['injected_requests']:,} requests completed in {seconds} s of "
-        f"simulated time; {values['total_input_tokens']:,} input and {values['total_output_tokens']:,} output tokens."
-    ]
-    parts = [
-        f"vLLM {metadata['vllm_version']}" if metadata.get("vllm_version") else "",
-        f"seed {metadata['seed']}" if "seed" in metadata else "",
-        f"blis {metadata['blis_version']}" if "blis_version" in metadata else "",
-    ]
-    return [*lines, ", ".join(part for part in parts if part)]
-
-
-def _tiles(report: Report, values: Mapping[str, Any]) -> Tiles:
-    outcomes = report.outcomes
-    latencies = [
-        _latency_tile(name, {p: values[f"{key}_{p}_ms"] for p in ("p50", "p95", "p99")})
-        for key, name in _LATENCIES.items()
-    ]
-    rate, tokens = values["responses_per_sec"], values["tokens_per_sec"]
-    preemptions = values["preemption_count"]
-    return Tiles(
-        [
-            *latencies,
-            Tile("Throughput", [("requests/s", number(rate, 2)), ("output tokens/s", number(tokens, 0))]),
-            *_goodput(report),
-            Tile("Utilisation", [("", percent(busy_share(outcomes)))], "of the run, the mean instance ran steps"),
-            Tile("Prefix cache hits", [("", percent(values["cache_hit_rate"]))], "of the prompt tokens admitted"),
-            Tile("Preemptions", [("", f"{preemptions:,}")], "", "bad" if preemptions else ""),
-            Tile(
-                "KV cache, peak",
-                [("", percent(values["kv_blocks_peak"] / values["kv_blocks_total"]))],
-                f"{values['kv_blocks_peak']:,} of {values['kv_blocks_total']:,} blocks",
-            ),
-        ]
-    )
-
-
-def _latency_tile(name: str, figures_ms: Mapping[str, float | None]) -> Tile:
-    """Figures in ms, or in s where ms would be long."""
-    in_seconds = (figures_ms["p99"] or 0) >= 1000
-    scaled = {label: ms and ms / (1000 if in_seconds else 1) for label, ms in figures_ms.items()}
-    figures = [(label, number(value, 2 if (value or 0) < 10 else 1)) for label, value in scaled.items()]
-    return Tile(f"{name}, {'s' if in_seconds else 'ms'}", figures)
-
-
-def _goodput(report: Report) -> Iterator[Tile]:
-    if not report.slo_targets_us:
-        return
-    has_target, met = attained(report.outcomes, report.slo_targets_us)
-    targeted, good = int(has_target.sum()), int(met.sum())
-    share = good / targeted if targeted else None
-    yield Tile("Attainment", [("", percent(share))], f"{good:,} of {targeted:,} requests within their class's target")
-    seconds = report.outcomes.result.end_us / 1e6
-    yield Tile("Goodput", [("requests/s", number(good / seconds if seconds else None, 2))], "within their target")
 
 
 def _stands_out(outcomes: Outcomes, found: list[Any], over_time: Timeline) -> Iterator[Part]:
@@ -172,7 +100,7 @@ def _stands_out(outcomes: Outcomes, found: list[Any], over_time: Timeline) -> It
 
 
 def _over_time(outcomes: Outcomes, found: Timeline) -> Iterator[Part]:
-    many = len(found.waiting) > run_charts.MOST_LINES
+    many = len(found.waiting) > MOST_LINES
     yield Chart(
         "timeline",
         "Queue, batch, KV cache and output of each instance",
@@ -201,18 +129,18 @@ def _over_time(outcomes: Outcomes, found: Timeline) -> Iterator[Part]:
 def _latency(report: Report) -> Iterator[Part]:
     outcomes = report.outcomes
     targets_ms = {name: target / 1000 for name, target in (report.slo_targets_us or {}).items()}
-    for key, name in _LATENCIES.items():
+    for key, name in LATENCIES.items():
         groups = dict(_curves(outcomes, key))
         if groups:
             targets = targets_ms if key == "e2e" else {}
             note = "Dashed: targets." if targets else ""
-            yield Chart(f"cdf-{key}", name, run_charts.curves(groups, targets), note, "third")
+            yield Chart(f"cdf-{key}", name, latency_charts.curves(groups, targets), note, "third")
     if (outcomes.result.status == RequestStatus.COMPLETED).any():
         for key in ("ttft", "e2e"):
             yield Chart(
                 f"scatter-{key}",
-                f"{_LATENCIES[key]} against input length",
-                run_charts.scatter(outcomes, key, f"{key.upper()}, ms"),
+                f"{LATENCIES[key]} against input length",
+                latency_charts.scatter(outcomes, key, f"{key.upper()}, ms"),
                 f"A point per completed request; of many, {MOST_POINTS:,} evenly spread ones.",
                 "half",
             )
@@ -238,7 +166,7 @@ def _class_rows(outcomes: Outcomes) -> Iterator[tuple[str, Any, list[int] | None
     if given is None:
         return
     codes = np.unique(given.codes).tolist()
-    if 1 < len(codes) < run_charts.MOST_LINES:
+    if 1 < len(codes) < MOST_LINES:
         names = (*given.names, DEFAULT_CLASS)
         for name, code in sorted((names[code], code) for code in codes):
             yield name, np.flatnonzero(given.codes == code), [code]
@@ -326,7 +254,7 @@ def _decisions(outcomes: Outcomes) -> Iterator[Part]:
     if outcomes.trace is None:
         return
     found = outcomes.trace.summary
-    tiles = [
+    shown = [
         Tile("Admitted", [("", f"{found['admitted']:,}")], f"of {found['total_decisions']:,}"),
         *(
             Tile(f"{name} regret", [("", f"{found[key]:,.4f}")], "score of the best instance less that of the chosen")
@@ -338,8 +266,8 @@ def _decisions(outcomes: Outcomes) -> Iterator[Part]:
         mean = found.get(f"realised_{key}_e2e_regret_mean_ms")
         if mean is not None:
             note = f"mean of {found['realised_samples']:,} decisions simulated again with the best other instance"
-            tiles.append(Tile(name, [("ms", number(mean, 2))], note))
-    yield Tiles(tiles)
+            shown.append(Tile(name, [("ms", number(mean, 2))], note))
+    yield Tiles(shown)
 
 
 def _configuration(metadata: Mapping[str, Any], command: Sequence[str]) -> Iterator[Part]:
