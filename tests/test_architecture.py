@@ -18,6 +18,7 @@ ALLOWED = {
     "files": {"errors"},
     "resources": {"errors"},
     "result": set(),
+    "statistics": {"errors"},
     "_core": set(),
     "compiling": set(),
     "workload": {"errors", "files", "decode"},
