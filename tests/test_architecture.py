@@ -29,7 +29,7 @@ ALLOWED = {
     "simulation": {"errors", "compiling", "config", "latency", "policies", "workload", "result", "_core"},
     "trace": {"files", "config", "errors", "workload", "result", "simulation", "outcomes"},
     "outcomes": {"errors", "files", "latency", "workload", "result"},
-    "metrics": {"errors", "outcomes"},
+    "metrics": {"errors", "outcomes", "statistics"},
     "convert": {"errors", "files", "workload"},
     "inspect": {"errors", "workload", "convert"},
     "report": {"files", "outcomes", "metrics"},
@@ -58,6 +58,7 @@ SHORTCUTS = {
     ("blis.outcomes", target)
     for target in (
         "blis.metrics.network",
+        "blis.metrics.steady_state",
         "blis.metrics.summary",
         "blis.report.json_report",
         "blis.report.sections",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,9 +140,9 @@ def replications(values: NDArray[Any], confidence: float = 0.95) -> Estimate:
 def warm_up_of(values: NDArray[Any]) -> int:
     """How many observations at the start belong to a warm-up that matters.
 
-    MSER-5 proposes a cut. On a correlated series without any warm-up it likes to cut off a stretch that happens to lie high
-    at the start, which biases the mean; on waits of M/G/1 that costs intervals up to 10 percentage points of their
-    coverage. So the cut is made only if the mean of what would go is more than 4 standard errors away from that
+    MSER-5 proposes a cut. On a correlated series without any warm-up it likes to cut off a stretch that happens to lie
+    high at the start, which biases the mean; on waits of M/G/1 that costs intervals up to 10 percentage points of
+    their coverage. So the cut is made only if the mean of what would go is more than 4 standard errors away from that
     of what would stay, the errors by batch means of the latter.
 
     Args:
@@ -179,13 +180,11 @@ def _checked_start(warm_up: int, count: int) -> int:
 
 def _precision(series: Floats) -> _Precision:
     """Standard error of the mean of a series, by batch means."""
-    from scipy.special import ndtri
-
     count = len(series)
     if count < 2:
         return _Precision(math.inf, count)
     size = max(1, count // MOST_BATCHES)
-    limit = float(ndtri(1 - INDEPENDENCE_LEVEL))
+    limit = NormalDist().inv_cdf(1 - INDEPENDENCE_LEVEL)
     while True:
         batches = count // size
         away = series[count - batches * size :].reshape(batches, size).mean(axis=1)
@@ -232,7 +231,7 @@ def _quantile_at(series: Floats, share: float) -> float:
 
 
 def _effective_size(series: Floats, standard_error: float) -> float:
-    """n · (variance of a mean of n independent observations) / (variance of this mean), at most n."""
+    """Observations times (variance of a mean of n independent observations) / (variance of this mean), at most n."""
     count = len(series)
     if standard_error == 0 or count < 2:
         return float(count)

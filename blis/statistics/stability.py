@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +20,9 @@ BINS = 128
 #: Fewer arrivals in the window than this say nothing.
 FEWEST_ARRIVALS = 30
 #: A system that starts empty is left so many sojourns of its first requests to fill.
-FILLING_SOJOURNS = 3
+FILLING_SOJOURNS = 2
+#: And this share of the time at most.
+MOST_FILLING = 2 / 3
 #: Chance of calling a system overloaded whose backlog only wanders.
 FALSE_ALARM = 0.01
 #: A growth within the window of this share of the mean backlog is worth a word, if it is certain.
@@ -62,13 +66,13 @@ class Stability:
 def stability(arrival_us: NDArray[Any], done_us: NDArray[Any], *, end_us: float | None = None) -> Stability:
     """Tell whether the backlog drifts upwards while requests arrive.
 
-    What is looked at is the number in the system, averaged over 128 equal pieces of the time from when it had time to fill
-    (3 mean sojourns of the first requests) until the last arrival: afterwards any backlog drains. Its trend and the error
-    of that come from `trend`, which holds for a backlog that returns to its level as for one that wanders without.
+    What is looked at is the number in the system, averaged over 128 equal pieces of the time from when it had time to
+    fill (2 mean sojourns of the first requests) until the last arrival: afterwards any backlog drains. Its trend and
+    the error of that come from `trend`, which holds for a backlog that returns to its level as for one that wanders.
 
-    It is *overloaded* if the trend is positive with 99 % confidence, and makes up 0.25 of the mean backlog and 0.5 % of the
-    arrivals. It is *stable* if with 95 % confidence the growth is less than the mean backlog, and than 5 % of the arrivals.
-    Otherwise the series is too short to tell, as it is if filling takes half of it.
+    It is *overloaded* if the trend is positive with 99 % confidence, and makes up a quarter of the mean backlog and
+    0.5 % of the arrivals. It is *stable* if with 95 % confidence the growth is less than the mean backlog, and than 5 %
+    of the arrivals. Otherwise the series is too short to tell, as it is if filling takes two thirds of it.
 
     Args:
         arrival_us: (n,) when requests arrived, in any order; only those that came to be served.
@@ -93,9 +97,9 @@ def stability(arrival_us: NDArray[Any], done_us: NDArray[Any], *, end_us: float 
     begin, end = float(arrival[0]), float(arrival[-1] if end_us is None else min(arrival[-1], end_us))
     start = begin + FILLING_SOJOURNS * _first_sojourn(arrival, done, end)
     count = int(np.searchsorted(arrival, end, "right") - np.searchsorted(arrival, start, "left"))
-    if count < FEWEST_ARRIVALS or start > (begin + end) / 2:
+    if count < FEWEST_ARRIVALS or start > begin + MOST_FILLING * (end - begin):
         return _too_short()
-    backlog = _area(arrival, start, end) - _area(done[gone], start, end)
+    backlog = _area(arrival, start, end) - _area(np.sort(done[gone]), start, end)
     return _judged(backlog, count, (start, end))
 
 
@@ -114,11 +118,11 @@ class Trend(NamedTuple):
 def trend(series: NDArray[Any]) -> Trend:
     """Fit a line whose standard error holds for errors that return to zero and for those that wander (unit root).
 
-    Perron and Yabu (2009, "Estimating deterministic trends with an integrated or stationary noise component"): feasible
-    generalised least squares for errors of AR(1), whose coefficient, corrected for its bias by (2 + 4 a) / n (Kendall 1954,
-    with a trend in the regression), counts as 1 when within n^-1/2 of it; the slope over its standard error is then
-    standard normal in either case. The long-run variance of what is left is Newey and West's (1987), with
-    4 (n/100)^(2/9) lags.
+    Perron and Yabu (2009, "Estimating deterministic trends with an integrated or stationary noise component"):
+    feasible generalised least squares for errors of AR(1), whose coefficient a, corrected for its bias by (2 + 4 a) / n
+    (Kendall 1954, with a trend in the regression), counts as 1 when within n^-1/2 of it; the slope over its standard
+    error is then standard normal in either case. The long-run variance of what is left is Newey and West's (1987),
+    with 4 (n/100)^(2/9) lags.
 
     Args:
         series: (n,) at least 10 observations.
@@ -144,13 +148,11 @@ def trend(series: NDArray[Any]) -> Trend:
 
 
 def _judged(backlog: Floats, count: int, window: tuple[float, float]) -> Stability:
-    from scipy.special import ndtri
-
     line = trend(backlog)
     growth, error, mean = line.slope * len(backlog), line.standard_error * len(backlog), float(backlog.mean())
-    highest = growth + float(ndtri(EXCLUDED_CONFIDENCE)) * error
+    highest = growth + NormalDist().inv_cdf(EXCLUDED_CONFIDENCE) * error
     stable = None
-    if growth > max(float(ndtri(1 - FALSE_ALARM)) * error, MATERIAL_GROWTH * mean, MATERIAL_SHARE * count):
+    if growth > max(NormalDist().inv_cdf(1 - FALSE_ALARM) * error, MATERIAL_GROWTH * mean, MATERIAL_SHARE * count):
         stable = False
     elif highest <= min(mean, EXCLUDED_SHARE * count):
         stable = True
@@ -170,20 +172,20 @@ def _first_sojourn(arrival: NDArray[Any], done: NDArray[Any], end: float) -> flo
 
 
 def _area(stamps: NDArray[Any], start: float, end: float) -> Floats:
-    """(BINS,) mean over each piece of [start, end] of how many stamps there have been."""
-    place = (stamps - start) * (BINS / (end - start))
-    np.maximum(place, 0.0, out=place)
-    place = place[place < BINS]
-    piece = place.astype(np.int64)
-    counts = np.bincount(piece, minlength=BINS)
-    within = np.bincount(piece, weights=piece + 1 - place, minlength=BINS)
-    return np.cumsum(counts) - counts + within
+    """(BINS,) mean over each piece of [start, end] of how many of the sorted stamps there have been."""
+    edges = np.linspace(start, end, BINS + 1)
+    reached = np.searchsorted(stamps, edges, "right")
+    sums = np.array([stamps[a:b].sum() for a, b in pairwise(reached)], np.float64)
+    within = np.diff(reached) * edges[1:] - sums
+    area: Floats = reached[:-1] + within * (BINS / (end - start))
+    return area
 
 
 def _least_squares(design: Floats, values: Floats) -> tuple[Floats, Floats]:
     """Coefficients and residuals."""
-    line = np.linalg.lstsq(design, values, rcond=None)[0]
-    return line, values - design @ line
+    line = np.asarray(np.linalg.lstsq(design, values, rcond=None)[0], np.float64)
+    left = values - design @ line
+    return line, left
 
 
 def _long_run_variance(left: Floats) -> float:

@@ -18,8 +18,8 @@ def mser5(values: NDArray[Any]) -> int:
 
     White (1997, "An effective truncation heuristic for bias reduction in simulation output"), on means of five as
     White, Cobb and Spratt (2000) recommend: cut off the d of k means that minimise Σ (z_i − z̄)² / (k − d)², the
-    sum and the mean z̄ over those that are left. At least half of the observations stay; a cut of just half says that the
-    series never settled.
+    sum and the mean z̄ over those that are left. At least half of the observations stay; a cut of just half says
+    that the series never settled.
 
     Args:
         values: (n,) observations in the order in which they were made.
