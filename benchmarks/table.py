@@ -20,6 +20,7 @@ FORMATS = {
     "times_small": "{:.2g} × 60,000 blocks",
     "times_built_in": "{:.3g} × built-in",
     "ns_per_decision": "{:,.0f} ns/decision",
+    "times_one_thread": "{:.2g} × one thread",
     "exponent": "exponent {:.3f}",
 }
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from blis.fitting.fit import Fit, FitOptions, fit_steps, fit_traces
     from blis.outcomes import Outcomes
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
+    from blis.sweeping.sweeping import sweep
     from blis.workload.distribution import DistributionWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
     from blis.workload.scenarios import scenario
@@ -81,6 +82,7 @@ __all__ = [
     "scenario",
     "simulate",
     "step_time",
+    "sweep",
 ]
 
 _MODULES = {
@@ -100,6 +102,7 @@ _MODULES = {
     "blis.fitting.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
     "blis.outcomes": ("Outcomes",),
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
+    "blis.sweeping.sweeping": ("sweep",),
     "blis.workload.distribution": ("DistributionWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
     "blis.workload.scenarios": ("scenario",),

@@ -187,8 +187,7 @@ def prepare(
     from blis.config.resolve import resolve
     from blis.simulation.control import control_of
 
-    if horizon_us is not None and not 0 <= horizon_us <= _MAX_CLOCK_US:
-        raise ConfigError(f"horizon_us: must lie in [0, {_MAX_CLOCK_US}], got {horizon_us}")
+    check_horizon(horizon_us)
     if isinstance(deployment, str):
         deployment = Deployment(deployment)
     cluster = cluster or ClusterOptions()
@@ -198,15 +197,8 @@ def prepare(
     control = control_of(cluster, resolved.engine)
     for note in resolved.notes:
         _log.log(logging.WARNING if note.level == "warning" else logging.INFO, "%s", note.text)
-    if isinstance(workload, WorkloadSpec) and seed is None:
-        seed = workload.seed
-    seed = _USUAL_SEED if seed is None else seed
-    if isinstance(workload, TraceV2):
-        table, horizon_us = _replay(workload, horizon_us)
-    else:
-        table = _requests(workload, seed, horizon_us)
-    if isinstance(workload, WorkloadSpec) and horizon_us is None:
-        horizon_us = workload.horizon_us
+    seed = seed_of(workload, seed)
+    table, horizon_us = load_requests(workload, seed, horizon_us)
     _log.info("requests: %d", len(table))
     if resolved.engine.max_model_len is None:
         _warn_of_long_requests(table)
@@ -219,6 +211,33 @@ def prepare(
         **resolved.describe(),
     }
     return Simulation(resolved, control, table, horizon_us, metadata, trace)
+
+
+def check_horizon(horizon_us: int | None) -> None:
+    """Refuse an end of simulated time that the clock cannot show."""
+    if horizon_us is not None and not 0 <= horizon_us <= _MAX_CLOCK_US:
+        raise ConfigError(f"horizon_us: must lie in [0, {_MAX_CLOCK_US}], got {horizon_us}")
+
+
+def seed_of(workload: Workload, seed: int | None) -> int:
+    """The seed that is used: the one that is given, else that of a workload spec, else 42."""
+    if seed is None and isinstance(workload, WorkloadSpec):
+        seed = workload.seed
+    return _USUAL_SEED if seed is None else seed
+
+
+def load_requests(workload: Workload, seed: int, horizon_us: int | None) -> tuple[RequestTable, int | None]:
+    """Draw or read what arrives; also says when the run ends, if only the workload does.
+
+    Raises:
+        InputError: the workload makes no sense, or a file of it cannot be read.
+    """
+    if isinstance(workload, TraceV2):
+        return _replay(workload, horizon_us)
+    table = _requests(workload, seed, horizon_us)
+    if isinstance(workload, WorkloadSpec) and horizon_us is None:
+        horizon_us = workload.horizon_us
+    return table, horizon_us
 
 
 def _check_trace(trace: TraceOptions, cluster: ClusterOptions) -> None:

@@ -158,6 +158,17 @@ class Section:
         """Read a list of mappings."""
         return [self._as_section(f"{key}[{i}]", value) for i, value in enumerate(self._list(key))]
 
+    def entries(self, key: str) -> list[tuple[Section, str]]:
+        """Read a list of anything: for each value a section that holds nothing else, and the value's key there."""
+        names = [(f"{key}[{i}]", value) for i, value in enumerate(self._list(key))]
+        if not names:
+            self.fail(key, "must hold one value at least, got none")
+        return [(Section({name: value}, self.source, self.path), name) for name, value in names]
+
+    def plain(self) -> dict[str, Any]:
+        """All that is there, as it was read."""
+        return dict(self._values)
+
     def merged_with(self, key: str) -> Section:
         """This section with the entries of the mapping ``key`` laid over it, or itself if there is none."""
         if not self.has(key):

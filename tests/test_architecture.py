@@ -38,8 +38,15 @@ ALLOWED = {
     "fitting": {
         *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
     },
+    "workload_flags": {"errors", "config", "workload", "api"},
+    "sweeping": {
+        "workload_flags",
+        *("errors", "files", "decode", "config", "resolve", "workload", "simulation", "outcomes", "metrics", "api"),
+    },
     "cli": {
         "fitting",
+        "sweeping",
+        "workload_flags",
         "errors",
         "files",
         "config",
@@ -138,6 +145,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich")
         "from blis.cli.main import main; main(['run', '--help'])",
         "from blis.cli.main import main; main(['run', '--no-such-flag'])",
         "from blis.cli.main import main; main(['replay', '--help'])",
+        "from blis.cli.main import main; main(['sweep', '--help'])",
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
         "from blis.cli.main import main; main(['fit', '--help'])",

@@ -162,7 +162,7 @@ def test_flags_without_effect_are_named(capsys, tmp_path):
     [
         (("--workload-spec", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
         (("--scenario", "mixed-slos"), "did you mean 'mixed-slo'?"),
-        (("--scenario", "mixed-slo", "--workload-spec", "x"), "--workload-spec and --scenario cannot be combined"),
+        (("--scenario", "mixed-slo", "--workload-spec", "x"), "--workload-spec: cannot be combined with scenario"),
         (("--scenario", "mixed-slo", "--rate", "0"), "rate: must be a positive number of requests per second"),
         (("--scenario", "mixed-slo", "--max-prompts", "0"), "--max-prompts: must be at least 1, got 0"),
     ],

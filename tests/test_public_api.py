@@ -54,6 +54,7 @@ def test_exported_names():
         "scenario",
         "simulate",
         "step_time",
+        "sweep",
     }
     assert dir(blis) == blis.__all__
 

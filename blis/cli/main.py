@@ -15,6 +15,7 @@ from blis.cli.fit import fit
 from blis.cli.inspect import inspect
 from blis.cli.replay import replay
 from blis.cli.run import run
+from blis.cli.sweep import sweep
 from blis.errors import BlisError, InputError
 
 #: Exit codes; 0 is success.
@@ -34,7 +35,8 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (run, replay, fit, convert, inspect):
+_COMMANDS = (run, replay, sweep, fit, convert, inspect)
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 
@@ -76,7 +78,9 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def _name_flag(message: str) -> str:
     """Put the flag where a message begins with the name of what it sets, perhaps with its value or an index."""
-    flags = {param.name: param.opts[0] for command in (inspect, convert, fit, replay, run) for param in command.params}
+    flags = {
+        param.name: param.opts[0] for command in (inspect, convert, fit, sweep, replay, run) for param in command.params
+    }
     found = re.match(r"(\w+)(?=: | \S+: |\[\d+\]: )", message)
     return flags[found[1]] + message[found.end() :] if found and found[1] in flags else message
 

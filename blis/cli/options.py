@@ -28,6 +28,7 @@ from blis.config.schema import (
     LATENCY_MODELS,
     PRIORITY_POLICIES,
     ROUTING_POLICIES,
+    WORKLOADS,
     ClusterOptions,
     Deployment,
     EngineOptions,
@@ -37,7 +38,6 @@ Command = Callable[..., Any]
 Config = TypeVar("Config")
 
 SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
-WORKLOADS = ("distribution", "chatbot", "summarization", "contentgen", "multidoc", "traces")
 
 _PATH = click.Path(path_type=Path)
 

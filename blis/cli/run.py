@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
-from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from blis.api import Workload
     from blis.outcomes import Outcomes
     from blis.report.sections import Report
-    from blis.workload.spec import WorkloadSpec
 
 _ARRIVAL_FLAGS = {"rate", "num_requests", "arrival", "arrival_cv", "seed"}
 _LENGTH_FLAGS = {
@@ -123,37 +121,9 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
 
 
 def _workload(flags: Mapping[str, Any], given: set[str]) -> Workload:
-    from blis.api import preset
-    from blis.workload.distribution import DistributionWorkload
+    from blis.workload_flags import workload_of
 
-    if flags["workload_spec"] is not None:
-        return _spec(flags["workload_spec"], flags["num_requests"] if "num_requests" in given else None)
-    if flags["scenario"] is not None:
-        from blis.workload.scenarios import scenario
-
-        return scenario(flags["scenario"], flags["rate"], num_requests=flags["num_requests"])
-    kind = flags["workload"]
-    if kind == "traces":
-        if flags["workload_traces_filepath"] is None:
-            raise click.UsageError("--workload traces needs --workload-traces-filepath")
-        path: Path = flags["workload_traces_filepath"]
-        return path
-    if kind == "distribution":
-        return from_flags(DistributionWorkload, flags)
-    arrivals = {name: flags[name] for name in ("rate", "num_requests", "arrival", "arrival_cv")}
-    return preset(kind, defaults_filepath=flags["defaults_filepath"], **arrivals)
-
-
-def _spec(path: Path, most: int | None) -> WorkloadSpec:
-    """Load a workload spec; at most ``most`` requests of it."""
-    from blis.workload.spec_file import load_workload_spec
-
-    if most is not None and most < 1:
-        raise InputError(f"--max-prompts: must be at least 1, got {most}")
-    spec = load_workload_spec(path)
-    if most is None or (spec.num_requests is not None and spec.num_requests <= most):
-        return spec
-    return replace(spec, num_requests=most)
+    return workload_of({name: flags[name] for name in given})
 
 
 def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
@@ -164,8 +134,6 @@ def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
 
 def _warn_of_idle_flags(ctx: click.Context, flags: Mapping[str, Any]) -> None:
     """Say which of the given flags do nothing with this kind of workload."""
-    if flags["workload_spec"] is not None and flags["scenario"] is not None:
-        raise click.UsageError("--workload-spec and --scenario cannot be combined")
     kind = next((flag for flag in ("workload_spec", "scenario") if flags[flag] is not None), "workload")
     useful = _USEFUL_FLAGS.get(flags["workload"] if kind == "workload" else kind, _ARRIVAL_FLAGS)
     for param in ctx.command.params:

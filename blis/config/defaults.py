@@ -76,6 +76,7 @@ class Defaults:
         self._models = root.section("models")
         self._workloads = root.section("workloads")
         self._keys = {key.lower(): key for key in self._models.names()}
+        self._rows: dict[str, tuple[CoefficientRow, ...]] = {}
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -107,10 +108,11 @@ class Defaults:
         Raises:
             ConfigError: if the entry is malformed.
         """
-        entry = self._model(model)
-        if entry is None or not entry.has("coefficients"):
-            return ()
-        return tuple(_read_row(section) for section in entry.sections("coefficients"))
+        if model not in self._rows:
+            entry = self._model(model)
+            sections = entry.sections("coefficients") if entry is not None and entry.has("coefficients") else []
+            self._rows[model] = tuple(map(_read_row, sections))
+        return self._rows[model]
 
     def find(self, model: str, hardware: str, tp: int, vllm_version: str) -> CoefficientRow | None:
         """The first coefficients of that key, if any; aliases of the GPU and all forms of the version are alike.
@@ -152,15 +154,20 @@ def load_defaults(path: Path | None = None) -> Defaults:
     Raises:
         ConfigError: if it cannot be read or is malformed.
     """
-    return _read_defaults(path) if path is not None else _shipped_defaults()
+    if path is None:
+        return _shipped_defaults()
+    state = path.stat() if path.exists() else None  # reading says what is wrong
+    return _read_defaults(path, None if state is None else (state.st_mtime_ns, state.st_size))
 
 
 @functools.cache
 def _shipped_defaults() -> Defaults:
-    return _read_defaults(data_path("defaults.yaml"))
+    return _read_defaults(data_path("defaults.yaml"), None)
 
 
-def _read_defaults(path: Path) -> Defaults:
+@functools.lru_cache(maxsize=16)
+def _read_defaults(path: Path, _: tuple[int, int] | None) -> Defaults:
+    """Read a file, again only if its time or size has changed: it is long, and many runs look into it."""
     root = read_yaml(path)
     root.require(("models", "workloads"))
     defaults = Defaults(root)

@@ -22,6 +22,9 @@ LATENCY_MODELS = ("blackbox", "roofline")
 PRIORITY_POLICIES = ("constant", "slo-based", "inverted-slo")
 ADMISSION_POLICIES = ("always-admit", "token-bucket", "reject-all")
 ROUTING_POLICIES = ("round-robin", "least-loaded", "weighted", "prefix-affinity", "always-busiest")
+#: Workloads of the defaults file, and all kinds that there are.
+PRESETS = ("chatbot", "summarization", "contentgen", "multidoc")
+WORKLOADS = ("distribution", *PRESETS, "traces")
 #: What ``weighted`` routing can add up.
 SCORERS = (
     "active-requests",

@@ -1,0 +1,112 @@
+"""``blis sweep``: many runs from one file, into one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
+from blis.cli.values import one_of
+from blis.errors import EngineError, InputError
+from blis.files import check_output, naming
+
+if TYPE_CHECKING:
+    from blis.sweeping.sweeping import Prepared
+
+_PATH = click.Path(path_type=Path, dir_okay=False)
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--output", type=_PATH, metavar="FILE", help="Parquet file that gets a row per run.")
+@click.option("--jobs", type=int, metavar="N", help="Threads, or processes of a local cluster  [default: one per CPU]")
+@click.option(
+    "--executor",
+    default="threads",
+    show_default=True,
+    metavar="[threads|dask|dask://host:port|ray|ray://host:port]",
+    help="Where the runs take place",
+)
+@click.option("--max-failures", type=int, default=0, show_default=True, help="Runs that may fail; more end the sweep")
+@click.option("--restart", is_flag=True, help="Forget the finished runs of a sweep that was not")
+@click.option("--dry-run", is_flag=True, help="Print the points and how long they would take")
+@click.option("--log", **one_of(*LOG_LEVELS), default="warn", show_default=True, help="Verbosity on stderr")
+def sweep(file: Path, **flags: Any) -> int:
+    """Simulate every point that FILE (YAML) describes, and write a table with one row per run.
+
+    A sweep that was ended before its last run goes on when the same command is given again.
+    """
+    log.setLevel(LOG_LEVELS[flags["log"]])
+    output: Path | None = flags["output"]
+    if output is None and not flags["dry_run"]:
+        raise click.UsageError("Missing option '--output'")
+    if output is not None:
+        check_output(output)
+        if output.resolve() == file.resolve():
+            raise InputError(f"{output}: given for both FILE and --output")
+    from blis.sweeping.sweeping import prepare_sweep
+
+    with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
+        prepared = prepare_sweep(file)
+    if output is None or flags["dry_run"]:
+        _show(prepared)
+        return 0
+    return _run(prepared, output, flags)
+
+
+def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
+    from blis.sweeping.journal import journal_folder
+    from blis.sweeping.sweeping import run_sweep
+
+    names = ("executor", "jobs", "max_failures", "restart")
+    kept = f"finished runs are kept in {journal_folder(output)}, the same command goes on from there"
+    try:
+        with redirect_stdout(sys.stderr), _progress(len(prepared.sweep)) as progress:
+            failures = run_sweep(prepared, output, progress=progress, **{name: flags[name] for name in names})
+    except KeyboardInterrupt:
+        click.echo(f"blis: error: interrupted; {kept}", err=True)
+        return _INTERRUPTED
+    except EngineError as error:
+        raise EngineError(f"{error}; {kept}") from error
+    if failures:
+        log.warning("%d of %d runs failed; column error says why", failures, len(prepared.sweep))
+    return 0
+
+
+def _show(prepared: Prepared) -> None:
+    """Print the points, and say how long they would take."""
+    from blis.sweeping.sweeping import seconds_per_run
+
+    sweep = prepared.sweep
+    with naming(Path("stdout")):
+        click.echo(f"{len(sweep)} runs: {len(sweep.points)} points, {sweep.replications} of each")
+        for index, point in enumerate(sweep.points):
+            cells = (f"{key.name}={key.cell(point.values.get(key.name))}" for key in sweep.keys)
+            click.echo(f"{index}: {' '.join(cells)}")
+    with redirect_stdout(sys.stderr):
+        each_s = seconds_per_run(prepared)
+    text = f"about {each_s * len(sweep):.3g} s on one thread, from the first and the last run ({each_s:.2g} s per run)"
+    click.echo(text, err=True)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, delay=BAR_AFTER_S, unit=" runs", leave=False, file=sys.stderr) as bar:
+
+        def show(done: int, _: int) -> None:
+            if bar.n == 0 and done > 1:  # runs that were done before say nothing about the time left
+                bar.initial = bar.n = done - 1
+            bar.update(done - bar.n)
+
+        yield show

@@ -1,0 +1,303 @@
+"""Sweeps from file to table: rows, failures, and sweeps that were ended before their last run."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from helpers_sweep import BASE, killing_sweep, without_killing
+
+import blis
+from blis.cli.main import main
+from blis.metrics.summary import summarize
+from blis.sweeping.journal import Journal
+from blis.sweeping.keys import KEYS
+from blis.sweeping.runner import Case, Runner, StoppedError
+from blis.sweeping.threads import in_threads
+from blis.sweeping.work import Row
+
+GRID = {"base": BASE, "grid": {"max_num_seqs": [1, 4], "rate": [5, 10, 20]}, "replications": 2}
+
+#: Fails for all points of two instances.
+PICKY = """
+def admit(request, instances, state):
+    if instances.num_instances > 1:
+        raise ValueError("two are too many")
+    return True
+"""
+
+
+def failing_sweep(folder):
+    (folder / "picky.py").write_text(PICKY)
+    policy = str(folder / "picky.py") + ":admit"
+    return {"base": {**BASE, "admission_policy": policy}, "grid": {"num_instances": [1, 2], "rate": [5, 10]}}
+
+
+def call(capsys, *args):
+    code = main(["sweep", *map(str, args)])
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture
+def sweep_file(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(GRID, sort_keys=False))
+    return path
+
+
+def test_rows_are_what_single_runs_say():
+    rows = blis.sweep(GRID, jobs=2).to_dicts()
+    deployment = blis.Deployment("m", alpha_coeffs=(100, 1, 10), beta_coeffs=(1000, 10, 1), total_kv_blocks=1000)
+    assert len(rows) == 12
+    for index, row in enumerate(rows):
+        point, replication = divmod(index, 2)
+        seqs, rate = divmod(point, 3)
+        outcomes = blis.simulate(
+            deployment,
+            blis.DistributionWorkload(rate=[5, 10, 20][rate], num_requests=20),
+            engine=blis.EngineOptions(max_num_running_reqs=[1, 4][seqs]),
+            seed=42 + replication,
+        )
+        assert (
+            row.items()
+            >= {
+                "point": point,
+                "replication": replication,
+                "seed": 42 + replication,
+                "max_num_seqs": [1, 4][seqs],
+                "rate": [5.0, 10.0, 20.0][rate],
+                "alpha_coeffs": "100.0,1.0,10.0",
+                "status": "ok",
+                "error": None,
+            }.items()
+        )
+        figures = {name: value for name, value in outcomes.summary.items() if name != "interrupted"}
+        assert row.items() >= figures.items()
+
+
+def test_any_number_of_threads_gives_the_same_bytes(tmp_path):
+    files = [tmp_path / f"{jobs}.parquet" for jobs in (1, 2, 5)]
+    for jobs, file in zip((1, 2, 5), files, strict=True):
+        blis.sweep(GRID, output=file, jobs=jobs)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_parameters_and_figures_have_names_of_their_own():
+    outcomes = blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(num_requests=1))
+    assert set(summarize(outcomes)).isdisjoint({*KEYS, "point", "replication", "status", "error"})
+
+
+def test_metadata_says_what_was_run(tmp_path):
+    (tmp_path / "policy.yaml").write_text("scheduler: sjf\n")
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**GRID, "base": {**BASE, "policy_config": "policy.yaml"}}))
+    blis.sweep(tmp_path / "sweep.yaml", output=tmp_path / "out.parquet")
+    metadata = json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"blis.sweep"])
+    assert metadata["blis_version"] == blis.__version__
+    assert metadata["sweep"]["grid"] == GRID["grid"]
+    assert set(metadata["inputs"]) == {"policy.yaml"}
+    assert str(tmp_path) not in json.dumps(metadata)
+
+
+def test_a_recorded_trace_is_swept(tmp_path, caplog):
+    prefix = tmp_path / "recorded"
+    args = ["run", "--model", "m", "--alpha-coeffs", "1,1,1", "--beta-coeffs", "1000,10,1", "--max-prompts", "9"]
+    assert main([*args, "--trace-output", str(prefix)]) == 0
+    base = {**BASE, "trace_header": f"{prefix}.yaml", "trace_data": f"{prefix}.csv"}
+    frame = blis.sweep({"base": base, "grid": {"num_instances": [1, 2]}, "replications": 2})
+    assert frame["completed_requests"].to_list() == [9] * 4
+    assert "all alike" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:runs as plain Python")
+def test_failures_are_rows(tmp_path):
+    frame = blis.sweep(failing_sweep(tmp_path), max_failures=2)
+    assert frame["status"].to_list() == ["ok", "ok", "failed", "failed"]
+    assert all("two are too many" in error for error in frame["error"][2:])
+    assert frame["completed_requests"].to_list() == [20, 20, None, None]
+    assert frame["seed"].null_count() == 0
+
+
+def test_too_many_failures_end_the_sweep(tmp_path, capsys):
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(failing_sweep(tmp_path), sort_keys=False))
+    output = tmp_path / "out.parquet"
+    code, out, err = call(capsys, tmp_path / "s.yaml", "--output", output, "--max-failures", 1)
+    assert (code, out, output.exists()) == (1, "", False)
+    assert "2 runs failed, max_failures is 1" in err
+    # with more patience the same sweep goes on
+    code, out, err = call(capsys, tmp_path / "s.yaml", "--output", output, "--max-failures", 2)
+    assert (code, out) == (0, "")
+    assert "2 of 4 runs failed" in err
+    assert output.exists()
+    assert not (tmp_path / "out.parquet.partial").exists()
+
+
+def test_a_killed_sweep_goes_on(tmp_path):
+    """Killed hard in another process; what it had done is not done again, and the table is that of a whole one."""
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(killing_sweep(tmp_path), sort_keys=False))
+    output, rows = tmp_path / "out.parquet", tmp_path / "out.parquet.partial" / "rows.jsonl"
+    args = [sys.executable, "-m", "blis", "sweep", tmp_path / "s.yaml", "--output", output, "--jobs", "2"]
+    done = subprocess.run(list(map(str, args)), capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    kept = rows.read_bytes()
+    finished = len(kept.splitlines())
+    assert 10 <= finished <= 20
+    rows.write_bytes(kept + b'[99, 42, null, {"completed_req')  # as if it had been killed while writing
+    done = subprocess.run(list(map(str, args)), capture_output=True, text=True, check=True)
+    assert f"{finished} of 100 runs were done before" in done.stderr
+    whole = tmp_path / "whole.parquet"
+    blis.sweep(without_killing(tmp_path), output=whole)
+    assert output.read_bytes() == whole.read_bytes()
+
+
+def test_ctrl_c_keeps_what_was_done(tmp_path, sweep_file, capsys, monkeypatch):
+    output, count = tmp_path / "out.parquet", 0
+
+    def interrupted(self, row, add=Journal.add):
+        nonlocal count
+        count += 1
+        if count == 5:
+            raise KeyboardInterrupt
+        add(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "add", interrupted)
+        code, out, err = call(capsys, sweep_file, "--output", output)
+    assert (code, out, output.exists()) == (130, "", False)
+    assert err.splitlines() == [
+        f"blis: error: interrupted; finished runs are kept in {output}.partial, the same command goes on from there"
+    ]
+    code, out, err = call(capsys, sweep_file, "--output", output)
+    assert (code, out) == (0, "")
+    assert "4 of 12 runs were done before" in err
+    assert pl.read_parquet(output).equals(blis.sweep(GRID))
+
+
+def test_rows_of_another_sweep_are_refused(tmp_path, capsys):
+    policy, path, output = tmp_path / "p.yaml", tmp_path / "s.yaml", tmp_path / "out.parquet"
+    policy.write_text("scheduler: sjf\n")
+    spec = {**GRID, "base": {**BASE, "policy_config": "p.yaml"}}
+    path.write_text(yaml.safe_dump(spec))
+
+    def begin_and_kill():
+        from blis.sweeping.sweeping import prepare_sweep
+
+        with Journal(output, prepare_sweep(path).identity) as journal:
+            journal.add(Row(0, 42, None, {"completed_requests": -1}))
+
+    begin_and_kill()
+    policy.write_text("scheduler: fcfs\n")
+    code, _, err = call(capsys, path, "--output", output)
+    assert code == 2
+    assert "holds rows of another sweep (a file that it names changed); --restart discards them" in err
+    path.write_text(yaml.safe_dump({**spec, "replications": 3}))
+    assert "(the sweep file and a file that it names changed)" in call(capsys, path, "--output", output)[2]
+    assert call(capsys, path, "--output", output, "--restart")[0] == 0
+    assert pl.read_parquet(output)["completed_requests"].to_list() == [20] * 18
+
+
+def test_comments_may_change(tmp_path, sweep_file):
+    from blis.sweeping.sweeping import prepare_sweep
+
+    before = prepare_sweep(sweep_file).identity
+    sweep_file.write_text("# a remark\n" + sweep_file.read_text())
+    assert prepare_sweep(sweep_file).identity == before
+
+
+def test_a_broken_journal_is_refused(tmp_path):
+    output = tmp_path / "out.parquet"
+    identity = {"blis_version": "1", "sweep": {}, "inputs": {}}
+    with Journal(output, identity) as journal:
+        journal.add(Row(0, 42, None, {}))
+    rows = tmp_path / "out.parquet.partial" / "rows.jsonl"
+    rows.write_bytes(b"[1]\n" + rows.read_bytes())
+    with pytest.raises(blis.InputError, match=r"rows\.jsonl: line 1: no row of a sweep; --restart begins anew"):
+        Journal(output, identity)
+    with Journal(output, identity, restart=True) as journal:
+        assert list(journal.rows()) == []
+
+
+def test_dry_run_prints_the_points(tmp_path, sweep_file, capsys):
+    code, out, err = call(capsys, sweep_file, "--dry-run")
+    lines = out.splitlines()
+    assert (code, lines[0], len(lines)) == (0, "12 runs: 6 points, 2 of each", 7)
+    assert lines[2].startswith("1: max_num_seqs=1 rate=10.0 ")
+    assert "s on one thread" in err
+    assert list(tmp_path.iterdir()) == [sweep_file]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ((), "Missing option '--output'"),
+        (("--output", "nowhere/x"), "there is no directory nowhere"),
+        (("--output", "x", "--jobs", "0"), "--jobs: must be at least 1, got 0"),
+        (("--output", "x", "--max-failures", "-1"), "--max-failures: must be >= 0, got -1"),
+        (("--output", "x", "--executor", "dusk"), "--executor: unknown name 'dusk'; did you mean 'dask'"),
+        (("--output", "x", "--executor", "dask://"), "--executor: unknown name 'dask://'"),
+        (("--output", "x", "--executor", "threads://h:1"), "--executor: unknown name 'threads://h:1'"),
+        (("--output", "sweep.yaml"), "given for both FILE and --output"),
+    ],
+)
+def test_wrong_usage(capsys, sweep_file, monkeypatch, args, says):
+    monkeypatch.chdir(sweep_file.parent)
+    code, out, err = call(capsys, "sweep.yaml", *args)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert says in err
+    assert list(sweep_file.parent.iterdir()) == [sweep_file]
+
+
+def test_missing_extras_are_named(monkeypatch):
+    for module, extra in (("distributed", "dask"), ("ray", "ray")):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(blis.ConfigError, match=rf"executor: {extra} is not installed; .*'blis\[{extra}\]'"):
+            blis.sweep(GRID, executor=extra)
+
+
+def test_a_stopped_runner_ends_runs_under_way():
+    runner = Runner()
+    deployment = blis.Deployment("m", alpha_coeffs=(1, 1, 1), beta_coeffs=(1000, 10, 1), total_kv_blocks=1000)
+    case = Case(deployment, blis.DistributionWorkload(rate=10, num_requests=10))
+    assert runner.run(case).summary["completed_requests"] == 10
+    runner.stop()
+    with pytest.raises(StoppedError):
+        runner.run(case)
+
+
+def test_requests_are_shared_and_forgotten(monkeypatch):
+    monkeypatch.setattr("blis.sweeping.runner._MOST_NUMBERS", 8 * 25)
+    runner = Runner()
+    deployment = blis.Deployment("m")
+    one, two = (Case(deployment, blis.DistributionWorkload(num_requests=10), seed=seed) for seed in (1, 2))
+    first = runner.requests(one)
+    assert runner.requests(two) is not first
+    assert runner.requests(one) is first  # 20 requests are within the limit
+    for seed in (3, 4):
+        runner.requests(Case(deployment, blis.DistributionWorkload(num_requests=10), seed=seed))
+    assert runner.requests(one) is not first
+
+
+def test_threads_yield_everything_and_stop_early():
+    assert sorted(in_threads(lambda x: x * x, range(100), 3)) == [x * x for x in range(100)]
+    stopped = threading.Event()
+    results = in_threads(lambda x: x, iter(int, 1), 2, stopped.set)
+    assert next(results) == 0
+    results.close()
+    assert stopped.is_set()
+
+
+def test_what_work_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda x: 1 / x, [1, 0, 1], 2))
+
+
+def test_the_example(tmp_path):
+    example = Path(blis.__file__).parent.parent / "examples" / "sweep.yaml"
+    frame = blis.sweep(example)
+    assert set(frame["status"]) == {"ok"}
+    assert frame["point"].n_unique() * frame["replication"].n_unique() == len(frame)
