@@ -43,8 +43,14 @@ ALLOWED = {
         "workload_flags",
         *("errors", "files", "decode", "config", "resolve", "workload", "simulation", "outcomes", "metrics", "api"),
     },
+    "sizing": {
+        *("errors", "config", "resolve", "workload", "outcomes", "metrics", "statistics", "api", "sweeping"),
+    },
+    "planning": {"errors", "decode", "sweeping", "sizing"},
     "cli": {
         "fitting",
+        "sizing",
+        "planning",
         "sweeping",
         "workload_flags",
         "errors",
@@ -149,6 +155,8 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich")
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
         "from blis.cli.main import main; main(['fit', '--help'])",
+        "from blis.cli.main import main; main(['capacity', '--help'])",
+        "from blis.cli.main import main; main(['plan', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import click
 
 from blis import __version__
+from blis.cli.capacity import capacity
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
 from blis.cli.inspect import inspect
+from blis.cli.plan import plan
 from blis.cli.replay import replay
 from blis.cli.run import run
 from blis.cli.sweep import sweep
@@ -35,7 +37,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-_COMMANDS = (run, replay, sweep, fit, convert, inspect)
+_COMMANDS = (run, replay, sweep, capacity, plan, fit, convert, inspect)
 for _command in _COMMANDS:
     cli.add_command(_command)
 
@@ -78,9 +80,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def _name_flag(message: str) -> str:
     """Put the flag where a message begins with the name of what it sets, perhaps with its value or an index."""
-    flags = {
-        param.name: param.opts[0] for command in (inspect, convert, fit, sweep, replay, run) for param in command.params
-    }
+    flags = {param.name: param.opts[0] for command in reversed(_COMMANDS) for param in command.params}
     found = re.match(r"(\w+)(?=: | \S+: |\[\d+\]: )", message)
     return flags[found[1]] + message[found.end() :] if found and found[1] in flags else message
 

@@ -66,7 +66,7 @@ _INTERRUPTED = 130
 def run(ctx: click.Context, /, **flags: Any) -> int:
     """Simulate vLLM instances and print their metrics as JSON."""
     log.setLevel(LOG_LEVELS[flags["log"]])
-    _warn_of_idle_flags(ctx, flags)
+    warn_of_idle_flags(ctx, flags)
     check_outputs(flags)
     given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     return simulate(ctx, flags, lambda: _workload(flags, given))
@@ -132,7 +132,7 @@ def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
     return TraceOptions(flags["counterfactual_k"], flags["regret_samples"], flags["trace_path"])
 
 
-def _warn_of_idle_flags(ctx: click.Context, flags: Mapping[str, Any]) -> None:
+def warn_of_idle_flags(ctx: click.Context, flags: Mapping[str, Any]) -> None:
     """Say which of the given flags do nothing with this kind of workload."""
     kind = next((flag for flag in ("workload_spec", "scenario") if flags[flag] is not None), "workload")
     useful = _USEFUL_FLAGS.get(flags["workload"] if kind == "workload" else kind, _ARRIVAL_FLAGS)

@@ -272,16 +272,21 @@ def _row(point: Point, saturation_rate: float, per_instance: bool) -> dict[str, 
     }
 
 
-def _sorted(points: Iterable[Point]) -> tuple[Point, ...]:
-    """By rate and instances; of those tried again, the one with most requests."""
-    best: dict[tuple[float, int], Point] = {}
-    for point in points:
-        key = (point.rate, point.num_instances)
-        old = best.get(key)
-        size = point.effort.num_requests * len(point.samples)
-        if old is None or size >= old.effort.num_requests * len(old.samples):
-            best[key] = point
-    return tuple(best[key] for key in sorted(best))
+def _sorted(points: Sequence[Point]) -> tuple[Point, ...]:
+    """By rate and instances; where runs with more requests lie on both sides, rougher ones are left out."""
+
+    def place(point: Point) -> tuple[float, int]:
+        return point.rate, point.num_instances
+
+    def is_overtaken(point: Point) -> bool:
+        better = [place(other) for other in points if _size(other) > _size(point)]
+        return bool(better) and min(better) <= place(point) <= max(better)
+
+    return tuple(sorted((point for point in points if not is_overtaken(point)), key=place))
+
+
+def _size(point: Point) -> int:
+    return point.effort.num_requests * len(point.samples)
 
 
 def _evaluator(

@@ -6,6 +6,7 @@ The search knows nothing of simulation: it asks for points. It takes for granted
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -136,7 +137,7 @@ class _Level:
         return abs(ends[1] - ends[0]) / 2 / value / self._slope(name, below, above)
 
     def _slope(self, name: str, below: Point, above: Point) -> float:
-        """d log(figure) / d log(rate), over the widest stretch nearby."""
+        """Growth of log(figure) with log(rate), over the widest stretch nearby."""
         near = [
             point
             for point in self.points
@@ -216,15 +217,8 @@ class FoundInstances:
     points: tuple[Point, ...]
 
 
-class EvaluateInstances(Protocol):
-    """Tries a number of instances."""
-
-    def __call__(self, num_instances: int, effort: Effort) -> Point:
-        """See `blis.sizing.evaluating.Evaluator.evaluate`."""
-
-
 def find_instances(
-    evaluate: EvaluateInstances, least: int, most: int, effort: Effort, *, can_grow: bool = True
+    evaluate: Callable[[int, Effort], Point], least: int, most: int, effort: Effort, *, can_grow: bool = True
 ) -> FoundInstances:
     """Find the fewest instances with which SLOs are met.
 
