@@ -196,7 +196,8 @@ def _larger(effort: Effort, below: Point | None, half_width: float | None, limit
     if below is None or not limits.can_grow or effort.num_requests >= most:
         return None
     wanted = ((half_width or 0.0) / limits.tolerance) ** 2
-    if wanted <= 1 and below.stable is not None:
+    is_told = below.stable is not None or effort.num_requests * effort.replications >= 4 / limits.tolerance**2
+    if wanted <= 1 and is_told:  # at saturation itself no number of requests tells whether the backlog grows
         return None
     growth = min(max(2 ** math.ceil(math.log2(max(wanted, 1.0))), GROWTH[0]), GROWTH[1])
     return Effort(min(effort.num_requests * growth, most), effort.replications)
