@@ -67,10 +67,10 @@ def test_all_replications_only_near_the_limit_and_longer_runs_only_where_the_int
     far = [effort for rate, effort in zip(exact.rates, exact.efforts, strict=True) if rate > 17]
     assert far
     assert {effort.replications for effort in far} == {2}
-    assert {effort.num_requests for effort in exact.efforts} == {1000}
+    assert {effort.num_requests for effort in exact.efforts} == {1000, 4000}
     noisy = Asked(lambda rate: rate / 8, noise=0.5)
     found = find_rate(noisy, 1000.0, limits())
-    assert max(effort.num_requests for effort in noisy.efforts) > 1000
+    assert max(effort.num_requests for effort in noisy.efforts) > 4000
     assert found.half_width <= 0.01
 
 
@@ -86,8 +86,20 @@ def test_runs_grow_to_a_bound_and_the_interval_stays_as_wide_as_it_is():
 
 def test_the_interval_is_that_of_the_figure_over_its_slope():
     found = find_rate(Asked(lambda rate: (rate / 8) ** 4, noise=2.0), 16.0, limits(effort=Effort(10_000, 4)))
-    # replications at ±2 %: t(3) = 3.182, standard error 0.02 * sqrt(4 / 3) / 2
-    assert found.half_width == pytest.approx(3.182 * 0.02 * math.sqrt(4 / 3) / 2 / 4, rel=0.05)
+    assert found.meets.effort == Effort(40_000, 4)
+    # replications at ±1 %: t(3) = 3.182, standard error 0.01 * sqrt(4 / 3) / 2
+    assert found.half_width == pytest.approx(3.182 * 0.01 * math.sqrt(4 / 3) / 2 / 4, rel=0.05)
+
+
+def test_runs_grow_until_that_changes_the_rate_no_more():
+    """Short runs are too kind: a bias of 100 / requests."""
+
+    def evaluate(rate, effort, *, pilot=False):
+        return fake_point(SLOS, lambda r: r / (8 * (1 + 100 / effort.num_requests)), rate, effort)
+
+    found = find_rate(evaluate, 16.0, limits())
+    assert found.meets.effort.num_requests >= 16_000
+    assert found.meets.rate == pytest.approx(8, rel=0.015)
 
 
 @given(st.integers(1, 200), st.integers(1, 20))

@@ -46,9 +46,7 @@ def test_instances_for_a_rate(capsys):
     out, _ = capacity(capsys, *ROUND, *SLO, *QUICK[:4], "--for-rate", 40)
     result = json.loads(out)
     assert result["num_instances"] >= 2
-    out, _ = capacity(
-        capsys, *ROUND, *SLO, *QUICK[:4], "--for-rate", 40, "--max-instances", 1, "--output", "table"
-    )
+    out, _ = capacity(capsys, *ROUND, *SLO, *QUICK[:4], "--for-rate", 40, "--max-instances", 1, "--output", "table")
     assert out.startswith("Not even 1 instances")
 
 

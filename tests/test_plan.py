@@ -120,7 +120,10 @@ def test_the_command_simulates_the_choice(found, capsys):
         ({"slos": ["p99_tfft=1s"]}, "plan: slos: unknown metric 'p99_tfft'"),
         ({"prices": {"fast": 1}}, "plan: prices: none of slow"),
         ({"deployments": []}, "plan: deployments: must hold one"),
-        ({"deployments": [{**FAST, "hardwre": 1}]}, "plan: deployments[0].hardwre: unknown key; did you mean 'hardware'"),
+        (
+            {"deployments": [{**FAST, "hardwre": 1}]},
+            "plan: deployments[0].hardwre: unknown key; did you mean 'hardware'",
+        ),
         ({"deployments": [{**FAST, "rate": 1}]}, "plan: deployments[0].rate: is the same for all deployments"),
         ({"deployments": [{**FAST, "num_instances": 0}]}, "plan: deployments[0].num_instances: must be at least 1"),
         ({"base": {**LOAD, "num_instances": 1}}, "plan: base.num_instances: belongs to the deployments"),

@@ -273,16 +273,23 @@ def _row(point: Point, saturation_rate: float, per_instance: bool) -> dict[str, 
 
 
 def _sorted(points: Sequence[Point]) -> tuple[Point, ...]:
-    """By rate and instances; where runs with more requests lie on both sides, rougher ones are left out."""
+    """By rate and instances; left out are points that ones with more requests lie around, or contradict."""
 
     def place(point: Point) -> tuple[float, int]:
         return point.rate, point.num_instances
 
     def is_overtaken(point: Point) -> bool:
-        better = [place(other) for other in points if _size(other) > _size(point)]
-        return bool(better) and min(better) <= place(point) <= max(better)
+        better = [other for other in points if _size(other) > _size(point)]
+        places = [place(other) for other in better]
+        if places and min(places) <= place(point) <= max(places):
+            return True
+        return any(other.meets != point.meets and (_load(other) < _load(point)) == point.meets for other in better)
 
     return tuple(sorted((point for point in points if not is_overtaken(point)), key=place))
+
+
+def _load(point: Point) -> float:
+    return point.rate / point.num_instances
 
 
 def _size(point: Point) -> int:

@@ -24,8 +24,8 @@ LOWEST = 2.0**-10
 HIGHEST = 16.0
 #: Runs grow to so many times their first number of requests at most.
 MOST_GROWTH = 64
-#: How much they grow at a time.
-GROWTH = (2, 16)
+#: How much they grow at a time, at least and at most.
+LEAST_GROWTH, MOST_GROWTH_AT_ONCE = 4, 16
 #: A relative slope of a figure against the rate is not taken for flatter than this.
 FLATTEST = 0.05
 #: Points further away than this factor say nothing about the slope.
@@ -160,9 +160,10 @@ class _Level:
 def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
     """Find the highest rate at which SLOs are met.
 
-    First a bracket is found with few replications, in steps of 2 from a guess. There, all replications are made,
-    and the bracket is bisected. If the interval of the rate is still wider than the tolerance, or runs are too short to
-    tell whether the backlog grows, the same is done with more requests in each run, closer by.
+    First a bracket is found with few replications, in steps of 2 from a guess. There, all replications are made, and
+    the bracket is bisected. The same is done with four times as many requests in each run, or more, closer by, until
+    that changes the rate by less than the tolerance, the interval of the rate is no wider, and runs are long enough
+    to tell whether the backlog grows.
 
     Args:
         evaluate: tries a rate.
@@ -174,6 +175,7 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
     below, above = level.bracket(start / STEP, start)
     points, effort = level.points, limits.effort
     half_width: float | None = None
+    before: float | None = None
     while below is not None and above is not None:
         spread = max(half_width or 0.0, limits.tolerance)
         level = _Level(evaluate, effort, limits)
@@ -182,24 +184,36 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
             below, above = level.halved(below, above)
             half_width = level.half_width(below, above)
         points = points + level.points
-        larger = _larger(effort, below, half_width, limits)
+        if below is None or above is None:
+            break
+        rate = math.sqrt(below.rate * above.rate)
+        has_moved = before is None or abs(rate / before - 1) > limits.tolerance
+        larger = _larger(effort, below, half_width, limits, has_moved=has_moved)
         if larger is None:
             break
-        effort = larger
+        effort, before = larger, rate
     verdict: Verdict = "none" if below is None else "no limit" if above is None else "found"
     return FoundRate(verdict, below, above, half_width if verdict == "found" else None, tuple(points))
 
 
-def _larger(effort: Effort, below: Point | None, half_width: float | None, limits: Limits) -> Effort | None:
-    """The next effort; None: this one was enough, or the most that is made."""
+def _larger(
+    effort: Effort, below: Point, half_width: float | None, limits: Limits, *, has_moved: bool
+) -> Effort | None:
+    """The next effort; None: this one was enough, or the most that is made.
+
+    Runs that are too short are too kind to heavy loads, all in the same way, so that no interval shows it; the only
+    sign is that longer ones give another rate (``has_moved``).
+    """
     most = limits.effort.num_requests * MOST_GROWTH
-    if below is None or not limits.can_grow or effort.num_requests >= most:
+    if not limits.can_grow or effort.num_requests >= most:
         return None
     wanted = ((half_width or 0.0) / limits.tolerance) ** 2
     is_told = below.stable is not None or effort.num_requests * effort.replications >= 4 / limits.tolerance**2
-    if wanted <= 1 and is_told:  # at saturation itself no number of requests tells whether the backlog grows
+    if (
+        wanted <= 1 and is_told and not has_moved
+    ):  # at saturation itself no number of requests tells whether the backlog grows
         return None
-    growth = min(max(2 ** math.ceil(math.log2(max(wanted, 1.0))), GROWTH[0]), GROWTH[1])
+    growth = min(max(2 ** math.ceil(math.log2(max(wanted, 1.0))), LEAST_GROWTH), MOST_GROWTH_AT_ONCE)
     return Effort(min(effort.num_requests * growth, most), effort.replications)
 
 
