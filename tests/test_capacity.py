@@ -14,7 +14,7 @@ from blis.sizing.objectives import Slos
 from blis.sizing.points import Effort
 from blis.sweeping.runner import Case
 from blis.workload.lengths import Constant, Lengths
-from blis.workload.spec import ClientSpec, ClosedLoop
+from blis.workload.spec import ClientSpec, ClosedLoop, OpenLoop, Window
 
 QUICK = {"num_requests": 500, "replications": 3, "tolerance": 0.05}
 SHORT = blis.DistributionWorkload(prompt_tokens=200, prompt_tokens_stdev=100, output_tokens=40, output_tokens_stdev=20)
@@ -136,6 +136,41 @@ def test_traces_are_stretched():
     assert found.rate == pytest.approx(md1_rate(0.01), rel=0.02)
     assert not found.is_sampled
     assert found.high / found.low <= 1.0101
+
+
+def test_hopeless_rates_are_given_up_early():
+    evaluator = Evaluator(Case(SINGLE, ONE_TOKEN, ONE_SEAT), Load(ONE_TOKEN), Slos.of("mean_scheduling_delay=20ms"))
+    hopeless = evaluator.evaluate(300.0, Effort(4000, 4), pilot=True)
+    assert (hopeless.stopped_early, hopeless.meets, hopeless.backlog) == (True, False, "overloaded")
+    assert hopeless.effort == Effort(1000, 1)
+    fine = evaluator.evaluate(70.0, Effort(4000, 4), pilot=True)
+    assert (fine.stopped_early, len(fine.samples)) == (False, 4)
+
+
+def test_goodput_is_the_share_of_requests_within_their_limits():
+    """Counted by hand, over the requests that are neither warm-up nor the last ones."""
+    case = Case(BATCHING, SHORT, blis.EngineOptions())
+    evaluator = Evaluator(case, Load(SHORT), Slos.of(["ttft=5ms", "e2e=80ms"]))
+    goodput = evaluator.evaluate(100.0, Effort(4000, 2)).estimates["goodput"].mean
+    shares = []
+    for seed in (42, 43):
+        workload = blis.DistributionWorkload(**{**vars(SHORT), "rate": 100.0, "num_requests": 4000})
+        rows = blis.simulate(BATCHING, workload, seed=seed).requests[400:3900]
+        shares.append(((rows["ttft_us"] <= 5000) & (rows["e2e_us"] <= 80_000)).mean())
+    assert 0.05 < goodput < 0.95
+    assert goodput == pytest.approx(np.mean(shares), abs=0.02)
+
+
+def test_specs_that_change_through_time_keep_their_clock():
+    window = Window(0, 20_000_000)
+    length = Lengths(Constant(100), 1, 1000)
+    spec = blis.WorkloadSpec((ClientSpec("c", OpenLoop(1.0, "poisson", 1.0, (window,)), length, length),), 5.0)
+    load = Load(spec)
+    assert not load.can_grow
+    few, many = (load.at(rate, 1, 0) for rate in (5.0, 50.0))
+    assert len(many) == pytest.approx(10 * len(few), rel=0.3)
+    assert max(few.arrival_us.max(), many.arrival_us.max()) < window.end_us
+    assert blis.capacity(BATCHING, spec, "p99_ttft=100ms", replications=2, tolerance=0.1).verdict == "found"
 
 
 def test_scenarios_and_specs_are_scaled():

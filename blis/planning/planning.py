@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from blis.errors import ConfigError, InputError
 from blis.planning.command import run_command
 from blis.planning.file import Candidate, PlanFile, load_plan
-from blis.sizing.evaluating import Evaluator, Progress
+from blis.sizing.evaluating import MOST_NUMBERS, Evaluator, Progress
 from blis.sizing.loads import Load
 from blis.sizing.points import Effort, Point
 from blis.sizing.search import FEW, find_instances
@@ -144,45 +144,57 @@ def plan(spec: str | Path | Mapping[str, Any], *, jobs: int | None = None, progr
     """
     file = load_plan(spec)
     planner = _Planner(file, jobs, progress)
-    found = [one for candidate in file.candidates for one in planner.tried(candidate)]
+    prepared = [planner.prepared(candidate) for candidate in file.candidates]  # mistakes before anything runs
+    can_run = [one for one in prepared if isinstance(one, _Prepared)]
+    if not can_run:
+        reason = next(one.reason for one in prepared if isinstance(one, Rejected))
+        raise ConfigError(f"{file.source}: none of the deployments can run; {reason}")
+    found = [planner.sized(one) if isinstance(one, _Prepared) else one for one in prepared]
     choices = [one for one in found if isinstance(one, Choice)]
     rejected = [one for one in found if isinstance(one, Rejected)]
-    if planner.rate is None:
-        raise ConfigError(f"{file.source}: none of the deployments can run; {rejected[0].reason}")
-    return Plan(planner.rate, file, tuple(sorted(choices, key=lambda one: one.costs)), tuple(rejected))
+    return Plan(can_run[0].rate, file, tuple(sorted(choices, key=lambda one: one.costs)), tuple(rejected))
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A candidate that can run."""
+
+    candidate: Candidate
+    evaluator: Evaluator
+    rate: float
+    price: float
 
 
 class _Planner:
     """Tries candidates one after the other."""
 
     def __init__(self, file: PlanFile, jobs: int | None, progress: Progress | None) -> None:
-        self.rate: float | None = None
         self._file = file
         self._jobs = jobs
         self._progress = progress
         self._cases = Cases(file.folder)
-        self._runner = Runner()
+        self._runner = Runner(MOST_NUMBERS)
 
-    def tried(self, candidate: Candidate) -> Iterator[Choice | Rejected]:
-        """The candidate with as many instances as it needs, or why there is no such number."""
+    def prepared(self, candidate: Candidate) -> _Prepared | Rejected:
+        """The candidate, ready to be tried, or why it cannot run."""
         try:
             case = self._cases.case({**candidate.settings, "num_instances": 1})
             self._runner.check(case)
         except InputError as error:
-            yield Rejected(candidate, " ".join(str(error).split()))
-            return
+            return Rejected(candidate, " ".join(str(error).split()))
         load = Load(case.workload, case.seed)
-        self.rate = load.own_rate
-        if self.rate is None:
+        if load.own_rate is None:
             raise ConfigError(f"{self._file.source}: base: the workload does not say its rate; set its aggregate_rate")
         evaluator = Evaluator(
             case, load, self._file.slos, jobs=self._jobs, progress=self._progress, runner=self._runner
         )
-        yield self._sized(candidate, evaluator, self.rate)
+        price = self._file.price(candidate, evaluator.resolved.hardware)
+        return _Prepared(candidate, evaluator, load.own_rate, price)
 
-    def _sized(self, candidate: Candidate, evaluator: Evaluator, rate: float) -> Choice | Rejected:
-        file, resolved = self._file, evaluator.resolved
-        price = file.price(candidate, resolved.hardware)
+    def sized(self, prepared: _Prepared) -> Choice | Rejected:
+        """The candidate with as many instances as it needs, or why there is no such number."""
+        candidate, evaluator, rate = prepared.candidate, prepared.evaluator, prepared.rate
+        file = self._file
         target = rate * (1 + file.margin)
         effort = Effort(file.num_requests, file.replications if evaluator.load.is_drawn else 1)
         saturation = evaluator.saturation(file.num_requests, 1)
@@ -212,12 +224,15 @@ class _Planner:
                 for load in (target, rate)
             )
             if with_margin.meets and _is_sure(at_rate):
+                resolved = evaluator.resolved
                 gpus = (resolved.tp or 1) * count
                 number = file.num_requests if evaluator.load.can_grow else None
                 command = run_command(candidate.settings, file.folder, count, number)
                 hardware = resolved.hardware or str(candidate.settings.get("hardware"))
                 full = saturation * count
-                return Choice(candidate, hardware, count, gpus, gpus * price, full, with_margin, at_rate, command)
+                return Choice(
+                    candidate, hardware, count, gpus, gpus * prepared.price, full, with_margin, at_rate, command
+                )
             _log.info("%s with %d instances fails with other seeds", candidate.place, count)
         return _missing(candidate, with_margin, f"with other seeds, {most} instance{'s' if most > 1 else ''}")
 

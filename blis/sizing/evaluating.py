@@ -25,6 +25,9 @@ HOPELESS_STRAIN = 2.0
 #: Requests of a run that a pilot pays for.
 FEWEST_FOR_PILOT = 400
 
+#: What a runner keeps: requests of one rate are of no use at the next.
+MOST_NUMBERS = 2**22
+
 _log = logging.getLogger("blis")
 
 
@@ -57,7 +60,7 @@ class Evaluator:
         self._case = case
         self._jobs = jobs or default_jobs()
         self._progress = progress
-        self._runner = runner or Runner()
+        self._runner = runner or Runner(MOST_NUMBERS)
         self._warned = False
         self.resolved: Resolved = self._runner.check(case)
 
@@ -101,7 +104,7 @@ class Evaluator:
             case = self._on(dataclasses.replace(self._case, workload=workload, seed=seed), instances)
             return replication, measure(self._runner.run(case), self.slos)
 
-        done = dict(in_threads(sample, numbers, min(self._jobs, count)))
+        done = dict(in_threads(sample, numbers, min(self._jobs, count), self._runner.stop))
         samples = tuple(done[number] for number in numbers)
         self._warn_of_refused(samples, rate)
         return samples
