@@ -69,10 +69,11 @@ def _table(plan: Plan, name: Callable[[Choice], str]) -> Any:
 
     table = Table(title="Deployments that meet the SLOs; * nothing else beats", title_justify="left")
     shown = [*dict.fromkeys([*plan.file.slos.names, "p99_ttft", "p99_itl"])]
-    units = [each if each == GOODPUT else f"{each}, ms" for each in shown]
-    heads = ["", "deployment", "GPUs", "per hour", "per 1M tokens", *units, "full at, /s"]
+    units = [each if each == GOODPUT else "{}\nms".format(each.replace("_", "\n")) for each in shown]
+    heads = ["", "deployment", "GPUs", "per\nhour", "per 1M\ntokens", *units, "full at\nper s"]
     for head in heads:
-        table.add_column(head, justify="left" if head in ("", "deployment") else "right")
+        is_name = head in ("", "deployment")
+        table.add_column(head, justify="left" if is_name else "right", no_wrap=is_name)
     front = plan.front
     for one in plan.choices:
         figures = one.at_rate.estimates

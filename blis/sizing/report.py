@@ -110,7 +110,7 @@ def _table(points: Sequence[Point], slos: Slos) -> Any:
     if has_instances:
         table.add_column("instances", justify="right")
     for name in slos.names:
-        table.add_column(name if name == GOODPUT else f"{name}, ms", justify="right")
+        table.add_column(name if name == GOODPUT else f"{name}\nms", justify="right")
     table.add_column("backlog", no_wrap=True)
     table.add_column(f"{'worst SLO':{_LIMIT_AT}}|limit", no_wrap=True)
     for point in points:
