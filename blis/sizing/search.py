@@ -208,10 +208,9 @@ def _larger(
     if not limits.can_grow or effort.num_requests >= most:
         return None
     wanted = ((half_width or 0.0) / limits.tolerance) ** 2
+    # at saturation itself no number of requests tells whether the backlog grows
     is_told = below.stable is not None or effort.num_requests * effort.replications >= 4 / limits.tolerance**2
-    if (
-        wanted <= 1 and is_told and not has_moved
-    ):  # at saturation itself no number of requests tells whether the backlog grows
+    if wanted <= 1 and is_told and not has_moved:
         return None
     growth = min(max(2 ** math.ceil(math.log2(max(wanted, 1.0))), LEAST_GROWTH), MOST_GROWTH_AT_ONCE)
     return Effort(min(effort.num_requests * growth, most), effort.replications)
@@ -252,7 +251,7 @@ def find_instances(
         while True:
             point = evaluate(count, asked)
             points.append(point)
-            is_sure = point.is_clear and point.stable is not None
+            is_sure = point.is_clear and (point.stable is not None or not point.meets)
             if is_sure or not can_grow or asked.num_requests >= effort.num_requests * MOST_GROWTH:
                 return point
             asked = Effort(asked.num_requests * 4, asked.replications)
