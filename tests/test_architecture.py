@@ -37,7 +37,8 @@ ALLOWED = {
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
     "observe": {"errors", "files", "workload", "metrics"},
     "fitting": {
-        *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
+        *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation"),
+        *("outcomes", "metrics", "api"),
     },
     "workload_flags": {"errors", "config", "workload", "api"},
     "sweeping": {

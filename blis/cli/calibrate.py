@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, log
+from blis.cli.console import LOG_LEVELS, log, wants_table
 from blis.cli.values import one_of
 from blis.files import check_outputs, naming
 
@@ -79,7 +78,7 @@ def calibrate(**flags: Any) -> None:
             found.write_plots(flags["plots"])
     finally:  # a file that cannot be written must not cost the figures
         with naming(Path("stdout")):
-            if flags["output"] == "table" or (flags["output"] is None and sys.stdout.isatty()):
+            if wants_table(flags["output"]):
                 from blis.report.calibration_table import calibration_table
 
                 click.echo(calibration_table(found.report), nl=False)

@@ -45,20 +45,22 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
     warn_of_idle_flags(ctx, flags)
     inputs = [(f"--{name.replace('_', '-')}", flags[name]) for name in _INPUTS if flags[name] is not None]
     check_outputs(_outputs(flags), inputs)
-    from blis.api import requests_of
+    from blis.api import check_horizon, load_requests, seed_of
     from blis.observe.observing import observe as measure
 
     given = given_flags(ctx)
-    seed = flags["seed"] if "seed" in given else None
-    requested = requests_of(_workload(flags, given), seed=seed, horizon_us=flags["horizon_us"])
+    check_horizon(flags["horizon_us"])
+    workload = _workload(flags, given)
+    seed = seed_of(workload, flags["seed"] if "seed" in given else None)
+    table, horizon_us = load_requests(workload, seed, flags["horizon_us"])
     described = next((flags[name] for name in _INPUTS[:3] if flags[name] is not None), None)
     with _progress_bar() as progress:
         observation = measure(
-            requested.table,
+            table,
             options,
             flags["trace_output"],
-            seed=requested.seed,
-            horizon_us=requested.horizon_us,
+            seed=seed,
+            horizon_us=horizon_us,
             tokenizer=flags["tokenizer"],
             chunk_times=flags["chunk_times"],
             workload_spec=None if described is None else str(described),
