@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
+    from blis.comparison.comparison import Comparison, compare
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -45,6 +46,7 @@ __all__ = [
     "BlisError",
     "CapacityError",
     "ClusterOptions",
+    "Comparison",
     "ConfigError",
     "Deployment",
     "DistributionWorkload",
@@ -68,6 +70,7 @@ __all__ = [
     "WorkloadSpec",
     "__version__",
     "admission_policy",
+    "compare",
     "evaluate",
     "fit_steps",
     "fit_traces",
@@ -85,6 +88,7 @@ __all__ = [
 
 _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
+    "blis.comparison.comparison": ("Comparison", "compare"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (

@@ -30,6 +30,7 @@ ALLOWED = {
     "trace": {"files", "config", "errors", "workload", "result", "simulation", "outcomes"},
     "outcomes": {"errors", "files", "latency", "workload", "result"},
     "metrics": {"errors", "outcomes", "statistics"},
+    "comparison": {"errors", "outcomes", "metrics", "statistics"},
     "convert": {"errors", "files", "workload"},
     "inspect": {"errors", "workload", "convert"},
     "report": {"files", "outcomes", "metrics"},
@@ -39,6 +40,7 @@ ALLOWED = {
         *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
     },
     "cli": {
+        "comparison",
         "fitting",
         "errors",
         "files",
@@ -141,6 +143,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich")
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
         "from blis.cli.main import main; main(['fit', '--help'])",
+        "from blis.cli.main import main; main(['compare', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from blis import __version__
+from blis.cli.compare import compare
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
@@ -34,7 +35,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (run, replay, fit, convert, inspect):
+for _command in (run, replay, compare, fit, convert, inspect):
     cli.add_command(_command)
 
 
@@ -76,7 +77,11 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def _name_flag(message: str) -> str:
     """Put the flag where a message begins with the name of what it sets, perhaps with its value or an index."""
-    flags = {param.name: param.opts[0] for command in (inspect, convert, fit, replay, run) for param in command.params}
+    flags = {
+        param.name: param.opts[0]
+        for command in (inspect, convert, fit, compare, replay, run)
+        for param in command.params
+    }
     found = re.match(r"(\w+)(?=: | \S+: |\[\d+\]: )", message)
     return flags[found[1]] + message[found.end() :] if found and found[1] in flags else message
 
