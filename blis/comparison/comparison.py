@@ -89,7 +89,7 @@ class Comparison:
 
     @cached_property
     def frame(self) -> pl.DataFrame:
-        """One row per figure: ``metric``, ``a``, ``b``, ``difference``, ``percent``, ``low``, ``high``, ``significant``.
+        """One row per figure: metric, a, b, difference, percent, low, high, significant.
 
         Differences and the ends of their 95 % intervals are in the unit of the figure; null where there is none, and
         infinite ends where the runs are too short to bound it.
@@ -128,17 +128,20 @@ def compare(a: Outcomes | Mapping[str, Any] | str | Path, b: Outcomes | Mapping[
         InputError: a file cannot be read, or is neither.
     """
     first, second = side_of(a, "A"), side_of(b, "B")
-    pairing, notes, intervals = None, [], {}
-    if first.requests is not None and second.requests is not None:
-        pairing = pair(first.requests, second.requests)
-        notes += _notes(first.requests, second.requests, pairing)
-    else:
-        notes.append("One of the runs is a summary without requests: there are no intervals.")
+    pairing: Pairing | None = None
+    intervals: Mapping[str, Interval] = {}
     overloaded = [name for name, side in (("A", first), ("B", second)) if side.verdict == "overloaded"]
+    if first.requests is None or second.requests is None:
+        notes = ["A run of which only the summary is known allows no intervals."]
+    else:
+        pairing = pair(first.requests, second.requests)
+        notes = _notes(first.requests, second.requests, pairing)
+        if not overloaded:
+            intervals = difference_intervals(first.requests, second.requests, pairing, CONFIDENCE)
     if overloaded:
-        notes.append(f"Overloaded: {' and '.join(overloaded)}. Figures depend on the run's length; no intervals.")
-    elif first.requests is not None and second.requests is not None:
-        intervals = dict(difference_intervals(first.requests, second.requests, pairing, CONFIDENCE))
+        notes = [
+            f"{' and '.join(overloaded)} overloaded: figures depend on how long it lasts, so there are no intervals."
+        ]
     metrics = [key for key in dict.fromkeys([*first.figures, *second.figures]) if key not in _NOT_COMPARED]
     changes = tuple(Change(key, first.figures.get(key), second.figures.get(key), intervals.get(key)) for key in metrics)
     return Comparison(first, second, changes, None if pairing is None else len(pairing.first), tuple(notes))
