@@ -139,9 +139,7 @@ def compare(a: Outcomes | Mapping[str, Any] | str | Path, b: Outcomes | Mapping[
         if not overloaded:
             intervals = difference_intervals(first.requests, second.requests, pairing, CONFIDENCE)
     if overloaded:
-        notes = [
-            f"{' and '.join(overloaded)} overloaded: figures depend on how long it lasts, so there are no intervals."
-        ]
+        notes = [f"Overloaded: {' and '.join(overloaded)}. Figures depend on how long that lasts; no intervals."]
     metrics = [key for key in dict.fromkeys([*first.figures, *second.figures]) if key not in _NOT_COMPARED]
     changes = tuple(Change(key, first.figures.get(key), second.figures.get(key), intervals.get(key)) for key in metrics)
     return Comparison(first, second, changes, None if pairing is None else len(pairing.first), tuple(notes))
