@@ -1,5 +1,6 @@
 """Two runs side by side, from Python and from the command line."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -89,6 +90,17 @@ def test_different_traces_are_independent():
 @pytest.mark.parametrize("other", [run(count=COUNT - 1), run(tokens=3)], ids=["fewer requests", "longer outputs"])
 def test_pairs_need_the_same_requests(other):
     assert blis.compare(run(), other).num_pairs is None
+
+
+def test_a_run_that_was_cut_is_paired_over_what_both_finished():
+    whole = run(100)
+    cut = dataclasses.replace(
+        whole.result, finished_us=np.where(np.arange(COUNT) < 1_900, whole.result.finished_us, -1)
+    )
+    comparison = blis.compare(run(), dataclasses.replace(whole, result=cut))
+    assert comparison.num_pairs == COUNT
+    assert comparison.notes[1] == "Only one of the runs finished 100 of them; intervals are over the others."
+    assert comparison["e2e_mean_ms"].interval == pytest.approx((0.1, 0.1))
 
 
 def test_a_run_equals_itself():

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from blis.comparison.intervals import Interval, Pairing, difference_intervals, pair
-from blis.comparison.sides import Requests, Side, side_of
+from blis.comparison.intervals import Interval, difference_intervals, pair
+from blis.comparison.sides import Ints, Requests, Side, side_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -128,7 +128,7 @@ def compare(a: Outcomes | Mapping[str, Any] | str | Path, b: Outcomes | Mapping[
         InputError: a file cannot be read, or is neither.
     """
     first, second = side_of(a, "A"), side_of(b, "B")
-    pairing: Pairing | None = None
+    pairing: Ints | None = None
     intervals: Mapping[str, Interval] = {}
     overloaded = [name for name, side in (("A", first), ("B", second)) if side.verdict == "overloaded"]
     if first.requests is None or second.requests is None:
@@ -142,16 +142,16 @@ def compare(a: Outcomes | Mapping[str, Any] | str | Path, b: Outcomes | Mapping[
         notes = [f"Overloaded: {' and '.join(overloaded)}. Figures depend on how long that lasts; no intervals."]
     metrics = [key for key in dict.fromkeys([*first.figures, *second.figures]) if key not in _NOT_COMPARED]
     changes = tuple(Change(key, first.figures.get(key), second.figures.get(key), intervals.get(key)) for key in metrics)
-    return Comparison(first, second, changes, None if pairing is None else len(pairing.first), tuple(notes))
+    return Comparison(first, second, changes, None if pairing is None else len(pairing), tuple(notes))
 
 
-def _notes(first: Requests, second: Requests, pairing: Pairing | None) -> list[str]:
+def _notes(first: Requests, second: Requests, pairing: Ints | None) -> list[str]:
     """How the two were compared, and what that leaves out."""
     if pairing is None:
         return ["The runs served different requests: intervals take them for independent."]
-    notes = [f"Both runs served the same {len(pairing.first)} requests: intervals are of differences per request."]
-    done_in_a = ~np.isnan(first.durations_ms["e2e"][pairing.first])
-    done_in_b = ~np.isnan(second.durations_ms["e2e"][pairing.second])
+    notes = [f"Both runs served the same {len(pairing)} requests: intervals are of differences per request."]
+    done_in_a = ~np.isnan(first.durations_ms["e2e"])
+    done_in_b = ~np.isnan(second.durations_ms["e2e"][pairing])
     in_one = int((done_in_a != done_in_b).sum())
     if in_one:
         notes.append(f"Only one of the runs finished {in_one} of them; intervals are over the others.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,23 +29,13 @@ class Interval(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-@dataclass(frozen=True, eq=False)
-class Pairing:
-    """Where each request of a common trace stands in the two runs, in the order of arrival.
-
-    Attributes:
-        first: (n,) rows of the first run.
-        second: (n,) rows of the second.
-    """
-
-    first: Ints
-    second: Ints
-
-
-def pair(first: Requests, second: Requests) -> Pairing | None:
-    """Match the requests of two runs; None unless all of them have the same ids, arrivals and lengths.
+def pair(first: Requests, second: Requests) -> Ints | None:
+    """Match the requests of two runs, if all of them have the same ids, arrivals and lengths.
 
     A request that came after the end of one of the runs has no arrival there, and any will do.
+
+    Returns:
+        (n,) where each request of the first run stands in the second; None: they did not serve the same requests.
     """
     if len(first.number) != len(second.number) or len(first.number) == 0:
         return None
@@ -60,25 +49,25 @@ def pair(first: Requests, second: Requests) -> Pairing | None:
         return None
     place = np.empty(len(other), np.int64)
     place[by_number] = other
-    return Pairing(np.arange(len(place)), place)
+    return place
 
 
 def difference_intervals(
-    first: Requests, second: Requests, pairing: Pairing | None, confidence: float
+    first: Requests, second: Requests, pairing: Ints | None, confidence: float
 ) -> Mapping[str, Interval]:
     """Intervals of how much higher the second run is, by the keys of the summary.
 
     Args:
         first: requests of one run.
         second: of the other.
-        pairing: which are the same; None: the runs are independent.
+        pairing: what `pair` gives; None: the runs are independent.
         confidence: of each interval.
     """
     intervals: dict[str, Interval] = {}
     for name in DURATIONS:
         a, b = first.durations_ms[name], second.durations_ms[name]
         if pairing is not None:
-            a, b = a[pairing.first], b[pairing.second]
+            b = b[pairing]
             in_both = ~np.isnan(a) & ~np.isnan(b)
             intervals |= _of_pairs(name, a[in_both], b[in_both], confidence)
         else:
