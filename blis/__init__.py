@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
     from blis.calibration.calibrating import Calibration, calibrate
+    from blis.comparison.comparison import Comparison, compare
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -48,6 +49,7 @@ __all__ = [
     "Calibration",
     "CapacityError",
     "ClusterOptions",
+    "Comparison",
     "ConfigError",
     "Deployment",
     "DistributionWorkload",
@@ -72,6 +74,7 @@ __all__ = [
     "__version__",
     "admission_policy",
     "calibrate",
+    "compare",
     "evaluate",
     "fit_steps",
     "fit_traces",
@@ -91,6 +94,7 @@ __all__ = [
 _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
     "blis.calibration.calibrating": ("Calibration", "calibrate"),
+    "blis.comparison.comparison": ("Comparison", "compare"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from blis.metrics.steady_state import SteadyState
+
 Ints = NDArray[np.int64]
 Rows = slice | Ints
 
@@ -140,6 +142,13 @@ class Outcomes:
         from blis.metrics.summary import summarize
 
         return summarize(self)
+
+    @cached_property
+    def steady_state(self) -> SteadyState:
+        """Whether the run settled, and intervals of its means."""
+        from blis.metrics.steady_state import steady_state
+
+        return steady_state(self)
 
     @cached_property
     def requests(self) -> pl.DataFrame:

@@ -18,6 +18,7 @@ ALLOWED = {
     "files": {"errors"},
     "resources": {"errors"},
     "result": set(),
+    "statistics": {"errors"},
     "_core": set(),
     "compiling": set(),
     "workload": {"errors", "files", "decode"},
@@ -28,7 +29,8 @@ ALLOWED = {
     "simulation": {"errors", "compiling", "config", "latency", "policies", "workload", "result", "_core"},
     "trace": {"files", "config", "errors", "workload", "result", "simulation", "outcomes"},
     "outcomes": {"errors", "files", "latency", "workload", "result"},
-    "metrics": {"errors", "outcomes"},
+    "metrics": {"errors", "outcomes", "statistics"},
+    "comparison": {"errors", "outcomes", "metrics", "statistics"},
     "convert": {"errors", "files", "workload"},
     "inspect": {"errors", "workload", "convert"},
     "calibration": {"errors", "files", "workload", "outcomes", "metrics"},
@@ -47,6 +49,7 @@ ALLOWED = {
     },
     "cli": {
         "calibration",
+        "comparison",
         "fitting",
         "sweeping",
         "workload_flags",
@@ -69,6 +72,7 @@ SHORTCUTS = {
     ("blis.outcomes", target)
     for target in (
         "blis.metrics.network",
+        "blis.metrics.steady_state",
         "blis.metrics.summary",
         "blis.report.json_report",
         "blis.report.sections",
@@ -154,6 +158,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohtt
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
         "from blis.cli.main import main; main(['fit', '--help'])",
+        "from blis.cli.main import main; main(['compare', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

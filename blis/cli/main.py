@@ -10,6 +10,7 @@ import click
 
 from blis import __version__
 from blis.cli.calibrate import calibrate
+from blis.cli.compare import compare
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
@@ -38,7 +39,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, sweep, observe, calibrate, fit, convert, inspect)
+_COMMANDS = (run, replay, sweep, compare, observe, calibrate, fit, convert, inspect)
 for _command in _COMMANDS:
     cli.add_command(_command)
 

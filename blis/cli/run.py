@@ -32,6 +32,7 @@ from blis.files import naming
 
 if TYPE_CHECKING:
     from blis.api import Workload
+    from blis.outcomes import Outcomes
     from blis.report.sections import Report
 
 #: Flags that name files to read.
@@ -95,6 +96,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             simulation.write_trace(outcomes, flags["trace_output"], created_at=created_at)
     finally:  # as below
         _write(Report(outcomes, **asked_for, wall_clock=wall_clock), flags)
+    _warn_of_overload(outcomes)
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))
     log.info("took: load %.2f s, simulate %.2f s, write %.2f s", load_s, simulate_s, write_s)
@@ -155,6 +157,16 @@ def _write(report: Report, flags: Mapping[str, Any]) -> None:
         log.error("%s: %s", failure.filename, failure.strerror)
     if failures:
         raise failures[-1]
+
+
+def _warn_of_overload(outcomes: Outcomes) -> None:
+    backlog = outcomes.steady_state.backlog
+    if backlog.stable is False:
+        log.warning(
+            "overloaded: the backlog grows by %.3g requests/s; percentiles are those of this run's length, "
+            "not of a steady state",
+            backlog.growth_per_s,
+        )
 
 
 def _stamp(moment: datetime) -> str:
