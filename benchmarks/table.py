@@ -20,6 +20,10 @@ FORMATS = {
     "times_small": "{:.2g} × 60,000 blocks",
     "times_built_in": "{:.3g} × built-in",
     "ns_per_decision": "{:,.0f} ns/decision",
+    "lateness_p50_ms": "{:.2g} ms late (p50)",
+    "lateness_p99_ms": "{:.2g} ms late (p99)",
+    "ttft_added_ms": "TTFT + {:.2g} ms (p50)",
+    "itl_added_ms": "ITL + {:.2g} ms (p50)",
     "times_one_thread": "{:.2g} × one thread",
     "exponent": "exponent {:.3f}",
 }

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
+    from blis.calibration.calibrating import Calibration, calibrate
+    from blis.comparison.comparison import Comparison, compare
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -46,9 +48,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BlisError",
+    "Calibration",
     "Capacity",
     "CapacityError",
     "ClusterOptions",
+    "Comparison",
     "ConfigError",
     "Deployment",
     "DistributionWorkload",
@@ -74,7 +78,9 @@ __all__ = [
     "WorkloadSpec",
     "__version__",
     "admission_policy",
+    "calibrate",
     "capacity",
+    "compare",
     "evaluate",
     "fit_steps",
     "fit_traces",
@@ -95,6 +101,8 @@ __all__ = [
 
 _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
+    "blis.calibration.calibrating": ("Calibration", "calibrate"),
+    "blis.comparison.comparison": ("Comparison", "compare"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -25,6 +25,25 @@ def check_output(path: Path) -> None:
         raise InputError(f"{path}: there is no directory {folder}")
     if not os.access(path if _is_special(path) else folder, os.W_OK):
         raise InputError(f"{path}: no permission to write there")
+
+
+def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[tuple[str, Path]]) -> None:
+    """Refuse files that could not be written, or would overwrite each other or an input.
+
+    Args:
+        outputs: flag and path of every file that is going to be written.
+        inputs: those of the files that are read.
+
+    Raises:
+        InputError: as said; names path and flags.
+    """
+    taken = list(inputs)
+    for flag, path in outputs:
+        check_output(path)
+        for other, used in taken:
+            if used.resolve() == path.resolve():
+                raise InputError(f"{path}: given for both {other} and {flag}")
+        taken.append((flag, path))
 
 
 @contextmanager

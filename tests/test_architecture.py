@@ -30,13 +30,17 @@ ALLOWED = {
     "trace": {"files", "config", "errors", "workload", "result", "simulation", "outcomes"},
     "outcomes": {"errors", "files", "latency", "workload", "result"},
     "metrics": {"errors", "outcomes", "statistics"},
+    "comparison": {"errors", "outcomes", "metrics", "statistics"},
     "convert": {"errors", "files", "workload"},
     "inspect": {"errors", "workload", "convert"},
+    "calibration": {"errors", "files", "workload", "outcomes", "metrics"},
     "report": {"files", "outcomes", "metrics"},
     "api": {"errors", "files", "config", "resolve", "workload", "simulation", "outcomes", "trace"},
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
+    "observe": {"errors", "files", "workload", "metrics"},
     "fitting": {
-        *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
+        *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation"),
+        *("outcomes", "metrics", "api"),
     },
     "workload_flags": {"errors", "config", "workload", "api"},
     "sweeping": {
@@ -48,6 +52,8 @@ ALLOWED = {
     },
     "planning": {"errors", "decode", "sweeping", "sizing"},
     "cli": {
+        "calibration",
+        "comparison",
         "fitting",
         "sizing",
         "planning",
@@ -63,6 +69,7 @@ ALLOWED = {
         "api",
         "convert",
         "inspect",
+        "observe",
     },
     "__main__": {"cli"},
 }
@@ -139,7 +146,7 @@ def test_the_engine_needs_numpy_and_numba_only():
     assert roots - set(sys.stdlib_module_names) <= {"blis", "numba", "numpy"}
 
 
-HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich")
+HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohttp", "asyncio")
 
 
 @pytest.mark.parametrize(
@@ -152,11 +159,14 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich")
         "from blis.cli.main import main; main(['run', '--no-such-flag'])",
         "from blis.cli.main import main; main(['replay', '--help'])",
         "from blis.cli.main import main; main(['sweep', '--help'])",
+        "from blis.cli.main import main; main(['observe', '--help'])",
+        "from blis.cli.main import main; main(['calibrate', '--help'])",
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
         "from blis.cli.main import main; main(['fit', '--help'])",
         "from blis.cli.main import main; main(['capacity', '--help'])",
         "from blis.cli.main import main; main(['plan', '--help'])",
+        "from blis.cli.main import main; main(['compare', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from helpers_fit import measure, poisson
 
 import blis
 from blis.cli.main import main
@@ -17,6 +18,7 @@ from blis.fitting.step_log import LOADS, read_step_log
 from blis.latency.blackbox import blackbox_model
 from blis.latency.law import step_durations_us
 from blis.latency.roofline import roofline_model
+from blis.workload.tracev2 import trace_paths
 
 LLAMA = "meta-llama/llama-3.1-8b-instruct"
 LABEL = blis.Deployment("m", "H100", 1, "0.19.0", alpha_coeffs=(0.0, 0.0, 0.0), beta_coeffs=(1e4, 10.0, 10.0))
@@ -92,8 +94,8 @@ def changed_h100(**values):
     return with_fields(load_hardware().get("H100"), "full", values)
 
 
-def roofline_of(gpu):
-    return roofline_model(load_architecture(shipped_config_folder(LLAMA)), gpu, 1, "full")
+def roofline_of(gpu, model=LLAMA):
+    return roofline_model(load_architecture(shipped_config_folder(model)), gpu, 1, "full")
 
 
 @pytest.fixture
@@ -121,6 +123,26 @@ def test_steps_tell_all_fields_of_a_gpu_apart_and_the_entry_is_used(roofline_ste
     assert "fitted by blis" in gpu.sources["efficiency"]
     assert "fitted by blis" in gpu.sources["host_profiles"]
     assert "fitted by blis" not in gpu.sources["num_sms"]
+
+
+def test_two_models_on_one_gpu_tell_streaming_from_the_host(tmp_path):
+    truth = changed_h100(host_step_us=3_000.0, weight_streaming=0.75)
+    models = (LLAMA, "qwen/qwen2.5-3b-instruct")
+    traces, deployments = [], []
+    for i, model in enumerate(models):
+        measure(tmp_path / str(i), poisson(i, 200, 4), roofline_of(truth, model))
+        traces.append(trace_paths(tmp_path / str(i))[0])
+        deployments.append(
+            blis.Deployment(model, "H100", 1, "0.19.0", latency_model="roofline", total_kv_blocks=20_000)
+        )
+    options = blis.FitOptions(law="roofline", free=("host_step_us", "weight_streaming"), holdout=0)
+    inflation = []
+    for count in (1, 2):
+        fit = blis.fit_traces(traces[:count], deployments[:count], options=options)
+        inflation.append(fit.found.precision.inflation[-1])
+    assert inflation[0] > 500 * inflation[1]
+    assert values_of(fit)["host_step_us"] == pytest.approx(3_000, rel=0.02)
+    assert values_of(fit)["weight_streaming"] == pytest.approx(0.75, rel=0.01)
 
 
 def test_steps_of_one_kind_do_not_tell_streaming_from_the_host(tmp_path):
@@ -193,3 +215,10 @@ def test_the_command_takes_a_log(tmp_path, capsys):
     assert found["held"] == {"alpha0_us": 0.0, "alpha1_us_per_input_token": 0.0}
     assert found["measured"] == {"training": 280, "held_out": 120}
     assert set(found["after"]["held_out"]) == {"step"}
+
+
+def test_a_holdout_that_leaves_too_few_steps_is_refused(tmp_path):
+    loads = batches(7, 60)
+    log = table(tmp_path / "steps.csv", loads, noisy(loads, 8_000, 40, 70))
+    with pytest.raises(InputError, match="holdout: leaves 42 of 60 steps to learn from; at least 50 are needed"):
+        blis.fit_steps(log, LABEL)

@@ -14,7 +14,7 @@ from blis.errors import ConfigError, WorkloadError
 from blis.workload.labels import labels
 from blis.workload.requests import ClientDetails, Labels, LiteralTokens, RequestTable, Sessions, TokenStreams
 from blis.workload.tracev2 import TraceV2, load_tracev2, read_tracev2, trace_paths
-from blis.workload.tracev2_records import COLUMNS
+from blis.workload.tracev2_records import COLUMNS, read_records
 from blis.workload.tracev2_sharing import as_prefix_groups
 
 MODEL = blis.Deployment("m", alpha_coeffs=(100.0, 1.0, 10.0), beta_coeffs=(1000.0, 10.0, 1.0), total_kv_blocks=600)
@@ -419,3 +419,9 @@ def test_all_files_or_none(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         simulation.write_trace(outcomes, tmp_path / "t")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"PAR1\x15\r\x00\xffmore\n")
+    with pytest.raises(WorkloadError, match=r"t\.csv: header: column 1 must be request_id, got 'PAR1"):
+        read_records(tmp_path / "t.csv")

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
+from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log, wants_table
 from blis.cli.options import (
     GroupedCommand,
     capacity_options,
@@ -23,7 +22,7 @@ from blis.cli.options import (
     model_options,
 )
 from blis.cli.policies import choose_policies
-from blis.cli.run import warn_of_idle_flags
+from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
 from blis.config.schema import Deployment
 from blis.files import naming
 
@@ -47,7 +46,7 @@ def capacity(ctx: click.Context, /, **flags: Any) -> None:
     Rates are bracketed and bisected, with several runs each, until the answer is as exact as asked for.
     """
     log.setLevel(LOG_LEVELS[flags["log"]])
-    given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    given = given_flags(ctx)
     if not flags["slos"]:
         raise click.UsageError("Missing option '--slo', such as --slo p99_ttft=200ms")
     _check_goal(flags, given)
@@ -55,11 +54,10 @@ def capacity(ctx: click.Context, /, **flags: Any) -> None:
     engine, cluster = choose_policies(ctx, flags)
     from blis.sizing.capacity import capacity as find_capacity
     from blis.sizing.capacity import instances_for
-    from blis.workload_flags import workload_of
 
     with redirect_stdout(sys.stderr), progress_of_points() as progress:  # user policies may print
         deployment = from_flags(Deployment, flags)
-        workload = workload_of({name: flags[name] for name in given - {"num_requests"}})
+        workload = workload_from_flags(flags, given - {"num_requests"})
         shared = {name: flags[name] for name in ("goodput", "num_requests", "replications", "jobs")}
         shared |= {
             "engine": engine,
@@ -93,7 +91,7 @@ def _check_goal(flags: Mapping[str, Any], given: set[str]) -> None:
 def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callable[[], Iterable[Any]]) -> None:
     """Print a result on stdout: as text on a terminal, as JSON elsewhere, unless the user chose."""
     with naming(Path("stdout")):
-        if output == "json" or (output is None and not sys.stdout.isatty()):
+        if not wants_table(output):
             click.echo(json.dumps(as_json(), indent=2))
             return
         from rich.console import Console

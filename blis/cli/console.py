@@ -48,6 +48,11 @@ def logs_on_stderr() -> Iterator[None]:
         log.propagate = propagate
 
 
+def wants_table(output: str | None) -> bool:
+    """Whether stdout gets tables rather than JSON: as ``--output`` says, else if it is a terminal."""
+    return output == "table" or (output is None and sys.stdout.isatty())
+
+
 @contextmanager
 def progress_bar() -> Iterator[Callable[[int, int, int], None] | None]:
     """Yield what `Simulation.run` calls with its progress; None unless stderr is a terminal."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
+from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log, wants_table
 from blis.cli.options import GroupedCommand, engine_options, fit_options, from_flags, measured_model_options
 from blis.config.schema import Deployment, EngineOptions
 from blis.files import naming
@@ -105,7 +105,7 @@ def _print(result: Fit, output: str | None) -> None:
     from blis.fitting.report import report, text
 
     with naming(Path("stdout")):
-        if output == "json" or (output is None and not sys.stdout.isatty()):
+        if not wants_table(output):
             click.echo(json.dumps(report(result), indent=2))
             return
         from rich.console import Console

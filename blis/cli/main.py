@@ -9,11 +9,14 @@ from collections.abc import Sequence
 import click
 
 from blis import __version__
+from blis.cli.calibrate import calibrate
 from blis.cli.capacity import capacity
+from blis.cli.compare import compare
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
 from blis.cli.inspect import inspect
+from blis.cli.observe import observe
 from blis.cli.plan import plan
 from blis.cli.replay import replay
 from blis.cli.run import run
@@ -37,7 +40,8 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-_COMMANDS = (run, replay, sweep, capacity, plan, fit, convert, inspect)
+#: Where two have a flag of one name, messages go by the first one.
+_COMMANDS = (run, replay, sweep, capacity, plan, compare, observe, calibrate, fit, convert, inspect)
 for _command in _COMMANDS:
     cli.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""The flags of ``blis run`` and ``blis replay``, grouped as their helps show them.
+"""The flags of ``blis run``, ``blis replay`` and ``blis observe``, grouped as their helps show them.
 
 A flag that fills a field of a configuration dataclass bears the field's name as its parameter name and shows
 the field's default.
@@ -97,6 +97,8 @@ _cluster = _option("Cluster and policies")
 _evaluation = _option("Decision tracing and evaluation")
 _output = _option("Run and output")
 _goal = _option("Goal")
+_server = _option("Server")
+_measurement = _option("Measurement and output")
 _measured = _option("Measurement")
 _fit = _option("Fit and output")
 
@@ -401,4 +403,45 @@ output_options = _all(
     _output("--trace-output", type=_PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
     _output("--timestamps", is_flag=True, help="Add wall-clock times to the metrics."),
     _output("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+)
+
+server_options = _all(
+    _server("--server-url", required=True, metavar="URL", help="Such as http://localhost:8000."),
+    _server("--model", required=True, metavar="ID", help="The model's id, as the server knows it."),
+    _server("--api-format", **one_of("completions", "chat"), default="completions", help="Which API is called."),
+    _server("--streaming/--no-streaming", default=True, help="Read tokens as they come."),
+    _server("--ignore-eos", is_flag=True, help="Have outputs of just the wanted length (vLLM, SGLang)."),
+    _server(
+        "--api-key",
+        envvar=("BLIS_API_KEY", "OPENAI_API_KEY"),
+        metavar="KEY",
+        help="Sent as bearer token.  [default: BLIS_API_KEY or OPENAI_API_KEY of the environment]",
+    ),
+    _server("--tokenizer", metavar="PATH|ID", help="tokenizer.json, or HuggingFace id, for prompts of exact length."),
+)
+
+recorded_options = _all(
+    _workload("--trace-header", type=_PATH, help="Header of a TraceV2 (YAML) to send, in place of --workload."),
+    _workload("--trace-data", type=_PATH, help="Its data (CSV)."),
+    _workload("--defaults-filepath", type=_PATH, help="Presets in place of the shipped ones."),
+)
+
+measurement_options = _all(
+    _measurement(
+        "--trace-output", type=_PATH, required=True, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv."
+    ),
+    _measurement("--chunk-times", type=_PATH, help="Write the arrival of each piece of each answer as Parquet."),
+    _measurement("--max-concurrency", type=int, default=256, help="Most requests in flight."),
+    _measurement("--timeout", "timeout_s", type=float, default=300.0, help="Longest time for an answer, s."),
+    _measurement(
+        "--warmup-requests",
+        "--warmup",
+        "warm_up_requests",
+        type=int,
+        default=0,
+        help="First requests that are not judged.",
+    ),
+    _measurement("--rtt-ms", type=float, help="Round-trip time to the server, ms, noted in the trace."),
+    _measurement("--horizon", "horizon_us", type=int, help="Send no request later than this, µs.  [default: none]"),
+    _measurement("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
 )

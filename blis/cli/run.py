@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from blis.cli.console import LOG_LEVELS, log, progress_bar
 from blis.cli.options import (
@@ -26,29 +25,16 @@ from blis.cli.options import (
     workload_options,
 )
 from blis.cli.policies import choose_policies
+from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
 from blis.config.schema import Deployment, TraceOptions
-from blis.errors import InputError
-from blis.files import check_output, naming
+from blis.files import check_outputs as check_files
+from blis.files import naming
 
 if TYPE_CHECKING:
     from blis.api import Workload
     from blis.outcomes import Outcomes
     from blis.report.sections import Report
 
-_ARRIVAL_FLAGS = {"rate", "num_requests", "arrival", "arrival_cv", "seed"}
-_LENGTH_FLAGS = {
-    "prefix_tokens",
-    *(f"{part}_tokens{suffix}" for part in ("prompt", "output") for suffix in ("", "_stdev", "_min", "_max")),
-}
-_TRACE_FLAGS = {"workload_traces_filepath"}
-
-#: Which flags say something about which kind of workload; presets go by the arrival flags.
-_USEFUL_FLAGS = {
-    "traces": _TRACE_FLAGS,
-    "distribution": _ARRIVAL_FLAGS | _LENGTH_FLAGS,
-    "workload_spec": {"num_requests", "seed"},
-    "scenario": {"rate", "num_requests", "seed"},
-}
 #: Flags that name files to read.
 _INPUTS = ("workload_traces_filepath", "workload_spec", "policy_config", "trace_header", "trace_data")
 
@@ -68,8 +54,7 @@ def run(ctx: click.Context, /, **flags: Any) -> int:
     log.setLevel(LOG_LEVELS[flags["log"]])
     warn_of_idle_flags(ctx, flags)
     check_outputs(flags)
-    given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    return simulate(ctx, flags, lambda: _workload(flags, given))
+    return simulate(ctx, flags, lambda: workload_from_flags(flags, given_flags(ctx)))
 
 
 def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[], Workload]) -> int:
@@ -88,7 +73,6 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     from blis.metrics.summary import WallClock
     from blis.report.sections import Report
 
-    given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     began, clock = datetime.now(), [time.perf_counter()]
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
         simulation = api.prepare(
@@ -97,7 +81,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             engine=engine,
             cluster=cluster,
             horizon_us=flags["horizon_us"],
-            seed=flags["seed"] if "seed" in given else None,
+            seed=flags["seed"] if "seed" in given_flags(ctx) else None,
             trace=_trace(flags),
         )
         clock.append(time.perf_counter())
@@ -120,37 +104,16 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     return _INTERRUPTED if interrupted else 0
 
 
-def _workload(flags: Mapping[str, Any], given: set[str]) -> Workload:
-    from blis.workload_flags import workload_of
-
-    return workload_of({name: flags[name] for name in given})
-
-
 def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
     if flags["trace_level"] == "none":
         return None
     return TraceOptions(flags["counterfactual_k"], flags["regret_samples"], flags["trace_path"])
 
 
-def warn_of_idle_flags(ctx: click.Context, flags: Mapping[str, Any]) -> None:
-    """Say which of the given flags do nothing with this kind of workload."""
-    kind = next((flag for flag in ("workload_spec", "scenario") if flags[flag] is not None), "workload")
-    useful = _USEFUL_FLAGS.get(flags["workload"] if kind == "workload" else kind, _ARRIVAL_FLAGS)
-    for param in ctx.command.params:
-        idle = param.name in (_ARRIVAL_FLAGS | _LENGTH_FLAGS | _TRACE_FLAGS | {"workload"}) - useful - {kind}
-        if idle and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
-            log.warning("%s has no effect with --%s %s", param.opts[0], kind.replace("_", "-"), flags[kind])
-
-
 def check_outputs(flags: Mapping[str, Any]) -> None:
     """Refuse outputs that could not be written, or would overwrite each other or an input."""
-    taken = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in _INPUTS]
-    for flag, path in _outputs(flags):
-        check_output(path)
-        for other, used in taken:
-            if used is not None and used.resolve() == path.resolve():
-                raise InputError(f"{path}: given for both {other} and {flag}")
-        taken.append((flag, path))
+    inputs = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in _INPUTS]
+    check_files(_outputs(flags), [(flag, path) for flag, path in inputs if path is not None])
 
 
 def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:

@@ -314,7 +314,8 @@ def _choose_kv_blocks(
     capacity = _derive_capacity(deployment, engine, target)
     if capacity is not None:
         notes.append(Note("info", _capacity_text(capacity, row)))
-        return capacity.total_kv_blocks, _describe_capacity(capacity, row)
+        share = deployment.gpu_memory_utilization
+        return capacity.total_kv_blocks, _describe_capacity(capacity, row) | {"gpu_memory_utilization": share}
     if row is not None:
         text = f"total_kv_blocks: {row.total_kv_blocks} as published for {row}, a count that was never measured"
         notes.append(Note("warning", text + (" and is about tp times too large" if row.tp > 1 else "")))

@@ -92,4 +92,4 @@ def _estimate(values: np.ndarray[Any, np.dtype[np.float64]]) -> Estimate | None:
 
 
 def _interval_ms(estimate: Estimate | None) -> list[float] | None:
-    return None if estimate is None else [estimate.low / 1000, estimate.high / 1000]
+    return None if estimate is None else [round(end_us / 1000, 3) for end_us in (estimate.low, estimate.high)]

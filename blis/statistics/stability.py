@@ -97,7 +97,7 @@ def stability(arrival_us: NDArray[Any], done_us: NDArray[Any], *, end_us: float 
     begin, end = float(arrival[0]), float(arrival[-1] if end_us is None else min(arrival[-1], end_us))
     start = begin + FILLING_SOJOURNS * _first_sojourn(arrival, done, end)
     count = int(np.searchsorted(arrival, end, "right") - np.searchsorted(arrival, start, "left"))
-    if count < FEWEST_ARRIVALS or start > begin + MOST_FILLING * (end - begin):
+    if count < FEWEST_ARRIVALS or end == begin or start > begin + MOST_FILLING * (end - begin):
         return _too_short()
     backlog = _area(arrival, start, end) - _area(np.sort(done[gone]), start, end)
     return _judged(backlog, count, (start, end))

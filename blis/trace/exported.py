@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blis._core.codes import NEVER, RequestStatus
-from blis.workload.requests import Ints, Labels, RequestTable, Sessions
+from blis.workload.requests import Ints, Labels, RequestTable
 from blis.workload.tracev2 import write_tracev2
 from blis.workload.tracev2_header import Server, TraceHeader
-from blis.workload.tracev2_records import ERROR, OK, TIMEOUT, TraceRecords, no_labels
+from blis.workload.tracev2_records import ERROR, OK, TIMEOUT, TraceRecords
+from blis.workload.tracev2_requests import request_columns
 
 if TYPE_CHECKING:
     from blis.outcomes import Outcomes
@@ -69,23 +70,10 @@ def _header(about: Any, created_at: str | None) -> TraceHeader:
 
 def _records(outcomes: Outcomes, rows: Ints) -> TraceRecords:
     result, table = outcomes.result, outcomes.table.take(rows)
-    count, details = len(rows), table.details
-    session, turn = _sessions(table.sessions, count)
     arrival_us, ttft_us, e2e_us = result.arrival_us[rows], outcomes.ttft_us(rows), outcomes.e2e_us(rows)
     status, messages = _statuses(result.status[rows])
     return TraceRecords(
-        request_id=table.numbers,
-        client=details.client if details else no_labels(count),
-        tenant=table.tenant or no_labels(count),
-        slo_class=table.slo_class or no_labels(count),
-        session=session,
-        round_index=turn,
-        prefix_group=details.prefix_group if details else no_labels(count),
-        streaming=details.streaming if details else np.zeros(count, dtype=np.bool_),
-        input_tokens=table.input_tokens,
-        output_tokens=table.output_tokens,
-        modality_tokens=details.modality_tokens if details else np.zeros((count, 4), dtype=np.int64),
-        reason_ratio=details.reason_ratio if details else np.zeros(count),
+        **request_columns(table),
         arrival_us=arrival_us,
         send_us=arrival_us,
         first_chunk_us=np.where(ttft_us >= 0, arrival_us + ttft_us, 0),
@@ -94,15 +82,6 @@ def _records(outcomes: Outcomes, rows: Ints) -> TraceRecords:
         status=status,
         error_message=Labels(messages, _MESSAGES),
     )
-
-
-def _sessions(sessions: Sessions | None, count: int) -> tuple[Labels, Ints]:
-    if sessions is None:
-        return no_labels(count), np.zeros(count, dtype=np.int64)
-    numbers, codes = np.unique(sessions.session, return_inverse=True)
-    has_none = int(len(numbers) > 0 and numbers[0] < 0)
-    names = tuple(f"session_{number}" for number in numbers[has_none:])
-    return Labels(codes - has_none, names), np.where(sessions.session >= 0, sessions.turn, 0)
 
 
 def _statuses(status: Ints) -> tuple[Ints, Ints]:

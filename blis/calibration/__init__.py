@@ -1,0 +1,1 @@
+"""Measured requests beside what the simulator predicted for them (docs/calibrate.md)."""

@@ -1,0 +1,68 @@
+"""``blis compare``: two runs side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blis.cli.console import wants_table
+from blis.cli.reading import FILE
+from blis.cli.values import one_of
+from blis.files import naming
+
+if TYPE_CHECKING:
+    from blis.comparison.comparison import Comparison
+    from blis.comparison.conditions import Failure
+
+_FAILED = 1
+
+
+@click.command()
+@click.argument("a", type=FILE)
+@click.argument("b", type=FILE)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="CONDITION",
+    help="Exit with 1 if a change from A to B is such, as 'p99_ttft>+5%' or 'tokens_per_sec<-3%'; may be repeated.",
+)
+@click.option(
+    "--output",
+    **one_of("table", "json", "markdown"),
+    help="Form on stdout.  [default: table on a terminal, else json]",
+)
+def compare(a: Path, b: Path, fail_on: tuple[str, ...], output: str | None) -> int:
+    """Compare the run A with the run B: every figure, its change, and whether that is more than chance.
+
+    A and B are files of --outcomes-path (Parquet) or --results-path (JSON).
+    """
+    from blis.comparison.comparison import compare as compare_runs
+    from blis.comparison.conditions import failures, parse_condition
+
+    conditions = [parse_condition(text) for text in fail_on]
+    comparison = compare_runs(a, b)
+    failed = failures(comparison, conditions)
+    _print(comparison, failed, output or ("table" if wants_table(None) else "json"))
+    for failure in failed:
+        click.echo(f"blis: failed: {failure.reason}", err=True)
+    return _FAILED if failed else 0
+
+
+def _print(comparison: Comparison, failed: list[Failure], output: str) -> None:
+    from blis.comparison.report import markdown, report, text
+
+    with naming(Path("stdout")):
+        if output == "json":
+            values: dict[str, Any] = report(comparison, failed)
+            click.echo(json.dumps(values, indent=2, allow_nan=False))
+        elif output == "markdown":
+            click.echo(markdown(comparison, failed))
+        else:
+            from rich.console import Console
+
+            console = Console()
+            for part in text(comparison):
+                console.print(part, highlight=False, markup=False)
