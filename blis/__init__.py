@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from blis.evaluation import Scenario, evaluate
     from blis.fitting.fit import Fit, FitOptions, fit_steps, fit_traces
     from blis.outcomes import Outcomes
+    from blis.planning.planning import Plan, plan
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
+    from blis.sizing.capacity import Capacity, InstancesNeeded, capacity, instances_for
     from blis.sweeping.sweeping import sweep
     from blis.workload.distribution import DistributionWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
@@ -47,6 +49,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BlisError",
     "Calibration",
+    "Capacity",
     "CapacityError",
     "ClusterOptions",
     "Comparison",
@@ -59,9 +62,11 @@ __all__ = [
     "Fit",
     "FitOptions",
     "InputError",
+    "InstancesNeeded",
     "InvariantError",
     "LiteralTokens",
     "Outcomes",
+    "Plan",
     "PolicyFile",
     "RequestTable",
     "Scenario",
@@ -74,13 +79,16 @@ __all__ = [
     "__version__",
     "admission_policy",
     "calibrate",
+    "capacity",
     "compare",
     "evaluate",
     "fit_steps",
     "fit_traces",
+    "instances_for",
     "load_policies",
     "load_trace",
     "load_workload_spec",
+    "plan",
     "prepare",
     "preset",
     "priority_policy",
@@ -109,7 +117,9 @@ _MODULES = {
     "blis.evaluation": ("Scenario", "evaluate"),
     "blis.fitting.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
     "blis.outcomes": ("Outcomes",),
+    "blis.planning.planning": ("Plan", "plan"),
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
+    "blis.sizing.capacity": ("Capacity", "InstancesNeeded", "capacity", "instances_for"),
     "blis.sweeping.sweeping": ("sweep",),
     "blis.workload.distribution": ("DistributionWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),

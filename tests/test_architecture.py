@@ -47,10 +47,16 @@ ALLOWED = {
         "workload_flags",
         *("errors", "files", "decode", "config", "resolve", "workload", "simulation", "outcomes", "metrics", "api"),
     },
+    "sizing": {
+        *("errors", "config", "resolve", "workload", "outcomes", "metrics", "statistics", "api", "sweeping"),
+    },
+    "planning": {"errors", "decode", "sweeping", "sizing"},
     "cli": {
         "calibration",
         "comparison",
         "fitting",
+        "sizing",
+        "planning",
         "sweeping",
         "workload_flags",
         "errors",
@@ -158,6 +164,8 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohtt
         "from blis.cli.main import main; main(['convert', '--help'])",
         "from blis.cli.main import main; main(['inspect', '--help'])",
         "from blis.cli.main import main; main(['fit', '--help'])",
+        "from blis.cli.main import main; main(['capacity', '--help'])",
+        "from blis.cli.main import main; main(['plan', '--help'])",
         "from blis.cli.main import main; main(['compare', '--help'])",
     ],
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from blis.cli.console import wants_table
 from blis.cli.reading import FILE
 from blis.cli.values import one_of
 from blis.files import naming
@@ -45,7 +45,7 @@ def compare(a: Path, b: Path, fail_on: tuple[str, ...], output: str | None) -> i
     conditions = [parse_condition(text) for text in fail_on]
     comparison = compare_runs(a, b)
     failed = failures(comparison, conditions)
-    _print(comparison, failed, output or ("table" if sys.stdout.isatty() else "json"))
+    _print(comparison, failed, output or ("table" if wants_table(None) else "json"))
     for failure in failed:
         click.echo(f"blis: failed: {failure.reason}", err=True)
     return _FAILED if failed else 0

@@ -10,12 +10,14 @@ import click
 
 from blis import __version__
 from blis.cli.calibrate import calibrate
+from blis.cli.capacity import capacity
 from blis.cli.compare import compare
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
 from blis.cli.inspect import inspect
 from blis.cli.observe import observe
+from blis.cli.plan import plan
 from blis.cli.replay import replay
 from blis.cli.run import run
 from blis.cli.sweep import sweep
@@ -39,7 +41,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, sweep, compare, observe, calibrate, fit, convert, inspect)
+_COMMANDS = (run, replay, sweep, capacity, plan, compare, observe, calibrate, fit, convert, inspect)
 for _command in _COMMANDS:
     cli.add_command(_command)
 

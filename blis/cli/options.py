@@ -20,6 +20,7 @@ from blis.cli.values import (
     name_list,
     number_list,
     one_of,
+    positive_number,
     slo_targets_us,
     weights_by_name,
 )
@@ -95,11 +96,13 @@ _engine = _option("Engine (vLLM server parameters)")
 _cluster = _option("Cluster and policies")
 _evaluation = _option("Decision tracing and evaluation")
 _output = _option("Run and output")
+_goal = _option("Goal")
 _server = _option("Server")
 _measurement = _option("Measurement and output")
 _measured = _option("Measurement")
 _fit = _option("Fit and output")
 
+_SLO_HELP = "Limit, such as p99_ttft=200ms, mean_e2e=3s, or ttft=200ms for each request; may be repeated."
 _MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
 _deployment_options = _all(
     _model("--hardware", metavar="GPU", help="GPU type, such as H100 or A100-80.  [default: the model's]"),
@@ -128,13 +131,13 @@ measured_model_options = _all(
     _model("--model", metavar="ID", help=_MODEL_HELP + "  [default: what the trace says]"), _deployment_options
 )
 
-workload_options = _all(
+_kinds = (
     _workload("--workload", **one_of(*WORKLOADS), default="distribution", help="Kind of workload."),
     _workload("--workload-traces-filepath", type=_PATH, help="Trace to replay, .csv or .parquet (--workload traces)."),
     _workload("--workload-spec", type=_PATH, help="Clients from a YAML file, in place of --workload."),
     _workload("--scenario", **one_of(*SCENARIOS), help="Clients of a known kind, in place of --workload."),
-    _workload("--rate", type=float, default=1.0, help="Requests per second."),
-    _workload("--max-prompts", "--num-requests", "num_requests", type=int, default=100, help="Requests to generate."),
+)
+_shapes = (
     _workload("--arrival", **one_of("constant", "poisson", "gamma"), default="poisson", help="Arrival process."),
     _workload("--arrival-cv", type=float, help="Coefficient of variation of gamma arrivals' gaps.  [default: 1]"),
     _workload("--prefix-tokens", type=int, default=0, help="Tokens all prompts begin with, before their own."),
@@ -148,6 +151,14 @@ workload_options = _all(
     _workload("--output-tokens-max", type=int, default=7000, help="Most output tokens."),
     _workload("--seed", type=int, default=42, help="Seed of all random draws."),
 )
+workload_options = _all(
+    *_kinds,
+    _workload("--rate", type=float, default=1.0, help="Requests per second."),
+    _workload("--max-prompts", "--num-requests", "num_requests", type=int, default=100, help="Requests to generate."),
+    *_shapes,
+)
+#: The same where the rate is what is looked for.
+load_options = _all(*_kinds, *_shapes)
 
 _PROFILE = "  [default: as the vLLM version does]"
 
@@ -329,6 +340,23 @@ fit_options = _all(
     ),
     _fit("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]"),
     _fit("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+)
+
+capacity_options = _all(
+    _goal("--slo", "slos", multiple=True, metavar="METRIC=TIME", help=_SLO_HELP),
+    _goal("--goodput", type=float, help="Share of requests that meet limits per request.  [default: 0.99 with these]"),
+    _goal("--for-rate", type=positive_number, metavar="RATE", help="Find the fewest instances for this rate instead."),
+    _goal("--max-instances", type=int, default=256, help="Most instances to try (--for-rate)."),
+    _goal("--min-rate", type=float, help="Lowest rate to try, per second.  [default: 1/1024 of saturation]"),
+    _goal("--max-rate", type=float, help="Highest rate to try, per second.  [default: 16 times saturation]"),
+    _goal("--tolerance", type=float, default=0.01, help="Relative width to which the rate is found."),
+    _goal(
+        "--max-prompts", "--num-requests", "num_requests", type=int, default=2000, help="Requests of a run, at first."
+    ),
+    _goal("--replications", type=int, default=8, help="Runs per rate near the limit, with seeds of their own."),
+    _goal("--jobs", type=int, help="Threads.  [default: one per CPU]"),
+    _goal("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]"),
+    _goal("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
 )
 
 replay_options = _all(
