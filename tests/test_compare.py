@@ -212,17 +212,24 @@ def test_wrong_conditions(condition, says, files, capsys):
         failures(blis.compare(run(), run()), [parse_condition(condition)])
 
 
-def test_exit_codes_and_reasons(files, capsys):
+@pytest.mark.parametrize("more", [["--fail-on"], []])
+def test_exit_codes_and_reasons(files, capsys, more):
     paths = files["a"][0], files["b"][1]
     code, out, err = compared(capsys, *paths, "--fail-on", "mean_e2e>+50%")
     assert (code, err) == (0, "")
     assert json.loads(out)["failed"] == []
-    code, out, err = compared(capsys, *paths, "--fail-on", "mean_e2e>+1%", "--fail-on", "p99_ttft>+0.01ms")
+    code, out, err = compared(capsys, *paths, "--fail-on", "mean_e2e>+1%", *more, "p99_ttft>+0.01ms")
     assert code == 1
     reasons = [failure["reason"] for failure in json.loads(out)["failed"]]
     assert err.splitlines() == [f"blis: failed: {reason}" for reason in reasons]
     assert len(reasons) == 2
     assert reasons[0].startswith("mean_e2e>+1%: e2e_mean_ms went from ")
+
+
+def test_a_third_run_is_refused(files, capsys):
+    code, _, err = compared(capsys, files["a"][0], files["b"][0], "c.parquet")
+    assert code == 2
+    assert "expected two runs, got 3 arguments: 'c.parquet'" in err
 
 
 def test_json_is_the_frame(files, capsys):

@@ -23,18 +23,19 @@ _FAILED = 1
 @click.command()
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
+@click.argument("more_conditions", metavar="", nargs=-1)
 @click.option(
     "--fail-on",
     multiple=True,
     metavar="CONDITION",
-    help="Exit with 1 if a change from A to B is such, as 'p99_ttft>+5%' or 'tokens_per_sec<-3%'; may be repeated.",
+    help="Exit with 1 if a change from A to B is such, as 'p99_ttft>+5%' or 'tokens_per_sec<-3%'; several may follow.",
 )
 @click.option(
     "--output",
     **one_of("table", "json", "markdown"),
     help="Form on stdout.  [default: table on a terminal, else json]",
 )
-def compare(a: Path, b: Path, fail_on: tuple[str, ...], output: str | None) -> int:
+def compare(a: Path, b: Path, more_conditions: tuple[str, ...], fail_on: tuple[str, ...], output: str | None) -> int:
     """Compare the run A with the run B: every figure, its change, and whether that is more than chance.
 
     A and B are files of --outcomes-path (Parquet) or --results-path (JSON).
@@ -42,7 +43,9 @@ def compare(a: Path, b: Path, fail_on: tuple[str, ...], output: str | None) -> i
     from blis.comparison.comparison import compare as compare_runs
     from blis.comparison.conditions import failures, parse_condition
 
-    conditions = [parse_condition(text) for text in fail_on]
+    if more_conditions and not fail_on:
+        raise click.UsageError(f"expected two runs, got {2 + len(more_conditions)} arguments: {more_conditions[0]!r}")
+    conditions = [parse_condition(text) for text in (*fail_on, *more_conditions)]
     comparison = compare_runs(a, b)
     failed = failures(comparison, conditions)
     _print(comparison, failed, output or ("table" if wants_table(None) else "json"))

@@ -80,7 +80,7 @@ def sweep(
 
     Returns:
         A row per run, in the order of the points: ``point``, ``replication``, the parameters, ``seed``, ``status``,
-        ``error`` and the figures of the summary.
+        ``error``, ``steady_state`` and the figures of the summary.
 
     Raises:
         InputError: the sweep file, or something it asks for, is wrong; nothing was run. Or there are rows of
