@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
     from blis.calibration.calibrating import Calibration, calibrate
+    from blis.comparison.comparison import Comparison, compare
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from blis.evaluation import Scenario, evaluate
     from blis.fitting.fit import Fit, FitOptions, fit_steps, fit_traces
     from blis.outcomes import Outcomes
+    from blis.planning.planning import Plan, plan
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
+    from blis.sizing.capacity import Capacity, InstancesNeeded, capacity, instances_for
     from blis.sweeping.sweeping import sweep
     from blis.timeline.recording import Timeline
     from blis.workload.distribution import DistributionWorkload
@@ -47,8 +50,10 @@ __version__ = "0.1.0"
 __all__ = [
     "BlisError",
     "Calibration",
+    "Capacity",
     "CapacityError",
     "ClusterOptions",
+    "Comparison",
     "ConfigError",
     "Deployment",
     "DistributionWorkload",
@@ -58,9 +63,11 @@ __all__ = [
     "Fit",
     "FitOptions",
     "InputError",
+    "InstancesNeeded",
     "InvariantError",
     "LiteralTokens",
     "Outcomes",
+    "Plan",
     "PolicyFile",
     "RequestTable",
     "Scenario",
@@ -74,12 +81,16 @@ __all__ = [
     "__version__",
     "admission_policy",
     "calibrate",
+    "capacity",
+    "compare",
     "evaluate",
     "fit_steps",
     "fit_traces",
+    "instances_for",
     "load_policies",
     "load_trace",
     "load_workload_spec",
+    "plan",
     "prepare",
     "preset",
     "priority_policy",
@@ -93,6 +104,7 @@ __all__ = [
 _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
     "blis.calibration.calibrating": ("Calibration", "calibrate"),
+    "blis.comparison.comparison": ("Comparison", "compare"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (
@@ -107,7 +119,9 @@ _MODULES = {
     "blis.evaluation": ("Scenario", "evaluate"),
     "blis.fitting.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
     "blis.outcomes": ("Outcomes",),
+    "blis.planning.planning": ("Plan", "plan"),
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
+    "blis.sizing.capacity": ("Capacity", "InstancesNeeded", "capacity", "instances_for"),
     "blis.sweeping.sweeping": ("sweep",),
     "blis.timeline.recording": ("Timeline",),
     "blis.workload.distribution": ("DistributionWorkload",),

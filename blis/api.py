@@ -221,33 +221,6 @@ def prepare(
     return Simulation(resolved, control, table, horizon_us, metadata, trace)
 
 
-@dataclass(frozen=True, eq=False)
-class Requested:
-    """What a workload asks for.
-
-    Attributes:
-        table: the requests.
-        seed: of the draws.
-        horizon_us: end of the time; None: there is none.
-    """
-
-    table: RequestTable
-    seed: int
-    horizon_us: int | None
-
-
-def requests_of(workload: Workload, *, seed: int | None = None, horizon_us: int | None = None) -> Requested:
-    """Draw or load the requests of a workload, just as `prepare` does with the same arguments.
-
-    Raises:
-        InputError: the workload is wrong; the message says what would be valid.
-    """
-    check_horizon(horizon_us)
-    seed = seed_of(workload, seed)
-    table, horizon_us = load_requests(workload, seed, horizon_us)
-    return Requested(table, seed, horizon_us)
-
-
 def check_horizon(horizon_us: int | None) -> None:
     """Refuse an end of simulated time that the clock cannot show."""
     if horizon_us is not None and not 0 <= horizon_us <= _MAX_CLOCK_US:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from blis.metrics.steady_state import SteadyState
     from blis.plots import Plots
 
 Ints = NDArray[np.int64]
@@ -155,6 +156,13 @@ class Outcomes:
         from blis.plots import Plots
 
         return Plots(self)
+
+    @cached_property
+    def steady_state(self) -> SteadyState:
+        """Whether the run settled, and intervals of its means."""
+        from blis.metrics.steady_state import steady_state
+
+        return steady_state(self)
 
     @cached_property
     def requests(self) -> pl.DataFrame:

@@ -18,6 +18,7 @@ ALLOWED = {
     "files": {"errors"},
     "resources": {"errors"},
     "result": set(),
+    "statistics": {"errors"},
     "_core": set(),
     "compiling": set(),
     "workload": {"errors", "files", "decode"},
@@ -28,7 +29,8 @@ ALLOWED = {
     "simulation": {"errors", "compiling", "config", "latency", "policies", "workload", "result", "_core"},
     "trace": {"files", "config", "errors", "workload", "result", "simulation", "outcomes"},
     "outcomes": {"errors", "files", "latency", "workload", "result"},
-    "metrics": {"errors", "outcomes"},
+    "metrics": {"errors", "outcomes", "statistics"},
+    "comparison": {"errors", "outcomes", "metrics", "statistics"},
     "convert": {"errors", "files", "workload"},
     "inspect": {"errors", "workload", "convert"},
     "calibration": {"errors", "files", "workload", "outcomes", "metrics", "report"},
@@ -40,17 +42,25 @@ ALLOWED = {
     "evaluation": {"errors", "config", "resolve", "policies", "workload", "simulation", "metrics", "api"},
     "observe": {"errors", "files", "workload", "metrics"},
     "fitting": {
-        *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation", "metrics", "api"),
+        *("errors", "files", "config", "latency", "resolve", "workload", "result", "simulation"),
+        *("outcomes", "metrics", "api"),
     },
     "workload_flags": {"errors", "config", "workload", "api"},
     "sweeping": {
         "workload_flags",
         *("errors", "files", "decode", "config", "resolve", "workload", "simulation", "outcomes", "metrics", "api"),
     },
+    "sizing": {
+        *("errors", "config", "resolve", "workload", "outcomes", "metrics", "statistics", "api", "sweeping"),
+    },
+    "planning": {"errors", "decode", "sweeping", "sizing"},
     "cli": {
         "calibration",
         "catalogue",
+        "comparison",
         "fitting",
+        "sizing",
+        "planning",
         "sweeping",
         "workload_flags",
         "errors",
@@ -73,6 +83,7 @@ SHORTCUTS = {
     ("blis.outcomes", target)
     for target in (
         "blis.metrics.network",
+        "blis.metrics.steady_state",
         "blis.metrics.summary",
         "blis.plots",
         "blis.report.json_report",
@@ -167,6 +178,9 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohtt
         "from blis.cli.main import main; main(['policies', '--help'])",
         "from blis.cli.main import main; main(['workloads', '--help'])",
         "from blis.cli.main import main; main(['completion', '--help'])",
+        "from blis.cli.main import main; main(['capacity', '--help'])",
+        "from blis.cli.main import main; main(['plan', '--help'])",
+        "from blis.cli.main import main; main(['compare', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):

@@ -114,7 +114,7 @@ def test_python_and_command_line_agree(capsys):
         engine=policies.engine(),
         cluster=policies.cluster(num_instances=4),
     )
-    assert outcomes.summary == blocks["cluster"]
+    assert outcomes.summary | {"steady_state": outcomes.steady_state.figures()} == blocks["cluster"]
 
 
 def test_a_summary_of_decisions(capsys):

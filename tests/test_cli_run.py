@@ -91,7 +91,7 @@ def test_stdout_results_and_outcomes_say_the_same(capsys, tmp_path):
     requests = written.pop("requests")
     assert not any(written.pop("anomalies").values())
     outcomes = Outcomes.read_parquet(tmp_path / "o.parquet")
-    assert metrics == written == outcomes.summary
+    assert metrics == written == outcomes.summary | {"steady_state": outcomes.steady_state.figures()}
     assert sum(entry["produced_tokens"] for entry in requests) == metrics["total_output_tokens"]
     frame = pl.read_parquet(tmp_path / "o.parquet")
     assert [entry["ttft_ms"] for entry in requests] == [us / 1000 for us in frame["ttft_us"]]

@@ -131,18 +131,29 @@ def test_warm_up_requests_are_served_but_not_learnt_from(measured):
     assert fitted(trace, holdout=0).num_measured == {"training": 200, "held_out": 0}
 
 
-def test_requests_that_were_not_streamed_still_tell_the_steps(tmp_path):
-    prefix = tmp_path / "whole"
-    measure(prefix, poisson(9, 400, 5), noisy_model(ALPHA, THREE, 0.02))
-    trace = trace_paths(prefix)[0]
+def without_streaming(trace):
+    """The trace with all tokens of a request at its end."""
     import polars as pl
 
     data = pl.read_csv(trace.data)
-    whole = data.with_columns(first_chunk_time_us=pl.col("last_chunk_time_us"), streaming=pl.lit(value=False))
-    whole.write_csv(trace.data)
+    data.with_columns(first_chunk_time_us=pl.col("last_chunk_time_us"), streaming=pl.lit(value=False)).write_csv(
+        trace.data
+    )
+
+
+def test_requests_that_were_not_streamed_still_tell_the_steps(measured):
+    trace, _ = measured(poisson(9, 400, 5), noise=0.02)
+    without_streaming(trace)
     fit = fitted(trace, holdout=0)
     assert set(fit.judgements["after"]["training"].metrics) == {"e2e"}
     assert fit.judgements["after"]["training"].metrics["e2e"].mape < 0.02
+
+
+def test_few_measured_times_give_few_degrees_of_freedom(measured):
+    trace, _ = measured(poisson(9, 24, 5))
+    assert fitted(trace, holdout=0).found.precision.freedom == 19  # two times of each request, over 20 stretches
+    without_streaming(trace)
+    assert fitted(trace, holdout=0).found.precision.freedom < 12
 
 
 def test_two_loads_tell_what_one_does_not(tmp_path):

@@ -139,7 +139,7 @@ def test_two_models_on_one_gpu_tell_streaming_from_the_host(tmp_path):
     inflation = []
     for count in (1, 2):
         fit = blis.fit_traces(traces[:count], deployments[:count], options=options)
-        inflation.append(fit.found.inflation[-1])
+        inflation.append(fit.found.precision.inflation[-1])
     assert inflation[0] > 500 * inflation[1]
     assert values_of(fit)["host_step_us"] == pytest.approx(3_000, rel=0.02)
     assert values_of(fit)["weight_streaming"] == pytest.approx(0.75, rel=0.01)
@@ -215,3 +215,10 @@ def test_the_command_takes_a_log(tmp_path, capsys):
     assert found["held"] == {"alpha0_us": 0.0, "alpha1_us_per_input_token": 0.0}
     assert found["measured"] == {"training": 280, "held_out": 120}
     assert set(found["after"]["held_out"]) == {"step"}
+
+
+def test_a_holdout_that_leaves_too_few_steps_is_refused(tmp_path):
+    loads = batches(7, 60)
+    log = table(tmp_path / "steps.csv", loads, noisy(loads, 8_000, 40, 70))
+    with pytest.raises(InputError, match="holdout: leaves 42 of 60 steps to learn from; at least 50 are needed"):
+        blis.fit_steps(log, LABEL)

@@ -10,6 +10,8 @@ import pytest
 from helpers_observe import errors, measure, sessions_of, statuses, table_of
 from helpers_server import answer, serving
 
+from blis.observe.sample import Sample
+from blis.observe.summary import lateness
 from blis.workload.requests import LiteralTokens, TokenStreams
 from blis.workload.tracev2 import load_tracev2, trace_paths
 
@@ -34,9 +36,20 @@ def test_no_more_than_so_many_at_once(tmp_path, caplog):
         summary, records = measure(tmp_path, server.url, table_of([0] * 6), max_concurrency=2)
     assert server.most_at_once == 2
     assert statuses(records) == ["ok"] * 6
-    assert (summary["saturated"], summary["saturated_by"]) == (True, "max_concurrency")
+    assert summary["saturated"]
     assert summary["waited_for_a_slot"] == 4
-    assert "ms late: they waited for one of the max_concurrency slots" in caplog.text
+    assert "half of the requests were sent over" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("late_us", "slot_wait_us", "cause"),
+    [(9_000, 0, None), (90_000, 85_000, "max_concurrency"), (90_000, 50_000, "client")],
+)
+def test_whose_fault_it_is_that_requests_are_late(late_us, slot_wait_us, cause):
+    sent = [Sample(row, 0, send_us=late_us, slot_wait_us=slot_wait_us) for row in range(3)]
+    figures = lateness(sent)
+    assert (figures["saturated"], figures["saturated_by"]) == (cause is not None, cause)
+    assert figures["lateness_p50_ms"] == late_us / 1000
 
 
 def test_turns_wait_for_their_answers(tmp_path):

@@ -177,7 +177,7 @@ def test_results_file_is_the_metrics_object_plus_all_requests(tmp_path):
     assert list(results)[-2:] == ["anomalies", "requests"]
     requests = results.pop("requests")
     assert results.pop("anomalies") == {"priority_inversions": 0, "hol_blocking_events": 0, "rejected_requests": 1}
-    assert results == outcomes.summary
+    assert results == outcomes.summary | {"steady_state": outcomes.steady_state.figures()}
     assert [entry["requestID"] for entry in requests[:2]] == ["request_1", "request_0"]  # by arrival
     assert len(requests) == 8
 

@@ -32,8 +32,9 @@ def sections(text):
 def test_one_instance_prints_one_block():
     outcomes = make_outcomes([served(0, 1_000)])
     text = Report(outcomes).text()
-    assert text == "=== Simulation Metrics ===\n" + json.dumps(outcomes.summary, indent=2)
-    assert Report(outcomes).values() == outcomes.summary | {
+    block = outcomes.summary | {"steady_state": outcomes.steady_state.figures()}
+    assert text == "=== Simulation Metrics ===\n" + json.dumps(block, indent=2)
+    assert Report(outcomes).values() == block | {
         "anomalies": {"priority_inversions": 0, "hol_blocking_events": 0, "rejected_requests": 0}
     }
 

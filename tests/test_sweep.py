@@ -79,6 +79,7 @@ def test_rows_are_what_single_runs_say():
         )
         figures = {name: value for name, value in outcomes.summary.items() if name != "interrupted"}
         assert row.items() >= figures.items()
+        assert row["steady_state"] == outcomes.steady_state.verdict
 
 
 def test_any_number_of_threads_gives_the_same_bytes(tmp_path):
@@ -90,7 +91,7 @@ def test_any_number_of_threads_gives_the_same_bytes(tmp_path):
 
 def test_parameters_and_figures_have_names_of_their_own():
     outcomes = blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(num_requests=1))
-    assert set(summarize(outcomes)).isdisjoint({*KEYS, "point", "replication", "status", "error"})
+    assert set(summarize(outcomes)).isdisjoint({*KEYS, "point", "replication", "status", "error", "steady_state"})
 
 
 def test_metadata_says_what_was_run(tmp_path):

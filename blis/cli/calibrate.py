@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, set_verbosity, wants_table
-from blis.cli.options import OUTPUT_FORM
-from blis.cli.values import one_of
+from blis.cli.console import set_verbosity, wants_table
+from blis.cli.options import LOG, OUTPUT_FORM, QUIET
 from blis.files import check_outputs, naming
 
 _PATH = click.Path(path_type=Path)
@@ -48,7 +47,8 @@ _FROM_HEADER = "  [default: as the header says]"
     help="Megabits per second, for transfers to add likewise; 0: unlimited.",
 )
 @click.option("--output", **OUTPUT_FORM)
-@click.option("--log", **one_of(*LOG_LEVELS), default="warn", show_default=True, help="Verbosity on stderr.")
+@click.option("--quiet", **QUIET)
+@click.option("--log", **LOG)
 @click.pass_context
 def calibrate(ctx: click.Context, /, **flags: Any) -> None:
     """Compare a measured TraceV2 with what was simulated for the same requests, and print how far they are apart.

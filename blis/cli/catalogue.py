@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from blis.cli.completion import gpu_completions, model_completions, policy_completions, workload_completions
-from blis.cli.console import wants_table
+from blis.cli.console import print_result
 from blis.cli.options import OUTPUT_FORM
 from blis.config.schema import ClusterOptions
-from blis.files import naming
 
 Tables = Callable[[Any], Iterable[Any]]
 
@@ -75,13 +72,7 @@ def workloads(name: str | None, output: str | None) -> None:
 
 
 def _print(found: Any, tables: Tables, output: str | None) -> None:
-    from blis.report.tables import render
-
-    with naming(Path("stdout")):
-        if wants_table(output):
-            click.echo(render(tables(found)), nl=False)
-        else:
-            click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    print_result(output, lambda: found, lambda: tables(found))
 
 
 def _parameter(field: str) -> dict[str, Any]:

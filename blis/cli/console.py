@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import click
+
+from blis.files import naming
 
 #: A bar for a run that is over at once would only flicker.
 BAR_AFTER_S = 1.5
@@ -59,10 +65,32 @@ def wants_table(output: str | None) -> bool:
     return output == "table" or (output is None and sys.stdout.isatty())
 
 
+def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callable[[], Iterable[Any]]) -> None:
+    """Print a result on stdout.
+
+    Args:
+        output: of ``--output``.
+        as_json: gives plain JSON values.
+        as_text: gives what rich can print.
+    """
+    with naming(Path("stdout")):
+        if not wants_table(output):
+            click.echo(json.dumps(as_json(), indent=2, ensure_ascii=False, allow_nan=False))
+            return
+        from blis.report.tables import render
+
+        click.echo(render(as_text()), nl=False)
+
+
+def wants_bar(flags: Mapping[str, Any]) -> bool:
+    """Whether stderr is a terminal that a progress bar may be drawn on."""
+    return not flags.get("quiet") and sys.stderr.isatty()
+
+
 @contextmanager
-def progress_bar(*, quiet: bool = False) -> Iterator[Callable[[int, int, int], None] | None]:
-    """Yield what `Simulation.run` calls with its progress; None unless stderr is a terminal that may be written to."""
-    if quiet or not sys.stderr.isatty():
+def progress_bar(flags: Mapping[str, Any]) -> Iterator[Callable[[int, int, int], None] | None]:
+    """Yield what `Simulation.run` calls with its progress; None: there is nobody to show it to."""
+    if not wants_bar(flags):
         yield None
         return
     from tqdm import tqdm

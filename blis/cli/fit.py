@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, set_verbosity, wants_table
+from blis.cli.console import BAR_AFTER_S, print_result, set_verbosity, wants_bar
 from blis.cli.options import GroupedCommand, engine_options, fit_options, from_flags, measured_model_options
 from blis.config.schema import Deployment, EngineOptions
-from blis.files import naming
 
 if TYPE_CHECKING:
     from blis.fitting.fit import Fit, FitOptions
@@ -67,7 +65,7 @@ def _fit(traces: list[TraceV2], options: FitOptions, flags: Mapping[str, Any]) -
     if not traces:
         return fit_steps(flags["step_log"], _deployment(flags, flags["model"]), engine=engine, options=options)
     deployments = [_deployment(flags, flags["model"] or _model_of(trace.header)) for trace in traces]
-    with _progress() as progress:
+    with _progress(flags) as progress:
         return fit_traces(traces, deployments, engine=engine, options=options, progress=progress)
 
 
@@ -85,8 +83,8 @@ def _model_of(header: Path) -> str | None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int], None] | None]:
-    if not sys.stderr.isatty():
+def _progress(flags: Mapping[str, Any]) -> Iterator[Callable[[int], None] | None]:
+    if not wants_bar(flags):
         yield None
         return
     from tqdm import tqdm
@@ -104,10 +102,4 @@ def _progress() -> Iterator[Callable[[int], None] | None]:
 def _print(result: Fit, output: str | None) -> None:
     from blis.fitting.report import report, text
 
-    with naming(Path("stdout")):
-        if wants_table(output):
-            from blis.report.tables import render
-
-            click.echo(render(text(result)), nl=False)
-        else:
-            click.echo(json.dumps(report(result), indent=2))
+    print_result(output, lambda: report(result), lambda: text(result))

@@ -11,13 +11,16 @@ import click
 
 from blis import __version__
 from blis.cli.calibrate import calibrate
+from blis.cli.capacity import capacity
 from blis.cli.catalogue import hardware, models, policies, workloads
+from blis.cli.compare import compare
 from blis.cli.completion import completion
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
 from blis.cli.inspect import inspect
 from blis.cli.observe import observe
+from blis.cli.plan import plan
 from blis.cli.replay import replay
 from blis.cli.report import report
 from blis.cli.run import run
@@ -42,7 +45,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, report, sweep, observe, calibrate, fit, convert, inspect)
+_COMMANDS = (run, replay, report, sweep, capacity, plan, compare, observe, calibrate, fit, convert, inspect)
 #: Those that no message names flags of.
 _LISTS = (models, hardware, policies, workloads, completion)
 for _command in (*_COMMANDS, *_LISTS):

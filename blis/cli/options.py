@@ -21,6 +21,7 @@ from blis.cli.values import (
     name_list,
     number_list,
     one_of,
+    positive_number,
     seconds_range,
     slo_targets_us,
     weights_by_name,
@@ -41,6 +42,14 @@ Command = Callable[..., Any]
 OUTPUT_FORM: dict[str, Any] = {
     **one_of("json", "table"),
     "help": "Form on stdout.  [default: table on a terminal, else json]",
+}
+#: ``--quiet`` and ``--log`` of all commands; `blis.cli.console.set_verbosity` reads them.
+QUIET: dict[str, Any] = {"is_flag": True, "help": "Nothing but errors on stderr."}
+LOG: dict[str, Any] = {
+    **one_of(*LOG_LEVELS),
+    "default": "warn",
+    "show_default": True,
+    "help": "Verbosity on stderr.",
 }
 Config = TypeVar("Config")
 
@@ -80,7 +89,7 @@ def from_flags(config: type[Config], flags: Mapping[str, Any]) -> Config:
 
 def _option(heading: str) -> Callable[..., Callable[[Command], Command]]:
     def option(*names: str, **kwargs: Any) -> Callable[[Command], Command]:
-        return click.option(*names, cls=GroupedOption, heading=heading, show_default=True, **kwargs)
+        return click.option(*names, cls=GroupedOption, heading=heading, **{"show_default": True, **kwargs})
 
     return option
 
@@ -102,11 +111,13 @@ _engine = _option("Engine (vLLM server parameters)")
 _cluster = _option("Cluster and policies")
 _evaluation = _option("Decision tracing and evaluation")
 _output = _option("Run and output")
+_goal = _option("Goal")
 _server = _option("Server")
 _measurement = _option("Measurement and output")
 _measured = _option("Measurement")
 _fit = _option("Fit and output")
 
+_SLO_HELP = "Limit, such as p99_ttft=200ms, mean_e2e=3s, or ttft=200ms for each request; may be repeated."
 _MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
 _deployment_options = _all(
     _model(
@@ -149,13 +160,13 @@ measured_model_options = _all(
     _deployment_options,
 )
 
-workload_options = _all(
+_kinds = (
     _workload("--workload", **one_of(*WORKLOADS), default="distribution", help="Kind of workload."),
     _workload("--workload-traces-filepath", type=_PATH, help="Trace to replay, .csv or .parquet (--workload traces)."),
     _workload("--workload-spec", type=_PATH, help="Clients from a YAML file, in place of --workload."),
     _workload("--scenario", **one_of(*SCENARIOS), help="Clients of a known kind, in place of --workload."),
-    _workload("--rate", type=float, default=1.0, help="Requests per second."),
-    _workload("--max-prompts", "--num-requests", "num_requests", type=int, default=100, help="Requests to generate."),
+)
+_shapes = (
     _workload("--arrival", **one_of("constant", "poisson", "gamma"), default="poisson", help="Arrival process."),
     _workload("--arrival-cv", type=float, help="Coefficient of variation of gamma arrivals' gaps.  [default: 1]"),
     _workload("--prefix-tokens", type=int, default=0, help="Tokens all prompts begin with, before their own."),
@@ -169,6 +180,14 @@ workload_options = _all(
     _workload("--output-tokens-max", type=int, default=7000, help="Most output tokens."),
     _workload("--seed", type=int, default=42, help="Seed of all random draws."),
 )
+workload_options = _all(
+    *_kinds,
+    _workload("--rate", type=float, default=1.0, help="Requests per second."),
+    _workload("--max-prompts", "--num-requests", "num_requests", type=int, default=100, help="Requests to generate."),
+    *_shapes,
+)
+#: The same where the rate is what is looked for.
+load_options = _all(*_kinds, *_shapes)
 
 _PROFILE = "  [default: as the vLLM version does]"
 
@@ -349,7 +368,26 @@ fit_options = _all(
         "--export", type=_PATH, metavar="FILE", help="Write what was found: .yaml defaults, .json hardware (roofline)."
     ),
     _fit("--output", **OUTPUT_FORM),
-    _fit("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+    _fit("--quiet", **QUIET),
+    _fit("--log", **LOG),
+)
+
+capacity_options = _all(
+    _goal("--slo", "slos", multiple=True, metavar="METRIC=TIME", help=_SLO_HELP),
+    _goal("--goodput", type=float, help="Share of requests that meet limits per request.  [default: 0.99 with these]"),
+    _goal("--for-rate", type=positive_number, metavar="RATE", help="Find the fewest instances for this rate instead."),
+    _goal("--max-instances", type=int, default=256, help="Most instances to try (--for-rate)."),
+    _goal("--min-rate", type=float, help="Lowest rate to try, per second.  [default: 1/1024 of saturation]"),
+    _goal("--max-rate", type=float, help="Highest rate to try, per second.  [default: 16 times saturation]"),
+    _goal("--tolerance", type=float, default=0.01, help="Relative width to which the rate is found."),
+    _goal(
+        "--max-prompts", "--num-requests", "num_requests", type=int, default=2000, help="Requests of a run, at first."
+    ),
+    _goal("--replications", type=int, default=8, help="Runs per rate near the limit, with seeds of their own."),
+    _goal("--jobs", type=int, help="Threads.  [default: one per CPU]"),
+    _goal("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]"),
+    _goal("--quiet", **QUIET),
+    _goal("--log", **LOG),
 )
 
 replay_options = _all(
@@ -404,8 +442,8 @@ output_options = _all(
     ),
     _output("--timestamps", is_flag=True, help="Add wall-clock times to the metrics."),
     _output("--output", **OUTPUT_FORM),
-    _output("--quiet", is_flag=True, help="Nothing but errors on stderr."),
-    _output("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+    _output("--quiet", **QUIET),
+    _output("--log", **LOG),
 )
 
 server_options = _all(
@@ -446,5 +484,6 @@ measurement_options = _all(
     ),
     _measurement("--rtt-ms", type=float, help="Round-trip time to the server, ms, noted in the trace."),
     _measurement("--horizon", "horizon_us", type=int, help="Send no request later than this, µs.  [default: none]"),
-    _measurement("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+    _measurement("--quiet", **QUIET),
+    _measurement("--log", **LOG),
 )

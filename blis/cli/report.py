@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, set_verbosity
-from blis.cli.values import one_of, slo_targets_us
+from blis.cli.console import set_verbosity
+from blis.cli.options import LOG, QUIET
+from blis.cli.values import slo_targets_us
 from blis.files import check_outputs
 
 _PATH = click.Path(path_type=Path)
@@ -24,7 +25,8 @@ _PATH = click.Path(path_type=Path)
     metavar="CLASS:MS,…",
     help="Longest E2E per SLO class, ms, such as interactive:2000,batch:60000.",
 )
-@click.option("--log", **one_of(*LOG_LEVELS), default="warn", show_default=True, help="Verbosity on stderr.")
+@click.option("--quiet", **QUIET)
+@click.option("--log", **LOG)
 def report(outcomes: Path, **flags: Any) -> None:
     """Make a page of figures and charts of OUTCOMES, which blis run --outcomes-path wrote.
 

@@ -87,7 +87,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             trace=_trace(flags),
         )
         clock.append(time.perf_counter())
-        with progress_bar(quiet=flags["quiet"]) as progress:
+        with progress_bar(flags) as progress:
             outcomes = simulation.run(progress, timeline=timeline)
     clock.append(time.perf_counter())
     wall_clock = WallClock(_stamp(began), _stamp(datetime.now()), clock[2] - clock[0]) if flags["timestamps"] else None
@@ -99,6 +99,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     finally:  # as below
         command = ctx.find_object(tuple) or ()
         _write(Report(outcomes, **asked_for, wall_clock=wall_clock), timeline, flags, command)
+    _warn_of_overload(outcomes)
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))
     log.info("took: load %.2f s, simulate %.2f s, write %.2f s", load_s, simulate_s, write_s)
@@ -187,6 +188,16 @@ def _write_page(report: Report, path: Path, command: Sequence[str]) -> None:
     from blis.report.run_page import write_run_page
 
     write_run_page(report, path, command)
+
+
+def _warn_of_overload(outcomes: Outcomes) -> None:
+    backlog = outcomes.steady_state.backlog
+    if backlog.stable is False:
+        log.warning(
+            "overloaded: the backlog grows by %.3g requests/s; percentiles are those of this run's length, "
+            "not of a steady state",
+            backlog.growth_per_s,
+        )
 
 
 def _stamp(moment: datetime) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
-from blis.cli.values import one_of
+from blis.cli.console import BAR_AFTER_S, log, set_verbosity, wants_bar
+from blis.cli.options import LOG, QUIET
 from blis.errors import EngineError, InputError
 from blis.files import check_output, naming
 
@@ -36,13 +36,14 @@ _INTERRUPTED = 130
 @click.option("--max-failures", type=int, default=0, show_default=True, help="Runs that may fail; more end the sweep")
 @click.option("--restart", is_flag=True, help="Forget the finished runs of a sweep that was not")
 @click.option("--dry-run", is_flag=True, help="Print the points and how long they would take")
-@click.option("--log", **one_of(*LOG_LEVELS), default="warn", show_default=True, help="Verbosity on stderr")
+@click.option("--quiet", **QUIET)
+@click.option("--log", **LOG)
 def sweep(file: Path, **flags: Any) -> int:
     """Simulate every point that FILE (YAML) describes, and write a table with one row per run.
 
     A sweep that was ended before its last run goes on when the same command is given again.
     """
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    set_verbosity(flags)
     output: Path | None = flags["output"]
     if output is None and not flags["dry_run"]:
         raise click.UsageError("Missing option '--output'")
@@ -67,7 +68,7 @@ def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
     names = ("executor", "jobs", "max_failures", "restart")
     kept = f"finished runs are kept in {journal_folder(output)}, the same command goes on from there"
     try:
-        with redirect_stdout(sys.stderr), _progress(len(prepared.sweep)) as progress:
+        with redirect_stdout(sys.stderr), _progress(len(prepared.sweep), flags) as progress:
             failures = run_sweep(prepared, output, progress=progress, **{name: flags[name] for name in names})
     except KeyboardInterrupt:
         click.echo(f"blis: error: interrupted; {kept}", err=True)
@@ -96,8 +97,8 @@ def _show(prepared: Prepared) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
-    if not sys.stderr.isatty():
+def _progress(total: int, flags: Mapping[str, Any]) -> Iterator[Callable[[int, int], None] | None]:
+    if not wants_bar(flags):
         yield None
         return
     from tqdm import tqdm

@@ -43,6 +43,17 @@ def number_list(value: str) -> tuple[float, ...]:
     return numbers
 
 
+def positive_number(value: str) -> float:
+    """Read a finite number > 0."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise click.BadParameter(f"{value!r} is no number > 0")
+    return number
+
+
 def weights_by_name(value: str) -> tuple[tuple[str, float], ...]:
     """Read ``name:weight,name:weight``; which names and weights are valid is not looked at."""
     return _numbers_by_name(value, "prefix-affinity:3,queue-depth:1")

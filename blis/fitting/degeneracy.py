@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blis.fitting.regression import GROUPS, Problem
+from blis.fitting.regression import Problem
 from blis.fitting.search import Found
 
 Floats = NDArray[np.float64]
@@ -49,23 +49,24 @@ def intervals(problem: Problem, found: Found) -> list[Interval]:
     """The free coefficients with their intervals, and what is to be doubted."""
     from scipy.stats import t
 
-    half = t.ppf((1 + _CONFIDENCE) / 2, GROUPS - 1) * np.sqrt(np.diag(found.covariance))
+    precision = found.precision
+    half = t.ppf((1 + _CONFIDENCE) / 2, precision.freedom) * np.sqrt(np.diag(precision.covariance))
     values = found.values[list(problem.free)]
     least, most = problem.column("least"), problem.column("most")
-    partners = _partners(problem.names, found.covariance)
+    partners = _partners(problem.names, precision.covariance)
     rows = []
     for i, name in enumerate(problem.names):
         doubt = None
         low, high = values[i] - half[i], values[i] + half[i]
-        if found.effects[i] == 0:
+        if precision.effects[i] == 0:
             doubt = "nothing that was measured depends on it"
-        elif half[i] > _MOST_RELATIVE * values[i] and half[i] * found.effects[i] > _MOST_EFFECT:
+        elif half[i] > _MOST_RELATIVE * values[i] and half[i] * precision.effects[i] > _MOST_EFFECT:
             doubt = f"its interval is {values[i]:.4g} ± {half[i]:.2g}{partners[i]}"
         elif np.isfinite(most[i]) and high >= most[i]:
             doubt = f"its interval reaches its bound {most[i]:g}{partners[i]}"
-        elif found.inflation[i] > _MOST_INFLATION:
+        elif precision.inflation[i] > _MOST_INFLATION:
             doubt = "others have the same effect on all that was measured"
-        share = float(found.effects[i] * values[i])
+        share = float(precision.effects[i] * values[i])
         rows.append(
             Interval(name, float(values[i]), float(max(low, least[i])), float(min(high, most[i])), share, doubt)
         )

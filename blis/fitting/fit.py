@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blis.api import prepare
 from blis.config.hardware import Gpu, load_hardware
@@ -23,14 +22,12 @@ from blis.fitting.judging import Judgement, amplification, judge, mean_us
 from blis.fitting.laws import ALPHA, ROOFLINE_FREE, Coefficient, FreeLaw, blackbox_law, roofline_law
 from blis.fitting.measured import Measured, measured_trace
 from blis.fitting.regression import Problem, Regression
-from blis.fitting.search import Found, finished, search
+from blis.fitting.search import Found, search, solved
 from blis.fitting.spans import step_spans
-from blis.fitting.step_log import LOADS, StepLog, read_step_log
+from blis.fitting.step_log import FEWEST_STEPS, LOADS, StepLog, read_step_log
 from blis.latency.law import LatencyModel, step_durations_us
 from blis.metrics.calibration import compare
 from blis.workload.tracev2 import TraceV2, read_tracev2
-
-Floats = NDArray[np.float64]
 
 Law = Literal["blackbox", "extended", "roofline"]
 LAWS: tuple[Law, ...] = ("blackbox", "extended", "roofline")
@@ -126,7 +123,7 @@ def fit_traces(
     resolved = [each.simulation.resolved for each in measured]
     if options.law != "roofline" and len({(each.model, each.hardware, each.tp) for each in resolved}) > 1:
         raise InputError("trace: coefficients belong to one model, GPU and TP; only roofline takes several")
-    step_us = float(np.median(np.concatenate([_tpot_us(each) for each in measured])))
+    step_us = _usual_step_us(measured)
     laws = [
         open_law(options, deployment, each, step_us) for deployment, each in zip(deployments, resolved, strict=True)
     ]
@@ -186,8 +183,12 @@ def fit_steps(
         (*ALPHA, *law.coefficients), dict.fromkeys((one.name for one in ALPHA), 0.0) | dict(options.hold)
     )
     split = _num_training(len(log), options)
-    regression = Regression(problem, [step_spans(law, log.loads[:split], log.duration_us[:split])])
-    found = finished(regression, *regression.solve(problem.start))
+    if split < FEWEST_STEPS:
+        raise InputError(
+            f"holdout: leaves {split} of {len(log)} steps to learn from; at least {FEWEST_STEPS} are needed"
+        )
+    spans = step_spans(law, log.loads[:split], log.duration_us[:split])
+    found = solved(Regression(problem, [spans]), problem.start)
     model = _model(law, found)
     parts = {"training": slice(split), "held_out": slice(split, None)}
     judgements = {
@@ -238,10 +239,12 @@ def _measured(trace: TraceV2, deployment: Deployment, engine: EngineOptions | No
     return measured_trace(prepare(deployment, trace, engine=engine), header, records)
 
 
-def _tpot_us(measured: Measured) -> Floats:
-    gaps = np.maximum(measured.table.output_tokens - 1, 1)[measured.rows]
-    tpot_us: Floats = (measured.decode_us[measured.rows] / gaps)[measured.decode_us[measured.rows] > 0]
-    return tpot_us if len(tpot_us) else np.ones(1)
+def _usual_step_us(traces: Sequence[Measured]) -> float:
+    """The median time between tokens, where it was seen; else of all of a request, token by token."""
+    between = np.concatenate([each.tpot_us[each.rows] for each in traces])
+    in_all = np.concatenate([(each.e2e_us / np.maximum(each.table.output_tokens, 1))[each.rows] for each in traces])
+    seen = ~np.isnan(between)
+    return float(np.median(between[seen] if seen.any() else in_all)) if len(in_all) else 1.0
 
 
 def _num_training(count: int, options: FitOptions) -> int:

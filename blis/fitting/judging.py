@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from blis.fitting.measured import Measured
 from blis.latency.law import LatencyModel
 from blis.metrics.calibration import Comparison, compare
+from blis.outcomes import Outcomes
 from blis.result import EngineResult
 from blis.simulation.run import run_engine
 from blis.workload.requests import Ints
@@ -80,20 +81,17 @@ def simulated(measured: Measured, latency: LatencyModel, *, stretch: float = 1.0
 
 def pairs(measured: Measured, latency: LatencyModel, result: EngineResult, rows: Ints) -> Pairs:
     """Measured and simulated values of each of `METRICS`, of those requests that have both."""
-    client_us = int(latency.alpha[2])
+    outcomes = Outcomes.of(measured.table, result, latency, {})
     finished = rows[result.finished_us[rows] >= 0]
-    ttft_us = (result.first_token_us - result.arrival_us)[finished] + client_us
-    e2e_us = (result.finished_us - result.arrival_us + client_us * result.produced_tokens)[finished]
-    gaps = np.maximum(measured.table.output_tokens[finished] - 1, 1)
-    streamed = measured.decode_us[finished] > 0
+    has_ttft, has_tpot = measured.decode_us[finished] > 0, ~np.isnan(measured.tpot_us[finished])
     values = {
-        "e2e": (measured.e2e_us[finished], e2e_us, np.full(len(finished), True)),
-        "tpot": (measured.decode_us[finished] / gaps, (e2e_us - ttft_us) / gaps, streamed),
-        "ttft": (measured.ttft_us[finished], ttft_us, streamed),
+        "e2e": (measured.e2e_us, outcomes.e2e_us(), finished),
+        "tpot": (measured.tpot_us, outcomes.itl_mean_us(), finished[has_tpot]),
+        "ttft": (measured.ttft_us, outcomes.ttft_us(), finished[has_ttft]),
     }
     return {
-        name: (np.maximum(real[keep], 0).astype(np.float64), predicted[keep].astype(np.float64))
-        for name, (real, predicted, keep) in values.items()
+        name: (np.maximum(real[some], 0).astype(np.float64), predicted[some].astype(np.float64))
+        for name, (real, predicted, some) in values.items()
     }
 
 

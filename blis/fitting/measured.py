@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blis.api import Simulation
 from blis.errors import InputError
@@ -41,8 +42,15 @@ class Measured:
 
     @property
     def decode_us(self) -> Ints:
-        """(n,) from the first token to the last."""
+        """(n,) from the first token to the last; 0 if the tokens were not seen as they came."""
         return self.e2e_us - self.ttft_us
+
+    @property
+    def tpot_us(self) -> NDArray[np.float64]:
+        """(n,) mean time between tokens; nan where there is none."""
+        gaps = self.table.output_tokens - 1
+        known = (self.decode_us > 0) & (gaps >= 1)
+        return np.where(known, self.decode_us / np.where(known, gaps, 1), np.nan)
 
 
 def measured_trace(simulation: Simulation, header: TraceHeader, records: TraceRecords) -> Measured:

@@ -49,6 +49,23 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Precision:
+    """How well f free coefficients are known.
+
+    Attributes:
+        covariance: (f, f).
+        freedom: degrees of freedom that it was estimated with.
+        effects: (f,) mean change of a measured time, as a share of it, by one unit of each.
+        inflation: (f,) by what factor its variance is larger because others have nearly the same effect (VIF).
+    """
+
+    covariance: Floats
+    freedom: int
+    effects: Floats
+    inflation: Floats
+
+
+@dataclass(frozen=True)
 class Problem:
     """What is to be found.
 
@@ -108,18 +125,28 @@ class Regression:
             noise = Noise(_by_median(errors[~self._is_prompt]), _root_mean_square(errors[self._is_prompt]))
         return self._filled_in(point), noise
 
-    def covariance(self, values: Floats, noise: Noise) -> Floats:
-        """(f, f) of the free coefficients near a solution.
+    def precision(self, values: Floats, noise: Noise) -> Precision:
+        """How well the free coefficients are known near a solution."""
+        self._fixed = values.copy()
+        point = values[self._free] / self._scale
+        jacobian, deviations = self._jacobian(point), self._deviations(noise)
+        weighted = jacobian / deviations[:, np.newaxis]
+        groups = max(2, min(GROUPS, len(self) // 2))
+        return Precision(
+            covariance=self._covariance(weighted, self._errors(point) / deviations, groups),
+            freedom=groups - 1,
+            effects=np.abs(jacobian).mean(axis=0) / self._scale,
+            inflation=_inflation(weighted),
+        )
+
+    def _covariance(self, jacobian: Floats, errors: Floats, groups: int) -> Floats:
+        """Covariance of the free coefficients; derivatives and errors in units of the latters' deviations.
 
         Requests that were served side by side share the noise of their steps; the usual formula, which takes them as
         independent, gives intervals that are too small. So the noise is added up over stretches of the measurement
         first (Liang and Zeger, Biometrika 73, 1986, with Huber's weights).
         """
-        jacobian, errors = self._at(values)
-        deviations = self._deviations(noise)
-        jacobian, errors = jacobian / deviations[:, np.newaxis], errors / deviations
         inner = np.abs(errors) < self._limits
-        groups = max(2, min(GROUPS, len(self) // 2))
         ranks = np.argsort(np.argsort(self._place, kind="stable"), kind="stable")
         scores = np.zeros((groups, len(self._free)))
         np.add.at(
@@ -130,25 +157,6 @@ class Regression:
         half = scores @ bread * self._scale * jacobian.any(axis=0)
         covariance: Floats = groups / (groups - 1) * half.T @ half
         return covariance
-
-    def effects(self, values: Floats) -> Floats:
-        """(f,) mean change of a span, as a share of it, by one unit of each free coefficient."""
-        effects: Floats = np.abs(self._at(values)[0]).mean(axis=0) / self._scale
-        return effects
-
-    def inflation(self, values: Floats, noise: Noise) -> Floats:
-        """(f,) by what factor each variance is larger because the coefficients' effects look alike (VIF)."""
-        jacobian = self._at(values)[0] / self._deviations(noise)[:, np.newaxis]
-        lengths = np.linalg.norm(jacobian, axis=0)
-        alike = jacobian / np.where(lengths > 0, lengths, 1.0)
-        strength, directions = np.linalg.eigh(alike.T @ alike)
-        inflation: Floats = (directions**2 / np.maximum(strength, _SINGULAR)).sum(axis=1)
-        return inflation
-
-    def _at(self, values: Floats) -> tuple[Floats, Floats]:
-        self._fixed = values.copy()
-        point = values[self._free] / self._scale
-        return self._jacobian(point), self._errors(point)
 
     def _deviations(self, noise: Noise) -> Floats:
         """(k,) what is expected of each relative error."""
@@ -203,6 +211,15 @@ class Regression:
         values = self._fixed.copy()
         values[self._free] = point * self._scale
         return values
+
+
+def _inflation(jacobian: Floats) -> Floats:
+    """(f,) see `Precision`."""
+    lengths = np.linalg.norm(jacobian, axis=0)
+    alike = jacobian / np.where(lengths > 0, lengths, 1.0)
+    strength, directions = np.linalg.eigh(alike.T @ alike)
+    inflation: Floats = (directions**2 / np.maximum(strength, _SINGULAR)).sum(axis=1)
+    return inflation
 
 
 def _by_median(errors: Floats) -> float:

@@ -28,8 +28,8 @@ def report(fit: Fit) -> dict[str, Any]:
             for one in fit.intervals
         ],
         "held": {fit.problem.all[i].name: float(found.values[i]) for i in held},
-        "covariance": {"names": fit.problem.names, "matrix": found.covariance.tolist()},
-        "correlation": correlation(found.covariance).tolist(),
+        "covariance": {"names": fit.problem.names, "matrix": found.precision.covariance.tolist()},
+        "correlation": correlation(found.precision.covariance).tolist(),
         "noise": vars(found.noise),
         "doubts": fit.doubts,
         "amplification": dict(fit.amplification),

@@ -12,7 +12,7 @@ from blis.errors import InputError
 from blis.fitting.judging import pairs
 from blis.fitting.laws import ALPHA, FreeLaw
 from blis.fitting.measured import Measured
-from blis.fitting.regression import Noise, Problem, Regression
+from blis.fitting.regression import Noise, Precision, Problem, Regression
 from blis.fitting.spans import Spans, request_spans, waited_long
 from blis.simulation.steps import run_with_steps
 from blis.workload.requests import Ints
@@ -37,17 +37,13 @@ class Found:
 
     Attributes:
         values: of all coefficients, `ALPHA` first.
-        covariance: (f, f) of the free ones.
-        effects: (f,) by what share a measured time changes with one unit of each free one.
-        inflation: (f,) how much larger its variance is because others have nearly the same effect.
-        noise: what the coefficients leave.
+        noise: what they leave.
+        precision: how well the free ones are known.
     """
 
     values: Floats
-    covariance: Floats
-    effects: Floats
-    inflation: Floats
     noise: Noise
+    precision: Precision
 
 
 def search(
@@ -81,8 +77,7 @@ def search(
         parts, error = _simulate(traces, rows, laws, values)
         if error < best:
             best, chosen = error, values
-        regression = Regression(problem, parts)
-        found = finished(regression, *regression.solve(values))
+        found = solved(Regression(problem, parts), values)
         if round_ < FIRST_DAMPED:
             values = found.values
         else:
@@ -93,23 +88,25 @@ def search(
     return _together(chosen, late, problem)
 
 
-def finished(regression: Regression, values: Floats, noise: Noise) -> Found:
-    """What there is to say about the solution of a regression."""
-    covariance, effects = regression.covariance(values, noise), regression.effects(values)
-    return Found(values, covariance, effects, regression.inflation(values, noise), noise)
+def solved(regression: Regression, start: Floats) -> Found:
+    """What a regression finds from given values."""
+    values, noise = regression.solve(start)
+    return Found(values, noise, regression.precision(values, noise))
 
 
 def _together(values: Floats, rounds: list[Found], problem: Problem) -> Found:
     """What several rounds say about chosen values: how their solutions differ adds to the covariance."""
     solutions = np.array([each.values[list(problem.free)] for each in rounds])
     between = np.cov(solutions, rowvar=False).reshape(len(problem.free), -1)
-    return Found(
-        values=values,
-        covariance=np.mean([each.covariance for each in rounds], axis=0) + between,
-        effects=np.mean([each.effects for each in rounds], axis=0),
-        inflation=np.median([each.inflation for each in rounds], axis=0),
-        noise=Noise(*(float(np.mean([getattr(each.noise, kind) for each in rounds])) for kind in ("decode", "prompt"))),
+    parts = [each.precision for each in rounds]
+    precision = Precision(
+        covariance=np.mean([each.covariance for each in parts], axis=0) + between,
+        freedom=min(each.freedom for each in parts),
+        effects=np.mean([each.effects for each in parts], axis=0),
+        inflation=np.median([each.inflation for each in parts], axis=0),
     )
+    noise = Noise(*(float(np.mean([getattr(each.noise, kind) for each in rounds])) for kind in ("decode", "prompt")))
+    return Found(values, noise, precision)
 
 
 def _simulate(

@@ -79,7 +79,10 @@ class Report:
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
-        return summarize(self.outcomes, self.wall_clock)
+        return {
+            **summarize(self.outcomes, self.wall_clock),
+            "steady_state": self.outcomes.steady_state.figures(),
+        }
 
     @cached_property
     def _more(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def render(parts: Iterable[Any]) -> str:
         file=text, force_terminal=is_terminal, width=None if is_terminal else _WIDTH, highlight=False, emoji=False
     )
     for part in parts:
-        console.print(part, markup=False)
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))  # people copy commands
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 

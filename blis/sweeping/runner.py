@@ -68,10 +68,13 @@ class Runner:
     Requests are drawn or read once for all cases with the same workload, seed and horizon, the KV blocks they share
     found once per block size. Cases that call functions of the user's own run one at a time: such functions may be
     plain Python, and need not know that others call them, too.
+
+    Args:
+        most_numbers: that tables kept for later cases may hold together, about, of 8 bytes each; None: 1 GiB.
     """
 
-    def __init__(self) -> None:
-        self._tables = _Tables()
+    def __init__(self, most_numbers: int | None = None) -> None:
+        self._tables = _Tables(most_numbers)
         self._resolve = lru_cache(_MOST_KEPT)(resolve)
         self._control = lru_cache(_MOST_KEPT)(control_of)
         self._lock = threading.Lock()
@@ -195,7 +198,8 @@ class _Requests:
 class _Tables:
     """Requests by what they are drawn or read from; those used last are kept, as far as there is room."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_numbers: int | None) -> None:
+        self._most_numbers = _MOST_NUMBERS if most_numbers is None else most_numbers
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, _Requests] = OrderedDict()
         self._numbers = 0
@@ -210,7 +214,7 @@ class _Tables:
         with self._lock:
             if key in self._kept:
                 self._numbers += added
-            while self._numbers > _MOST_NUMBERS and len(self._kept) > 1:
+            while self._numbers > self._most_numbers and len(self._kept) > 1:
                 self._numbers -= self._kept.popitem(last=False)[1].numbers
         return requests
 

@@ -80,7 +80,7 @@ def sweep(
 
     Returns:
         A row per run, in the order of the points: ``point``, ``replication``, the parameters, ``seed``, ``status``,
-        ``error`` and the figures of the summary.
+        ``error``, ``steady_state`` and the figures of the summary.
 
     Raises:
         InputError: the sweep file, or something it asks for, is wrong; nothing was run. Or there are rows of
@@ -154,21 +154,21 @@ def _check_failures(journal: Journal, most: int) -> None:
         raise EngineError(f"{len(failures)} runs failed, max_failures is {most}; the first one: {failures[0]}")
 
 
-def seconds_per_run(prepared: Prepared, rounds: int = 2) -> float:
+def seconds_per_run(prepared: Prepared) -> float:
     """How long a run takes on one thread, from the first and the last one; the engine is loaded before.
 
     Raises:
         EngineError: a run failed.
     """
-    sweep, runner_row = prepared.sweep, prepared.worker.row
-    first_and_last = sorted({0, len(sweep) - 1})[:rounds]
+    sweep, do = prepared.sweep, prepared.worker.row
+    first_and_last = sorted({0, len(sweep) - 1})
 
     def check(row: Row) -> None:
         if row.error is not None:
             raise EngineError(f"run {row.run}: {row.error}")
 
-    check(runner_row(next(tasks(sweep, [0]))))
+    check(do(next(tasks(sweep, [0]))))
     began = time.perf_counter()
     for task in tasks(sweep, first_and_last):
-        check(runner_row(task))
+        check(do(task))
     return (time.perf_counter() - began) / len(first_and_last)

@@ -58,7 +58,9 @@ def _schema(sweep: Sweep, journal: Journal) -> pa.Schema:
     of_metric: dict[str, pa.DataType] = {}
     for row in journal.rows():
         for name, value in row.metrics.items():
-            if isinstance(value, float) or (value is None and name not in of_metric):
+            if isinstance(value, str):
+                of_metric[name] = pa.string()
+            elif isinstance(value, float) or (value is None and name not in of_metric):
                 of_metric[name] = pa.float64()
             elif value is not None:
                 of_metric.setdefault(name, pa.int64())

@@ -35,7 +35,8 @@ class Row(NamedTuple):
         run: its number in the sweep.
         seed: of its draws.
         error: why it failed; None: it did not.
-        metrics: by name (`blis.metrics.summary`); empty if it failed.
+        metrics: ``steady_state`` (`blis.metrics.steady_state.VERDICTS`) and the figures of the summary, by name; empty
+            if it failed.
     """
 
     run: int
@@ -71,12 +72,14 @@ class Worker:
         case = self.cases.case(task.settings, task.replication)
         seed = case.seed or 0
         try:
-            metrics = self.runner.run(case).summary
+            outcomes = self.runner.run(case)
+            figures = {name: value for name, value in outcomes.summary.items() if name not in _NO_FIGURES}
+            metrics = {"steady_state": outcomes.steady_state.verdict, **figures}
         except StoppedError:
             raise
         except Exception as error:
             return Row(task.run, seed, _message(error), {})
-        return Row(task.run, seed, None, {name: value for name, value in metrics.items() if name not in _NO_FIGURES})
+        return Row(task.run, seed, None, metrics)
 
 
 #: Parts of a summary that say the same of all runs of a sweep.

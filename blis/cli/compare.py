@@ -1,0 +1,63 @@
+"""``blis compare``: two runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blis.cli.console import print_result
+from blis.cli.reading import FILE
+from blis.cli.values import one_of
+from blis.files import naming
+
+if TYPE_CHECKING:
+    from blis.comparison.comparison import Comparison
+    from blis.comparison.conditions import Failure
+
+_FAILED = 1
+
+
+@click.command()
+@click.argument("a", type=FILE)
+@click.argument("b", type=FILE)
+@click.argument("more_conditions", metavar="", nargs=-1)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="CONDITION",
+    help="Exit with 1 if a change from A to B is such, as 'p99_ttft>+5%' or 'tokens_per_sec<-3%'; several may follow.",
+)
+@click.option(
+    "--output",
+    **one_of("table", "json", "markdown"),
+    help="Form on stdout.  [default: table on a terminal, else json]",
+)
+def compare(a: Path, b: Path, more_conditions: tuple[str, ...], fail_on: tuple[str, ...], output: str | None) -> int:
+    """Compare the run A with the run B: every figure, its change, and whether that is more than chance.
+
+    A and B are files of --outcomes-path (Parquet) or --results-path (JSON).
+    """
+    from blis.comparison.comparison import compare as compare_runs
+    from blis.comparison.conditions import failures, parse_condition
+
+    if more_conditions and not fail_on:
+        raise click.UsageError(f"expected two runs, got {2 + len(more_conditions)} arguments: {more_conditions[0]!r}")
+    conditions = [parse_condition(text) for text in (*fail_on, *more_conditions)]
+    comparison = compare_runs(a, b)
+    failed = failures(comparison, conditions)
+    _print(comparison, failed, output)
+    for failure in failed:
+        click.echo(f"blis: failed: {failure.reason}", err=True)
+    return _FAILED if failed else 0
+
+
+def _print(comparison: Comparison, failed: list[Failure], output: str | None) -> None:
+    from blis.comparison.report import markdown, report, text
+
+    if output == "markdown":
+        with naming(Path("stdout")):
+            click.echo(markdown(comparison, failed))
+    else:
+        print_result(output, lambda: report(comparison, failed), lambda: text(comparison))

@@ -1,0 +1,1 @@
+"""Which of many deployments is the cheapest that meets SLOs."""

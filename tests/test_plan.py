@@ -1,0 +1,165 @@
+"""``blis plan``: the cheapest deployment that holds, the front, and what is left out and why."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+import blis
+from blis.cli.main import main
+from blis.planning.planning import plan
+
+#: Fast and dear, slow and cheap: 1 ms and 3 ms per step.
+FAST = {"hardware": "fast", "beta_coeffs": [1000, 10, 50]}
+SLOW = {"hardware": "slow", "beta_coeffs": [3000, 30, 150]}
+LOAD = {
+    **{"model": "m", "alpha_coeffs": [100, 1, 10], "total_kv_blocks": 20_000, "rate": 150, "tp": 1},
+    **{"prompt_tokens": 200, "prompt_tokens_stdev": 100, "output_tokens": 40, "output_tokens_stdev": 20},
+}
+
+
+def spec(**changed):
+    values = {
+        "base": LOAD,
+        "slos": ["p99_ttft=300ms", "mean_itl=20ms"],
+        "prices": {"fast": 5.0, "slow": 1.0},
+        "deployments": [FAST, SLOW],
+        "num_requests": 1000,
+        "replications": 4,
+        **changed,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@pytest.fixture(scope="module")
+def found():
+    return plan(spec())
+
+
+def test_the_cheapest_comes_first_and_costs_what_its_gpus_cost(found):
+    assert [one.hardware for one in found.choices] == ["slow", "fast"]
+    assert found.best.cost_per_hour == found.best.num_gpus * 1.0 == found.best.num_instances
+    tokens = found.best.at_rate.output_tokens_per_s
+    assert found.best.cost_per_million_output_tokens == pytest.approx(found.best.cost_per_hour / tokens / 3600 * 1e6)
+    dear = plan(spec(prices={"fast": 5.0, "slow": 100.0}))
+    assert dear.best.hardware == "fast"
+
+
+def test_the_number_of_instances_is_the_fewest(found):
+    """One less misses the SLOs at the rate with its margin."""
+    best = found.best
+    fewer = plan(spec(deployments=[{**SLOW, "num_instances": best.num_instances - 1}]))
+    assert fewer.best is None
+
+
+def test_choices_hold_with_seeds_that_nobody_has_seen(found):
+    for one in found.choices:
+        settings = FAST if one.hardware == "fast" else SLOW
+        deployment = blis.Deployment(
+            "m", beta_coeffs=settings["beta_coeffs"], alpha_coeffs=(100, 1, 10), total_kv_blocks=20_000
+        )
+        shape = {name: value for name, value in LOAD.items() if "tokens" in name}
+        workload = blis.DistributionWorkload(rate=150, num_requests=20_000, **shape)
+        for seed in (777, 778, 779):
+            cluster = blis.ClusterOptions(one.num_instances)
+            summary = blis.simulate(deployment, workload, cluster=cluster, seed=seed).summary
+            assert summary["ttft_p99_ms"] <= 300
+            assert summary["itl_mean_ms"] <= 20
+
+
+def test_nothing_on_the_front_is_beaten(found):
+    front = found.front
+    assert found.best in front
+    for one in front:
+        for other in found.choices:
+            assert other is one or any(a > b for a, b in zip(other.costs, one.costs, strict=True))
+    same = plan(spec(deployments=[SLOW, {**SLOW, "price_per_gpu_hour": 2.0}]))
+    assert len(same.choices) == 2
+    assert [one.cost_per_hour for one in same.front] == [same.best.cost_per_hour]
+
+
+def test_it_is_deterministic(found):
+    assert found.frame.equals(plan(spec(), jobs=1).frame)
+
+
+def test_none_and_what_comes_closest():
+    result = plan(spec(slos=["p50_ttft=2ms"]))
+    assert result.best is None
+    assert result.closest.candidate.settings["hardware"] == "fast"
+    assert result.closest.missed == "p50_ttft"
+    assert "even an idle instance: p50_ttft is" in result.closest.reason
+    few = plan(spec(max_instances=1, deployments=[SLOW]))
+    assert few.best is None
+    assert "would be needed" in few.rejected[0].reason
+
+
+def test_what_does_not_fit_is_left_out_with_the_reason():
+    llama = {"model": "meta-llama/llama-3.1-70b-instruct", "latency_model": "roofline", "num_instances": 1}
+    base = {"workload": "chatbot", "rate": 1}
+    deployments = [{**llama, "hardware": "H100", "tp": [1, 4]}]
+    result = plan(spec(base=base, deployments=deployments, prices={"H100": 4}, slos=["p99_ttft=5s"]))
+    assert [one.num_gpus for one in result.choices] == [4]
+    assert "does not fit" in result.rejected[0].reason
+
+
+def test_the_command_simulates_the_choice(found, capsys):
+    words = shlex.split(found.best.command)
+    assert words[:2] == ["blis", "run"]
+    assert main(words[1:]) == 0
+    out = capsys.readouterr().out
+    assert f'"instance_id": "instance_{found.best.num_instances - 1}"' in out or found.best.num_instances == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"slos": None}, "plan: missing slos"),
+        ({"slos": []}, "plan: slos: at least one"),
+        ({"slos": ["p99_tfft=1s"]}, "plan: slos: unknown metric 'p99_tfft'"),
+        ({"prices": {"fast": 1}}, "plan: prices: none of slow"),
+        ({"deployments": []}, "plan: deployments: must hold one"),
+        (
+            {"deployments": [{**FAST, "hardwre": 1}]},
+            "plan: deployments[0].hardwre: unknown key; did you mean 'hardware'",
+        ),
+        ({"deployments": [{**FAST, "rate": 1}]}, "plan: deployments[0].rate: is the same for all deployments"),
+        ({"deployments": [{**FAST, "num_instances": 0}]}, "plan: deployments[0].num_instances: must be at least 1"),
+        ({"base": {**LOAD, "num_instances": 1}}, "plan: base.num_instances: belongs to the deployments"),
+        ({"base": {**LOAD, "max_prompts": 5}}, "plan: base.max_prompts: is decided by the plan"),
+        ({"margin": -1}, "plan: margin: must be a number"),
+        ({"merge": 1}, "plan: merge: unknown key"),
+        ({"base": {**LOAD, "rate": -1}, "deployments": [FAST]}, "plan: base.rate: must be"),
+    ],
+)
+def test_wrong_files_are_one_line(changed, says):
+    with pytest.raises(blis.ConfigError) as error:
+        plan(spec(**changed))
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_command_line(tmp_path, capsys):
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump(spec()))
+    assert main(["plan", str(path)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["best"]["hardware"] == "slow"
+    assert len(result["choices"]) == 2
+    assert main(["plan", str(path), "--output", "table"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Cheapest for 150 requests per second, 10% more to spare: ")
+    assert "  blis run " in out
+    path.write_text(yaml.safe_dump(spec(slos=["p50_ttft=2ms"])))
+    assert main(["plan", str(path), "--output", "table"]) == 0
+    assert "None of the deployments meets the SLOs" in capsys.readouterr().out
+    assert main(["plan", str(tmp_path / "no.yaml")]) == 2
+    assert "no.yaml: cannot be read" in capsys.readouterr().err
+
+
+def test_the_example_holds(capsys):
+    example = Path(blis.__file__).parent.parent / "examples" / "plan.yaml"
+    assert main(["plan", str(example)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["best"] is not None
