@@ -30,7 +30,7 @@ ALLOWED = {
     "trace": {"files", "config", "errors", "workload", "result", "simulation", "outcomes"},
     "outcomes": {"errors", "files", "latency", "workload", "result"},
     "metrics": {"errors", "outcomes", "statistics"},
-    "comparison": {"errors", "outcomes", "metrics", "statistics"},
+    "comparison": {"errors", "outcomes", "metrics", "statistics", "report"},
     "convert": {"errors", "files", "workload"},
     "inspect": {"errors", "workload", "convert"},
     "calibration": {"errors", "files", "workload", "outcomes", "metrics", "report"},
@@ -51,9 +51,9 @@ ALLOWED = {
         *("errors", "files", "decode", "config", "resolve", "workload", "simulation", "outcomes", "metrics", "api"),
     },
     "sizing": {
-        *("errors", "config", "resolve", "workload", "outcomes", "metrics", "statistics", "api", "sweeping"),
+        *("errors", "config", "resolve", "workload", "outcomes", "metrics", "statistics", "api", "sweeping", "report"),
     },
-    "planning": {"errors", "decode", "sweeping", "sizing"},
+    "planning": {"errors", "decode", "sweeping", "sizing", "report"},
     "cli": {
         "calibration",
         "catalogue",

@@ -223,7 +223,7 @@ def test_ctrl_c_prints_what_had_happened(capsys, tmp_path, monkeypatch):
 def test_a_terminal_gets_a_progress_bar(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr("blis.cli.console.BAR_AFTER_S", 0)
-    with progress_bar() as show:
+    with progress_bar({}) as show:
         time.sleep(0.15)  # bars are drawn at most every tenth of a second
         show(10, 100, 5_000_000)
     err = capsys.readouterr().err

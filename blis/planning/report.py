@@ -36,6 +36,8 @@ def report(plan: Plan) -> dict[str, Any]:
 
 def text(plan: Plan) -> Iterator[Any]:
     """The same for people: things that `rich` prints."""
+    from blis.report.tables import unwrapped
+
     best, closest = plan.best, plan.closest
 
     def name(one: Choice) -> str:
@@ -46,7 +48,8 @@ def text(plan: Plan) -> Iterator[Any]:
         yield f"Cheapest for {load}: {name(best)}, {best.cost_per_hour:.2f} per hour"
         yield _table(plan, name)
         for one in plan.front:
-            yield f"{name(one)}:\n  {one.command}"
+            yield f"{name(one)}:"
+            yield unwrapped(f"  {one.command}")
     else:
         yield f"None of the deployments meets the SLOs at {load}."
         if closest is not None and closest.strain is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 #: More than the tables need, for where there is no terminal to ask.
 _WIDTH = 100
@@ -26,7 +27,7 @@ def render(parts: Iterable[Any]) -> str:
         file=text, force_terminal=is_terminal, width=None if is_terminal else _WIDTH, highlight=False, emoji=False
     )
     for part in parts:
-        console.print(part, markup=False, soft_wrap=isinstance(part, str))  # people copy commands
+        console.print(part, markup=False)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
@@ -61,6 +62,13 @@ def table(*columns: str, words: Sequence[str] = (), title: str | None = None, fo
             overflow="fold" if name in folded else "ellipsis",
         )
     return made
+
+
+def unwrapped(text: str) -> Text:
+    """Text that is not broken into lines, such as a command that people copy."""
+    from rich.text import Text
+
+    return Text(text, no_wrap=True, overflow="ignore")
 
 
 def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
