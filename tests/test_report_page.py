@@ -7,6 +7,7 @@ import pytest
 from helpers_outcomes import cluster_outcomes, make_outcomes, mixed_outcomes
 from helpers_report import TARGETS_US, busy_run, specs, values
 
+import blis
 from blis.metrics.timeline import MOST_BINS
 from blis.report.charting import MOST_POINTS, MOST_QUANTILES
 from blis.report.page import (
@@ -63,6 +64,16 @@ def test_what_stands_out_is_counted(html):
     preemptions = int(outcomes.result.num_preemptions.sum())
     assert preemptions > 0
     assert f"({preemptions:,} preemptions in all)" in html
+
+
+def test_overload_stands_out():
+    outcomes = blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(rate=200, num_requests=5000))
+    page = run_page(Report(outcomes))
+    findings = next(part for section in page.sections for part in section.parts if isinstance(part, Findings))
+    backlog = outcomes.steady_state.backlog
+    assert findings.findings[0].headline == "Overloaded"
+    assert f"the backlog grew by {backlog.growth_per_s:,.3g} per second" in findings.findings[0].text
+    assert page.verdict.startswith("Overloaded, ")
 
 
 def test_names_from_outside_are_text(html):

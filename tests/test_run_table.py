@@ -12,6 +12,7 @@ from helpers_cli import LLAMA
 from helpers_outcomes import cluster_outcomes, make_outcomes, mixed_outcomes, served
 from test_report import traced
 
+import blis
 from blis.cli.main import main
 from blis.report.run_table import verdict
 from blis.report.sections import Report
@@ -26,11 +27,21 @@ def test_one_line_on_top_says_how_the_run_went():
     assert re.fullmatch(r"too short to tell, \d+ % busy; p99 TTFT \d+ ms", first)
 
 
-def test_the_verdict_of_the_summary_stands_before_that_of_the_stamps():
-    outcomes = make_outcomes([served(0, 1_000)])
-    summary = {**outcomes.summary, "steady_state": {"verdict": "overloaded"}}
-    assert verdict(outcomes, summary).startswith("overloaded, ")
-    assert verdict(outcomes, {**summary, "interrupted": True}).startswith("interrupted; overloaded, ")
+def test_overload_is_told_first():
+    outcomes = blis.simulate(LLAMA[1], blis.DistributionWorkload(rate=200, num_requests=5000))
+    growth = outcomes.steady_state.backlog.growth_per_s
+    assert verdict(outcomes, outcomes.summary).startswith("overloaded, 100 % busy; the backlog grows by ")
+    assert f"{growth:.3g} requests/s; p99 TTFT " in verdict(outcomes, outcomes.summary)
+    assert verdict(outcomes, {**outcomes.summary, "interrupted": True}).startswith("interrupted; overloaded, ")
+    assert "Long run" not in Report(outcomes).tables()
+
+
+def test_a_long_run_has_intervals():
+    outcomes = blis.simulate(LLAMA[1], blis.DistributionWorkload(rate=10, num_requests=2000))
+    found = outcomes.steady_state.ttft
+    text = Report(outcomes).tables()
+    assert text.startswith("stable, ")
+    assert f"mean TTFT, 95 %  {found.low / 1000:,.2f} to {found.high / 1000:,.2f} ms (effective sample size " in text
 
 
 def test_all_sections_that_json_has():

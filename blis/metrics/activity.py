@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NEVER, RequestStatus
-from blis.metrics.latency import known
 from blis.outcomes import Outcomes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-#: A run tells about its steady state if requests arrive for this many times the mean end-to-end time.
-LEAST_SPANS = 4
-#: The backlog drifts if the last quarter's mean is above the second quarter's by this share, and by as many standard
-#: deviations of a Poisson count: chance alone makes counts differ by their square root.
-DRIFT_SHARE, DRIFT_DEVIATIONS = 0.5, 3.0
-
-Stability = Literal["stable", "overloaded", "too short to tell"]
 
 _SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
@@ -75,32 +65,6 @@ def activity(outcomes: Outcomes, parts: int) -> Activity:
     edges = np.linspace(0, max(outcomes.result.end_us, 1), parts + 1)
     running, waiting = _present(outcomes)
     return Activity(edges[1:], *(_mean_count(*spans, edges) for spans in (running, waiting)))
-
-
-def stability(outcomes: Outcomes) -> Stability:
-    """Whether the instances kept up with what arrived.
-
-    Compares the mean number of requests in hand in the last quarter of the time in which requests arrived with that in
-    the second quarter. If both that number and that of waiting requests have drifted upwards, the backlog grows.
-    If requests arrived for less than `LEAST_SPANS` mean end-to-end times, nothing else can be said.
-    """
-    result = outcomes.result
-    arrival_us = result.arrival_us[(result.arrival_us != NEVER) & (result.arrival_us <= result.end_us)]
-    e2e_us = known(outcomes.e2e_us())
-    if len(arrival_us) < 2 or arrival_us.min() == arrival_us.max():
-        return "too short to tell"
-    edges = np.linspace(arrival_us.min(), arrival_us.max(), 5)
-    running, waiting = (_mean_count(*spans, edges) for spans in _present(outcomes))
-    if _drifts(running + waiting) and _drifts(waiting):
-        return "overloaded"
-    if len(e2e_us) == 0 or edges[-1] - edges[0] < LEAST_SPANS * e2e_us.mean():
-        return "too short to tell"
-    return "stable"
-
-
-def _drifts(quarters: Floats) -> bool:
-    _, second, _, last = quarters
-    return bool(last - second > max(DRIFT_SHARE * second, DRIFT_DEVIATIONS * np.sqrt(second + 1)))
 
 
 def _rows(outcomes: Outcomes) -> Ints:

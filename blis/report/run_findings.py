@@ -74,12 +74,24 @@ def incidents(outcomes: Outcomes, anomalies: Mapping[str, int]) -> list[Incident
 
 
 def findings(outcomes: Outcomes, found: list[Incident], over_time: Timeline) -> list[Finding]:
-    """A sentence per incident and its place in time, and one about queues of uneven length."""
+    """A sentence about overload, one per incident and its place in time, and one about queues of uneven length."""
     texts = [
         Finding(each.name.capitalize(), f"{each.sentence.format(count=_requests(each.rows))} {_when(outcomes, each)}")
         for each in found
     ]
-    return [*texts, *_blocked(outcomes, over_time)]
+    return [*_overloaded(outcomes), *texts, *_blocked(outcomes, over_time)]
+
+
+def _overloaded(outcomes: Outcomes) -> Iterator[Finding]:
+    backlog = outcomes.steady_state.backlog
+    if backlog.stable is False:
+        start_s, end_s = (stamp_us / 1e6 for stamp_us in backlog.window_us)
+        yield Finding(
+            "Overloaded",
+            f"From {start_s:,.1f} to {end_s:,.1f} s, {backlog.arrivals_per_s:,.4g} requests arrived per second, and "
+            f"the backlog grew by {backlog.growth_per_s:,.3g} per second. Percentiles are those of this run's length; "
+            "a longer one would have higher ones.",
+        )
 
 
 def counts_over_time(outcomes: Outcomes, found: list[Incident]) -> dict[str, Floats]:

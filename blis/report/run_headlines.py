@@ -9,6 +9,7 @@ from blis.metrics.activity import busy_share
 from blis.metrics.slo import attained
 from blis.outcomes import Outcomes
 from blis.report.page import Tile, Tiles
+from blis.report.run_table import intervals
 from blis.report.sections import Report
 from blis.report.tables import number, percent
 
@@ -39,7 +40,8 @@ def about(outcomes: Outcomes, values: Mapping[str, Any]) -> list[str]:
         f"seed {metadata['seed']}" if "seed" in metadata else "",
         f"blis {metadata['blis_version']}" if "blis_version" in metadata else "",
     ]
-    return [*lines, ", ".join(part for part in parts if part)]
+    long_run = "; ".join(f"{name}: {text}" for name, text in intervals(outcomes))
+    return [*lines, *([f"In the long run: {long_run}."] if long_run else []), ", ".join(filter(None, parts))]
 
 
 def tiles(report: Report, values: Mapping[str, Any]) -> Tiles:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from blis.metrics.activity import activity, busy_share, stability
+from blis.metrics.activity import activity, busy_share
 from blis.outcomes import Outcomes
 from blis.report.tables import number, pairs, percent, sparkline, table
 
@@ -55,14 +55,11 @@ _PARTS = 48
 
 
 def verdict(outcomes: Outcomes, summary: Mapping[str, Any]) -> str:
-    """One line: whether the instances keep up, how busy they are, and the tail of the time to first token.
-
-    The verdict of the summary's block ``steady_state`` stands first if there is one, else `stability` of the stamps.
-    """
-    known = summary.get("steady_state") or {}
-    judged = known.get("verdict") or stability(outcomes)
+    """One line: whether the instances keep up, how busy they are, and the tail of the time to first token."""
     busy = busy_share(outcomes)
-    parts = [f"{str(judged).replace('_', ' ')}, {number(busy and 100 * busy, 0)} % busy"]
+    parts = [f"{outcomes.steady_state.verdict}, {number(busy and 100 * busy, 0)} % busy"]
+    if outcomes.steady_state.backlog.stable is False:
+        parts.append(f"the backlog grows by {outcomes.steady_state.backlog.growth_per_s:.3g} requests/s")
     if summary["interrupted"]:
         parts.insert(0, "interrupted")
     if summary["ttft_p99_ms"] is not None:
@@ -86,6 +83,7 @@ def run_tables(
     yield Text(verdict(outcomes, summary), style="bold")
     sections = [
         _latencies(summary, LATENCIES),
+        *_steady_state(outcomes),
         pairs("Totals", totals(summary)),
         _over_time(outcomes),
         *_instances(more.get("instances", ())),
@@ -116,6 +114,25 @@ def _latencies(figures: Mapping[str, Any], names: Mapping[str, str], title: str 
     for name, values in latency_rows(figures, names).items():
         made.add_row(name, *values)
     return made
+
+
+def _steady_state(outcomes: Outcomes) -> Iterator[Table]:
+    """What is known of the long run, if anything is."""
+    rows = list(intervals(outcomes))
+    if rows:
+        yield pairs("Long run", rows)
+
+
+def intervals(outcomes: Outcomes) -> Iterator[tuple[str, str]]:
+    """Intervals of the means in steady state with their names, and what they were computed from."""
+    found = outcomes.steady_state
+    for name, estimate in (("TTFT", found.ttft), ("E2E", found.e2e)):
+        if estimate is not None:
+            ends = " to ".join(number(end_us / 1000, 2) for end_us in (estimate.low, estimate.high))
+            size = number(estimate.effective_sample_size, 0)
+            yield f"mean {name}, 95 %", f"{ends} ms (effective sample size {size})"
+    if found.e2e is not None and found.warm_up_requests:
+        yield "warm-up left out", f"{found.warm_up_requests:,} requests"
 
 
 def totals(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
