@@ -210,7 +210,15 @@ def prepare(
     _log.info("requests: %d", len(table))
     if resolved.engine.max_model_len is None:
         _warn_of_long_requests(table)
-    metadata = {
+    metadata = describe_run(resolved, cluster, workload, seed, horizon_us)
+    return Simulation(resolved, control, table, horizon_us, metadata, trace)
+
+
+def describe_run(
+    resolved: Resolved, cluster: ClusterOptions, workload: Workload, seed: int, horizon_us: int | None
+) -> dict[str, Any]:
+    """Version, seed, resolved configuration and inputs of a run, as plain JSON values."""
+    return {
         "blis_version": __version__,
         "seed": seed,
         "horizon_us": horizon_us,
@@ -218,7 +226,6 @@ def prepare(
         "cluster": dataclasses.asdict(cluster),
         **resolved.describe(),
     }
-    return Simulation(resolved, control, table, horizon_us, metadata, trace)
 
 
 def check_horizon(horizon_us: int | None) -> None:

@@ -19,6 +19,7 @@ from blis.cli.options import (
     load_options,
     model_options,
 )
+from blis.cli.pages import check_page, write_page
 from blis.cli.policies import choose_policies
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
 from blis.config.schema import Deployment
@@ -48,6 +49,7 @@ def capacity(ctx: click.Context, /, **flags: Any) -> None:
         raise click.UsageError("Missing option '--slo', such as --slo p99_ttft=200ms")
     _check_goal(flags, given)
     warn_of_idle_flags(ctx, flags)
+    check_page(flags)
     engine, cluster = choose_policies(ctx, flags)
     from blis.sizing.capacity import capacity as find_capacity
     from blis.sizing.capacity import instances_for
@@ -71,7 +73,10 @@ def capacity(ctx: click.Context, /, **flags: Any) -> None:
             result = find_capacity(deployment, workload, flags["slos"], **shared)
     from blis.sizing.report import report, text
 
-    print_result(flags["output"], lambda: report(result), lambda: text(result))
+    def show() -> None:
+        print_result(flags["output"], lambda: report(result), lambda: text(result))
+
+    write_page(ctx, flags, result.write_report, show)
 
 
 def _check_goal(flags: Mapping[str, Any], given: set[str]) -> None:

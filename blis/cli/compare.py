@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import print_result
+from blis.cli.console import print_result, set_verbosity
+from blis.cli.options import LOG, QUIET, REPORT
+from blis.cli.pages import check_page, write_page
 from blis.cli.reading import FILE
 from blis.cli.values import one_of
 from blis.files import naming
@@ -34,11 +37,19 @@ _FAILED = 1
     **one_of("table", "json", "markdown"),
     help="Form on stdout.  [default: table on a terminal, else json]",
 )
-def compare(a: Path, b: Path, more_conditions: tuple[str, ...], fail_on: tuple[str, ...], output: str | None) -> int:
+@click.option("--report", **REPORT)
+@click.option("--quiet", **QUIET)
+@click.option("--log", **LOG)
+@click.pass_context
+def compare(
+    ctx: click.Context, /, a: Path, b: Path, more_conditions: tuple[str, ...], fail_on: tuple[str, ...], **flags: Any
+) -> int:
     """Compare the run A with the run B: every figure, its change, and whether that is more than chance.
 
     A and B are files of --outcomes-path (Parquet) or --results-path (JSON).
     """
+    set_verbosity(flags)
+    check_page(flags, [("A", a), ("B", b)])
     from blis.comparison.comparison import compare as compare_runs
     from blis.comparison.conditions import failures, parse_condition
 
@@ -47,7 +58,9 @@ def compare(a: Path, b: Path, more_conditions: tuple[str, ...], fail_on: tuple[s
     conditions = [parse_condition(text) for text in (*fail_on, *more_conditions)]
     comparison = compare_runs(a, b)
     failed = failures(comparison, conditions)
-    _print(comparison, failed, output)
+    write_page(
+        ctx, flags, partial(comparison.write_report, failed=failed), lambda: _print(comparison, failed, flags["output"])
+    )
     for failure in failed:
         click.echo(f"blis: failed: {failure.reason}", err=True)
     return _FAILED if failed else 0

@@ -43,6 +43,12 @@ OUTPUT_FORM: dict[str, Any] = {
     **one_of("json", "table"),
     "help": "Form on stdout.  [default: table on a terminal, else json]",
 }
+#: ``--report`` of all commands that write a page; `blis.cli.pages.check_page` checks it.
+REPORT: dict[str, Any] = {
+    "type": click.Path(path_type=Path),
+    "metavar": "FILE",
+    "help": "Write a page of figures and charts (HTML).",
+}
 #: ``--quiet`` and ``--log`` of all commands; `blis.cli.console.set_verbosity` reads them.
 QUIET: dict[str, Any] = {"is_flag": True, "help": "Nothing but errors on stderr."}
 LOG: dict[str, Any] = {
@@ -385,7 +391,8 @@ capacity_options = _all(
     ),
     _goal("--replications", type=int, default=8, help="Runs per rate near the limit, with seeds of their own."),
     _goal("--jobs", type=int, help="Threads.  [default: one per CPU]"),
-    _goal("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]"),
+    _goal("--report", **REPORT),
+    _goal("--output", **OUTPUT_FORM),
     _goal("--quiet", **QUIET),
     _goal("--log", **LOG),
 )
@@ -431,7 +438,7 @@ output_options = _all(
     _output("--horizon", "horizon_us", type=int, metavar="TICKS", help="End of simulated time, µs.  [default: none]"),
     _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
     _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
-    _output("--report", type=_PATH, metavar="FILE", help="Write a page of figures and charts (HTML)."),
+    _output("--report", **REPORT),
     _output("--trace-output", type=_PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
     _output("--timeline", type=_PATH, help="Write steps and requests as a trace for Perfetto (JSON); runs slower."),
     _output(

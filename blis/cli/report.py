@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from blis.cli.console import set_verbosity
+from blis.cli.console import log, set_verbosity
 from blis.cli.options import LOG, QUIET
 from blis.cli.values import slo_targets_us
 from blis.files import check_outputs
@@ -28,7 +28,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--quiet", **QUIET)
 @click.option("--log", **LOG)
 def report(outcomes: Path, **flags: Any) -> None:
-    """Make a page of figures and charts of OUTCOMES, which blis run --outcomes-path wrote.
+    """Make a page of figures and charts of OUTCOMES, which blis run --outcomes-path or blis sweep wrote.
 
     Nothing is simulated. The page is one HTML file with everything inside.
     """
@@ -37,6 +37,13 @@ def report(outcomes: Path, **flags: Any) -> None:
     from blis.report.charting import check_charts
 
     check_charts(flags["report"])
+    from blis.sweeping.page import is_swept, write_sweep_report
+
+    if is_swept(outcomes):
+        if flags["slo_targets_us"]:
+            log.warning("--slo-targets has no effect on the table of a sweep")
+        write_sweep_report(outcomes, flags["report"])
+        return
     from blis.outcomes import Outcomes
     from blis.report.run_page import write_run_page
     from blis.report.sections import Report

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 _HEIGHT = 220
 
 
-def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float]) -> Spec:
+def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float], what: str = "class") -> Spec:
     """Share of values that were no larger, a curve per group.
 
     Args:
         groups: quantiles in ms at even shares from 0 to 1, by name.
         targets_ms: lines to draw, by name of the group they are for.
+        what: a group is.
     """
     import altair as alt
     import polars as pl
@@ -45,7 +46,7 @@ def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float]) -> Spe
     )
     faded = alt.condition(shown, alt.value(1), alt.value(0.1))
     tips = [
-        *([alt.Tooltip("group:N", title="class")] if len(names) > 1 else []),
+        *([alt.Tooltip("group:N", title=what)] if len(names) > 1 else []),
         alt.Tooltip("share:Q", title="share", format=".1%"),
         alt.Tooltip("ms:Q", title="at most, ms", format=",.2f"),
     ]

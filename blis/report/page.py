@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -21,7 +22,10 @@ from blis.report.charting import check_charts
 
 Cell = str | int | float | None
 Width = Literal["full", "half", "third"]
+Level = Literal["", "good", "bad"]
 
+#: Texts that are numbers, with or without a sign for per cent.
+_NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+( ?%)?")
 #: Significant digits of the numbers in charts: more than anybody sees, and far fewer than floats have.
 _DIGITS = 6
 
@@ -40,7 +44,7 @@ class Tile:
     name: str
     figures: Sequence[tuple[str, str]]
     note: str = ""
-    level: Literal["", "good", "bad"] = ""
+    level: Level = ""
 
 
 @dataclass(frozen=True)
@@ -198,13 +202,14 @@ def rounded(value: Any) -> Any:
 
 
 def _anchor(section: Section) -> str:
-    return section.title.lower().replace(" ", "-")
+    """Id of a section; no chart has one that begins so."""
+    return "section-" + section.title.lower().replace(" ", "-")
 
 
 def _section(section: Section) -> str:
     heading = f"<h2>{escape(section.title)}</h2>" if section.title else ""
     parts = "\n".join(_part(part) for part in section.parts)
-    return f'<section id="{_anchor(section) or "top"}">{heading}<div class="parts">\n{parts}\n</div></section>'
+    return f'<section id="{_anchor(section)}">{heading}<div class="parts">\n{parts}\n</div></section>'
 
 
 def _part(part: Part) -> str:
@@ -258,7 +263,9 @@ def _table(table: Table) -> str:
 
 
 def _is_number(cell: Cell) -> bool:
-    return isinstance(cell, (int, float)) or (cell is not None and cell.endswith("%"))
+    if isinstance(cell, str):
+        return _NUMBER.fullmatch(cell) is not None
+    return cell is not None
 
 
 def _cell(cell: Cell) -> str:

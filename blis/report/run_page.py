@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from blis.metrics.timeline import Floats, Timeline, breakdown, timeline
 from blis.outcomes import Outcomes
 from blis.report import latency_charts, run_charts
 from blis.report.charting import MOST_LINES, MOST_POINTS, quantile_shares
+from blis.report.configuration import configuration
 from blis.report.page import (
     Chart,
     Finding,
@@ -27,9 +27,7 @@ from blis.report.page import (
     Page,
     Part,
     Section,
-    Settings,
     Table,
-    Text,
     Tile,
     Tiles,
     write_page,
@@ -75,7 +73,7 @@ def run_page(report: Report, command: Sequence[str] = ()) -> Page:
         Section("Classes and tenants", list(_groups(report, values))),
         Section("Instances", list(_instances(outcomes, over_time))),
         Section("Decisions", list(_decisions(outcomes))),
-        Section("Configuration", list(_configuration(outcomes.metadata, command))),
+        configuration(outcomes.metadata, command, "The same run, and this page, from the folder where it was started:"),
     ]
     return Page(
         title(outcomes.metadata, len(outcomes.result.instances)),
@@ -268,23 +266,3 @@ def _decisions(outcomes: Outcomes) -> Iterator[Part]:
             note = f"mean of {found['realised_samples']:,} decisions simulated again with the best other instance"
             shown.append(Tile(name, [("ms", number(mean, 2))], note))
     yield Tiles(shown)
-
-
-def _configuration(metadata: Mapping[str, Any], command: Sequence[str]) -> Iterator[Part]:
-    if command:
-        yield Text("The same run, and this page, from the folder where it was started:")
-        yield Text(shlex.join(("blis", *command)), code=True)
-    yield Settings("As resolved; what is not set is left out", list(_settings(metadata)))
-
-
-def _settings(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """The resolved configuration as paths of keys and values."""
-    for key, value in metadata.items():
-        where = f"{path}.{key}" if path else str(key)
-        if isinstance(value, Mapping) and value:
-            yield from _settings(value, where)
-        elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
-            for place, each in enumerate(value):
-                yield from _settings(each, f"{where}[{place}]")
-        elif value not in (None, "", [], {}):
-            yield where, str(value)

@@ -46,8 +46,13 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
 
 def text(result: Capacity | InstancesNeeded) -> Iterator[Any]:
     """The same for people: things that `rich` prints."""
-    yield from _needed(result) if isinstance(result, InstancesNeeded) else _capacity(result)
+    yield from headlines(result)
     yield _table(result.points, result.slos)
+
+
+def headlines(result: Capacity | InstancesNeeded) -> Iterator[str]:
+    """The answer in a line, and what there is to say about it."""
+    return _needed(result) if isinstance(result, InstancesNeeded) else _capacity(result)
 
 
 def limit_text(slos: Slos, name: str) -> str:
