@@ -49,6 +49,7 @@ ALLOWED = {
     "sweeping": {
         "workload_flags",
         *("errors", "files", "decode", "config", "resolve", "workload", "simulation", "outcomes", "metrics", "api"),
+        *("report", "statistics"),
     },
     "sizing": {
         *("errors", "config", "resolve", "workload", "outcomes", "metrics", "statistics", "api", "sweeping", "report"),

@@ -1,56 +1,32 @@
 """Pages in a real browser: they draw without a network, show the data's own values, answer the pointer, and print."""
 
-import base64
-import os
 import re
-import shutil
-import time
 
 import numpy as np
 import pytest
+from helpers_browser import (
+    BROWSER,
+    assert_offline_and_quiet,
+    assert_printable,
+    hover,
+    luminance,
+    open_page,
+    rows_of,
+    tooltip,
+    wait_until,
+)
 from helpers_report import TARGETS_US, busy_run
 
 from blis.metrics.timeline import MOST_BINS, timeline
 from blis.report.run_page import write_run_page
 from blis.report.sections import Report
 
-PROGRAMS = [shutil.which(name) for name in ("chromium", "chromedriver")]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(None in PROGRAMS, reason="no chromium and chromedriver on the PATH"),
-]
+pytestmark = BROWSER
 
 CHARTS = {
     *("incidents", "timeline", "breakdown", "cdf-ttft", "cdf-itl", "cdf-e2e", "scatter-ttft", "scatter-e2e"),
     *("requests", "tokens"),
 }
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, f"waited too long for {what}"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium (dependency group browser)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = PROGRAMS[0]
-    flags = ["--headless=new", "--window-size=1300,1000", "--disable-dev-shm-usage", "--disable-gpu"]
-    if os.geteuid() == 0:
-        flags.append("--no-sandbox")  # chromium has none for root
-    for flag in flags:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.chrome.service.Service(PROGRAMS[1])
-    driver = webdriver.Chrome(options=options, service=service)
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -62,45 +38,11 @@ def path(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, path):
-    """The page, drawn, without a network and in light colours."""
-    browser.get_log("browser")
-    browser.get_log("performance")
-    browser.execute_cdp_cmd("Network.enable", {})
-    offline = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
-    light = [{"name": "prefers-color-scheme", "value": "light"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": light})
-    browser.get(path.as_uri())
-    wait_until(lambda: browser.execute_script("return document.documentElement.dataset.drawn"), "the charts")
-    return browser
-
-
-def rows_of(page, chart, field):
-    """Rows of the chart's one source of data that has the field."""
-    script = """
-      const data = document.getElementById(arguments[0]).drawn.view.getState(
-        {data: name => name.startsWith("source_") || name.startsWith("data-"), signals: () => false}).data;
-      return Object.values(data).filter(rows => rows?.length && arguments[1] in rows[0])[0];
-    """
-    return page.execute_script(script, chart, field)
-
-
-def hover(page, selector):
-    """Put the pointer onto the middle of the first element in view that a selector finds."""
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.by import By
-
-    element = page.find_element(By.CSS_SELECTOR, selector)
-    page.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
-    ActionChains(page).move_to_element(element).perform()
-    return element
+    return open_page(browser, path)
 
 
 def test_it_draws_everything_without_errors_or_requests(page, path):
-    assert page.get_log("browser") == []
-    sent = [entry["message"] for entry in page.get_log("performance") if "requestWillBeSent" in entry["message"]]
-    urls = {url for message in sent for url in re.findall(r'"url":"(.*?)"', message)}
-    assert urls <= {path.as_uri()} | {url for url in urls if url.startswith(("data:", "blob:"))}
+    assert_offline_and_quiet(page, path)
     drawn = page.execute_script("return [...document.querySelectorAll('.chart')].filter(e => e.querySelector('svg'))")
     assert {element.get_attribute("id") for element in drawn} == CHARTS
     widths = page.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
@@ -124,18 +66,14 @@ def test_charts_show_the_values_of_the_run(page):
 
 def test_hovering_tells_the_values(page):
     hover(page, "#requests .mark-rect path")
-    tooltip = "return document.querySelector('#vg-tooltip-element.visible')?.innerText"
-    wait_until(lambda: page.execute_script(tooltip), "a tooltip")
     sent = int(np.count_nonzero(busy_run().result.instance == 0))
-    assert f"{sent:,}" in page.execute_script(tooltip)
+    assert f"{sent:,}" in tooltip(page)
 
 
 def test_hovering_over_time_tells_all_instances(page):
     bars = "#timeline .mark-rect path[fill='var(--hover)']"
     hover(page, f"{bars}:nth-child({MOST_BINS // 2})")
-    tooltip = "return document.querySelector('#vg-tooltip-element.visible')?.innerText"
-    wait_until(lambda: page.execute_script(tooltip), "a tooltip")
-    text = page.execute_script(tooltip)
+    text = tooltip(page)
     assert "instance_0" in text
     assert "instance_1" in text
     style = f'return getComputedStyle(document.querySelector("{bars}:nth-child({MOST_BINS // 2})")).fillOpacity'
@@ -174,14 +112,6 @@ def test_dragging_over_the_overview_zooms(page):
     assert (low, high) == pytest.approx((end_s / 4, end_s / 2), abs=end_s / 20)
 
 
-def luminance(page, selector, style, place=0):
-    """Relative luminance of a colour, as WCAG 2.2 defines it."""
-    script = "return getComputedStyle(document.querySelectorAll(arguments[0])[arguments[1]])[arguments[2]]"
-    parts = np.array(re.findall(r"[\d.]+", page.execute_script(script, selector, place, style))[:3], float) / 255
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
 def contrast(page, selector, style, place=0):
     """Contrast of a part of a chart against the ground it stands on."""
     sides = sorted((luminance(page, selector, style, place), luminance(page, "figure", "backgroundColor")))
@@ -201,27 +131,7 @@ def test_text_and_lines_can_be_told_from_the_ground(page, scheme):
 
 
 def test_print_is_light_and_complete(page):
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
-    assert luminance(page, "body", "backgroundColor") > 0.9
-    assert luminance(page, "figure", "backgroundColor") > 0.9
-    page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 700, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-    )
-    try:
-        cut = page.execute_script("""
-          return [...document.querySelectorAll(".chart svg, table")].filter(e => {
-            const own = e.getBoundingClientRect(), around = e.closest("figure").getBoundingClientRect();
-            return own.right > around.right + 1 || own.bottom > around.bottom + 1;
-          }).map(e => e.closest("figure").innerText.slice(0, 40));
-        """)
-        assert cut == []
-    finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    made = page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True, "preferCSSPageSize": True})
-    pdf = base64.b64decode(made["data"])
-    assert pdf.startswith(b"%PDF")
-    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 12
+    assert 3 <= assert_printable(page) <= 12
 
 
 def test_a_narrow_window_has_charts_of_its_width(page):

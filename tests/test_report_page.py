@@ -147,7 +147,7 @@ def test_any_page_of_parts():
         assert raw not in html
     assert '<td class="number">12,345</td>' in html
     assert '<td class="number">–</td>' in html
-    assert 'id="one-two"' in html
+    assert 'id="section-one-two"' in html
     assert specs(html)["c"]["data"]["values"] == [{"x": "</script>"}]
 
 

@@ -71,7 +71,7 @@ def against(
     if frame["low"].null_count() < len(frame):
         ends = (("low", "95 %, from"), ("high", "to"))
         fields += [alt.Tooltip(f"{name}:Q", title=title, format=",.4~g") for name, title in ends]
-        bounded = frame.filter(pl.col("low").is_not_null() & pl.col("high").is_not_null())
+        bounded = frame.select("x", "low", "high").drop_nulls()
         if is_wide(values):  # a logarithmic axis has no place for ends below 0
             bounded = bounded.with_columns(pl.col("low").clip(lower_bound=values.min() / 2))
         band = alt.Chart(bounded).mark_area(opacity=0.18, color=SERIES[0], clip=True)

@@ -50,9 +50,7 @@ def parallel(points: pl.DataFrame, axes: Mapping[str, str], kinds: Mapping[str, 
         "kind:N", sort=None, scale=alt.Scale(domain=list(shown), range=list(shown.values())), legend=legend
     )
     chosen = alt.selection_point(name="shown", fields=["kind"], bind="legend")
-    hovered = alt.selection_point(
-        name="hovered", fields=["point"], on="pointerover", clear="pointerout", nearest=True, empty=False
-    )
+    hovered = alt.selection_point(name="hovered", fields=["point"], on="pointerover", clear="pointerout", empty=False)
     lines = max(name.count("_") + 1 if len(name) > _LONG else 1 for name in names)
     axis = alt.Axis(
         orient="top",
@@ -78,16 +76,14 @@ def parallel(points: pl.DataFrame, axes: Mapping[str, str], kinds: Mapping[str, 
     width = alt.condition(hovered, alt.value(3), alt.value(1.1))
     clear = {"condition": [{"param": "hovered", "value": 1}, {"param": "shown", "value": _opacity(len(points))}]}
     layers = [
-        lines.mark_line(strokeWidth=1.1)
-        .encode(colour, strokeWidth=width, opacity=alt.Opacity(**clear, value=0.03))
-        .add_params(chosen),
-        lines.mark_point(filled=True, size=90, opacity=0)
-        .transform_lookup(lookup="point", from_=looked_up)
-        .encode(tooltip=[alt.Tooltip("point:Q", title="point"), *tips])
-        .add_params(hovered),
+        lines.mark_line().encode(colour, size=width, opacity=alt.Opacity(**clear, value=0.03)).add_params(chosen),
         alt.Chart(pl.DataFrame(marks))
         .mark_text(align="right", dx=-7, fontSize=10.5, color=SOFT)
         .encode(x, y, text="label:N"),
+        lines.mark_point(filled=True, size=110, opacity=0)
+        .transform_lookup(lookup="point", from_=looked_up)
+        .encode(tooltip=[alt.Tooltip("point:Q", title="point"), *tips])
+        .add_params(hovered),
     ]
     return spec(alt.layer(*layers).properties(height=_HEIGHT, width=400))
 

@@ -100,7 +100,7 @@ def _digested(runs: pl.DataFrame, about: Mapping[str, Any]) -> Swept:
 
     keys = runs.columns[len(RUN_COLUMNS) : runs.columns.index(STATE_COLUMNS[0])]
     settings = [name for name in keys if runs[name].n_unique() > 1]
-    figures = [name for name in FIGURES if name in runs.columns]
+    figures = [name for name in FIGURES if name in runs.columns and runs[name].null_count() < len(runs)]
     kind = pl.col("steady_state").drop_nulls()
     points = runs.group_by("point", maintain_order=True).agg(
         *(pl.col(name).first() for name in settings),
@@ -150,7 +150,7 @@ def _tiles(swept: Swept) -> Iterator[Tile]:
     yield Tile("Runs", [("", f"{len(runs):,}")], f"{len(points):,} points", "")
     yield Tile("Failed", [("", f"{failed:,}")], "", "bad" if failed else "")
     for name, title in FIGURES.items():
-        if name in points.columns and points[name].null_count() < len(points):
+        if name in points.columns:
             values = points[name].drop_nulls().to_numpy()
             ends = [("lowest", number(float(values.min()))), ("highest", number(float(values.max())))]
             yield Tile(title, ends, "means over the replications of a point")
@@ -170,9 +170,12 @@ def _overview(swept: Swept) -> Iterator[Chart]:
         return
     drawn = points[sample(len(points), _MOST_LINES).tolist()]
     axes = {name: name for name in swept.settings[:_MOST_SETTINGS]} | figures
-    numeric = [name for name in axes if points[name].dtype.is_numeric() and points[name].null_count() < len(points)]
+    numeric = [name for name in axes if points[name].dtype.is_numeric()]
     wide = [name for name in numeric if is_wide(points[name].drop_nulls().to_numpy())]
-    notes = ["A line is a point of the sweep; hovering tells its figures, means over its replications."]
+    notes = [
+        "A line is a point of the sweep; hovering over where it crosses an axis tells its figures, means "
+        "over its replications."
+    ]
     if len(drawn) < len(points):
         notes.append(f"Drawn are {len(drawn):,} of {len(points):,} points, evenly spread.")
     if len(swept.settings) > _MOST_SETTINGS:
