@@ -139,7 +139,7 @@ class Outcomes:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The figures of the metrics block (README, "Output"); None where one cannot be computed."""
+        """The figures of the metrics block (docs/output.md); None where one cannot be computed."""
         from blis.metrics.summary import summarize
 
         return summarize(self)
@@ -173,7 +173,7 @@ class Outcomes:
         return frame.with_columns(pl.col("status").cast(pl.Enum(STATUS_NAMES)))
 
     def write_json(self, path: str | Path) -> None:
-        """Write the summary and one entry per request, sorted by arrival (README, "Output")."""
+        """Write the summary and one entry per request, sorted by arrival (docs/output.md)."""
         from blis.report.json_report import write_results
         from blis.report.sections import Report
 

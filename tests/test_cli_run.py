@@ -272,12 +272,8 @@ def test_help_is_grouped(capsys):
     ]
 
 
-def test_the_readme_knows_every_flag_and_every_figure(capsys):
+def test_the_readme_shows_every_figure(capsys):
     readme = (Path(blis.__file__).parent.parent / "README.md").read_text()
-    reference = readme.split("## Command-line reference")[1]
-    for param in (*cli.commands["run"].params, *cli.commands["replay"].params):
-        for flag in (*param.opts, *param.secondary_opts):
-            assert f"`{flag}`" in reference, flag
     sample = readme.split("=== Simulation Metrics ===")[1].split("```")[0]
     assert list(json.loads(sample)) == list(run(capsys, *LLAMA)[0])
 
