@@ -81,6 +81,8 @@ def tables(page):
         if line.startswith("|"):
             rows.append([cell.strip().strip("`") for cell in line.strip().strip("|").split("|")])
         elif rows:
-            found.append([dict(zip(rows[0], row, strict=True)) for row in rows[2:]])
+            names = [name or f"column {place}" for place, name in enumerate(rows[0])]
+            assert len(set(names)) == len(names), f"{page.name}: two columns of one name in {names}"
+            found.append([dict(zip(names, row, strict=True)) for row in rows[2:]])
             rows = []
     return found
