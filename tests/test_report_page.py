@@ -66,6 +66,14 @@ def test_what_stands_out_is_counted(html):
     assert f"({preemptions:,} preemptions in all)" in html
 
 
+def test_outcomes_that_were_read_back_give_the_same_page(tmp_path):
+    scenario = blis.scenario("mixed-slo", rate=20, num_requests=60)
+    outcomes = blis.simulate("meta-llama/llama-3.1-8b-instruct", scenario)
+    outcomes.write_parquet(tmp_path / "o.parquet")
+    again = blis.Outcomes.read_parquet(tmp_path / "o.parquet")
+    assert as_html(run_page(Report(again))) == as_html(run_page(Report(outcomes)))
+
+
 def test_overload_stands_out():
     outcomes = blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(rate=200, num_requests=5000))
     page = run_page(Report(outcomes))

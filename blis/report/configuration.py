@@ -33,8 +33,8 @@ def _paths(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str
         where = f"{path}.{key}" if path else str(key)
         if isinstance(value, Mapping) and value:
             yield from _paths(value, where)
-        elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Mapping) for each in value):
             for place, each in enumerate(value):
                 yield from _paths(each, f"{where}[{place}]")
-        elif value not in (None, "", [], {}):
-            yield where, str(value)
+        elif value not in (None, "", [], (), {}):
+            yield where, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
