@@ -77,28 +77,36 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     timeline = _timeline(flags)
     began, clock = datetime.now(), [time.perf_counter()]
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
+        deployment, traffic = from_flags(Deployment, flags), workload()
+        seed = flags["seed"] if "seed" in given_flags(ctx) else None
         simulation = api.prepare(
-            from_flags(Deployment, flags),
-            workload(),
+            deployment,
+            traffic,
             engine=engine,
             cluster=cluster,
             horizon_us=flags["horizon_us"],
-            seed=flags["seed"] if "seed" in given_flags(ctx) else None,
+            seed=seed,
             trace=_trace(flags),
         )
+        saturation = None
+        if wants_table(flags["output"]):
+            from blis.sizing.saturation import saturation_rate
+
+            saturation = saturation_rate(deployment, traffic, engine, cluster, seed)
         clock.append(time.perf_counter())
         with progress_bar(flags) as progress:
             outcomes = simulation.run(progress, timeline=timeline)
     clock.append(time.perf_counter())
     wall_clock = WallClock(_stamp(began), _stamp(datetime.now()), clock[2] - clock[0]) if flags["timestamps"] else None
     asked_for = {name: flags[name] for name in ("fitness_weights", "slo_targets_us", "summarize_trace")}
+    asked_for |= {"wall_clock": wall_clock, "saturation_per_s": saturation}
     try:
         if flags["trace_output"] is not None:
             created_at = began.isoformat(timespec="seconds") if flags["timestamps"] else None
             simulation.write_trace(outcomes, flags["trace_output"], created_at=created_at)
     finally:  # as below
         command = ctx.find_object(tuple) or ()
-        _write(Report(outcomes, **asked_for, wall_clock=wall_clock), timeline, flags, command)
+        _write(Report(outcomes, **asked_for), timeline, flags, command)
     _warn_of_overload(outcomes)
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))

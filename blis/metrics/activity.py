@@ -1,4 +1,4 @@
-"""How busy instances were and how many requests they had in hand over time, from the requests' stamps alone."""
+"""Load, how busy instances were, and how many requests they had in hand over time, from the requests' stamps alone."""
 
 from __future__ import annotations
 
@@ -58,6 +58,15 @@ def busy_share(outcomes: Outcomes) -> float | None:
     """Share of the run in which the mean instance ran steps; None if the run has no length."""
     end_us = outcomes.result.end_us
     return None if end_us <= 0 else float(busy_us(outcomes).sum() / (end_us * len(outcomes.result.instances)))
+
+
+def load_share(outcomes: Outcomes, saturation_per_s: float | None) -> float | None:
+    """Requests that arrived per second, as a share of what a full system answers; None if either is not known."""
+    arrival_us = outcomes.result.arrival_us
+    arrival_us = arrival_us[(arrival_us != NEVER) & (arrival_us <= outcomes.result.end_us)]
+    if saturation_per_s is None or len(arrival_us) < 2 or np.ptp(arrival_us) == 0:
+        return None
+    return float((len(arrival_us) - 1) / (np.ptp(arrival_us) / 1e6) / saturation_per_s)
 
 
 def activity(outcomes: Outcomes, parts: int) -> Activity:

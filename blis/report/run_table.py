@@ -54,10 +54,17 @@ _REGRETS = {
 _PARTS = 48
 
 
-def verdict(outcomes: Outcomes, summary: Mapping[str, Any]) -> str:
-    """One line: whether the instances keep up, how busy they are, and the tail of the time to first token."""
+def verdict(outcomes: Outcomes, summary: Mapping[str, Any], load: float | None = None) -> str:
+    """One line: whether the instances keep up, their load, and the tail of the time to first token.
+
+    Args:
+        outcomes: of the run.
+        summary: its metrics block.
+        load: share of what a full system answers; None: how busy they were stands in for it.
+    """
     busy = busy_share(outcomes)
-    parts = [f"{outcomes.steady_state.verdict}, {number(busy and 100 * busy, 0)} % busy"]
+    share = f"{number(busy and 100 * busy, 0)} % busy" if load is None else f"{number(100 * load, 0)} % of capacity"
+    parts = [f"{outcomes.steady_state.verdict}, {share}"]
     if outcomes.steady_state.backlog.stable is False:
         parts.append(f"the backlog grows by {outcomes.steady_state.backlog.growth_per_s:.3g} requests/s")
     if summary["interrupted"]:
@@ -68,7 +75,12 @@ def verdict(outcomes: Outcomes, summary: Mapping[str, Any]) -> str:
 
 
 def run_tables(
-    outcomes: Outcomes, summary: Mapping[str, Any], more: Mapping[str, Any], *, summarize_trace: bool
+    outcomes: Outcomes,
+    summary: Mapping[str, Any],
+    more: Mapping[str, Any],
+    load: float | None = None,
+    *,
+    summarize_trace: bool,
 ) -> Iterator[Any]:
     """What rich prints of a run.
 
@@ -76,11 +88,12 @@ def run_tables(
         outcomes: of the run.
         summary: its metrics block.
         more: what there is besides, under the keys of the results file.
+        load: as in `verdict`.
         summarize_trace: whether the summary of the decisions is shown.
     """
     from rich.text import Text
 
-    yield Text(verdict(outcomes, summary), style="bold")
+    yield Text(verdict(outcomes, summary, load), style="bold")
     sections = [
         _latencies(summary, LATENCIES),
         *_steady_state(outcomes),

@@ -34,6 +34,7 @@ class Report:
         slo_targets_us: per service class, the longest end-to-end time that is good enough.
         summarize_trace: whether people read the summary of the decisions; programs do if they were recorded.
         wall_clock: when it took place; None: don't say.
+        saturation_per_s: answers per second of the same system when it is full; None: not known.
     """
 
     outcomes: Outcomes
@@ -41,6 +42,7 @@ class Report:
     slo_targets_us: Mapping[str, int] | None = None
     summarize_trace: bool = False
     wall_clock: WallClock | None = None
+    saturation_per_s: float | None = None
 
     def values(self) -> dict[str, Any]:
         """Everything under one roof: the keys of the metrics block, then those of what there is besides."""
@@ -64,10 +66,12 @@ class Report:
 
     def tables(self) -> str:
         """The same for people at a terminal, under a line that says how the run went."""
+        from blis.metrics.activity import load_share
         from blis.report.run_table import run_tables
         from blis.report.tables import render
 
-        return render(run_tables(self.outcomes, self._summary, self._shown, summarize_trace=self.summarize_trace))
+        load = load_share(self.outcomes, self.saturation_per_s)
+        return render(run_tables(self.outcomes, self._summary, self._shown, load, summarize_trace=self.summarize_trace))
 
     @property
     def _shown(self) -> dict[str, Any]:
