@@ -210,10 +210,10 @@ def test_a_terminal_gets_a_progress_bar(capsys, tmp_path, monkeypatch):
     path = tmp_path / "in"
     path.write_bytes(b" " * 2000)
     monkeypatch.setattr("blis.cli.reading.BAR_AFTER_S", 0)
-    with bytes_bar(path) as show:
+    with bytes_bar(path, {}) as show:
         assert show is None
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with bytes_bar(path) as show:
+    with bytes_bar(path, {}) as show:
         time.sleep(0.15)  # bars are drawn at most every tenth of a second
         show(500)
     assert "500/2.00k " in capsys.readouterr().err
