@@ -1,5 +1,6 @@
 """Pages of capacities, plans, comparisons and sweeps: their answer, and charts of their own values."""
 
+import math
 import re
 
 import numpy as np
@@ -7,6 +8,8 @@ import polars as pl
 import pytest
 from helpers_report import specs, values
 from helpers_sizing import BATCHING
+from hypothesis import given
+from hypothesis import strategies as st
 from test_compare import run as compared_run
 from test_plan import spec as plan_spec
 from test_sweep import failing_sweep
@@ -215,16 +218,16 @@ def test_a_large_sweep_has_a_small_page(tmp_path, monkeypatch):
     assert "Drawn are 500 of 20,000 points" in html
 
 
-@pytest.mark.parametrize(
-    ("costs", "front"),
-    [
-        ([[1, 2], [2, 1], [2, 2]], [True, True, False]),
-        ([[1, 1], [1, 1]], [True, True]),
-        ([[1, float("nan")], [2, 2]], [False, True]),
-    ],
-)
-def test_the_front_is_what_nothing_beats(costs, front):
-    assert on_front(costs) == front
+costs = st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, 2.0, 3.0, math.nan])] * 2), max_size=12)
+
+
+@given(costs)
+def test_the_front_is_what_nothing_beats(rows):
+    def beats(one, other):
+        return one != other and one[0] <= other[0] and one[1] <= other[1]
+
+    front = [not any(map(math.isnan, row)) and not any(beats(other, row) for other in rows) for row in rows]
+    assert on_front([row[0] for row in rows], [row[1] for row in rows]).tolist() == front
 
 
 def test_every_command_writes_its_page(tmp_path, capsys, monkeypatch, sweep):

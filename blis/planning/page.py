@@ -92,7 +92,7 @@ def _charts(plan: Plan) -> Iterator[Chart]:
             f"cost-{name.replace('_', '-')}",
             f"Cost against {title.partition(',')[0]}",
             tradeoff(
-                frame.with_columns(pl.Series("on_front", on_front(frame.select("cost", name).to_numpy()))),
+                frame.with_columns(pl.Series("on_front", on_front(frame["cost"], frame[name]))),
                 Axis("cost", "cost per hour"),
                 Axis(name, title, limit),
                 _KINDS,

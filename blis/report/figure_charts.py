@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from blis.report.charting import INK, SERIES, SOFT, Floats, Spec, short_format, spec
 
@@ -139,17 +139,24 @@ def tradeoff(
     return spec(alt.layer(*layers).properties(height=_HEIGHT + 40, width=400))
 
 
-def on_front(costs: ArrayLike) -> list[bool]:
-    """Whether no other row is nowhere worse and somewhere better.
+def on_front(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
+    """(n,) whether nothing else is nowhere worse and somewhere better; O(n log n).
 
     Args:
-        costs: (n, k), each the lower the better; nan: unknown, such a row is not on the front.
+        first: (n,) costs, the lower the better; nan: unknown, such a row is not on the front.
+        second: (n,) others of the same rows.
     """
-    table = np.asarray(costs, np.float64)
-    known = table[~np.isnan(table).any(axis=1)]
-    return [
-        not (np.isnan(row).any() or ((known <= row).all(axis=1) & (known < row).any(axis=1)).any()) for row in table
-    ]
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    known = np.flatnonzero(~(np.isnan(a) | np.isnan(b)))
+    found = np.zeros(len(a), np.bool_)
+    if len(known) == 0:
+        return found
+    groups, group = np.unique(a[known], return_inverse=True)
+    least = np.full(len(groups), np.inf)
+    np.minimum.at(least, group, b[known])  # of rows with the same first cost only the cheapest may be on it
+    before = np.concatenate([[np.inf], np.minimum.accumulate(least)[:-1]])
+    found[known] = (b[known] == least[group]) & (least < before)[group]
+    return found
 
 
 def scale_for(values: Sequence[float] | Floats, padding: float = 8) -> alt.Scale:

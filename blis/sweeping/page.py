@@ -280,7 +280,7 @@ def _tradeoffs(swept: Swept) -> Iterator[Chart]:
     for name in _LATENCIES:
         if name not in points.columns:
             continue
-        front = on_front(points.select(-pl.col(_THROUGHPUT), pl.col(name)).to_numpy())
+        front = on_front(-points[_THROUGHPUT].to_numpy(), points[name])
         frame = points.with_columns(pl.Series("on_front", front), pl.Series("name", named))
         yield Chart(
             f"front-{name}".replace("_", "-"),
