@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
     from blis.sizing.capacity import Capacity, InstancesNeeded, capacity, instances_for
     from blis.sweeping.sweeping import sweep
+    from blis.timeline.recording import Timeline
     from blis.workload.distribution import DistributionWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
     from blis.workload.scenarios import scenario
@@ -71,6 +72,7 @@ __all__ = [
     "RequestTable",
     "Scenario",
     "Simulation",
+    "Timeline",
     "TokenStreams",
     "TraceOptions",
     "TraceV2",
@@ -121,6 +123,7 @@ _MODULES = {
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
     "blis.sizing.capacity": ("Capacity", "InstancesNeeded", "capacity", "instances_for"),
     "blis.sweeping.sweeping": ("sweep",),
+    "blis.timeline.recording": ("Timeline",),
     "blis.workload.distribution": ("DistributionWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
     "blis.workload.scenarios": ("scenario",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -25,7 +26,8 @@ from blis.workload.tracev2 import TraceV2, load_tracev2
 
 if TYPE_CHECKING:
     from blis.config.resolve import Resolved
-    from blis.simulation import Control, DecisionSink, Progress
+    from blis.simulation import Control, DecisionSink, Progress, StepSink
+    from blis.timeline.recording import Timeline
     from blis.workload.arrivals import ArrivalProcess
     from blis.workload.content import SharedBlocks
 
@@ -68,26 +70,28 @@ class Simulation:
     trace: TraceOptions | None = None
     blocks: SharedBlocks | None = None
 
-    def run(self, progress: Progress | None = None) -> Outcomes:
+    def run(self, progress: Progress | None = None, *, timeline: Timeline | None = None) -> Outcomes:
         """Run the engine.
 
         ``progress`` is called now and then with requests finished, requests in all (of all runs, if samples of regret
         are asked for), and the simulated clock in µs. Ctrl-C ends the run early: the outcomes are partial and say so
         (``outcomes.result.interrupted``); so do those of a run that was over when samples of regret were not
         (``outcomes.trace.interrupted``). A trace file that cannot be written does not end it
-        (``outcomes.trace.file_error``).
+        (``outcomes.trace.file_error``). ``timeline`` gets the steps; the run is slower then.
 
         Raises:
             EngineError: the run failed.
         """
+        steps = None if timeline is None else timeline.record
         if self.trace is None:
-            outcomes = self._run(progress)
+            outcomes = self._run(progress, steps=steps)
         else:
             from blis.trace.tracer import run_traced
 
             numbers, about = self.table.numbers, self.metadata
+            run = functools.partial(self._run, steps=steps)
             outcomes = run_traced(
-                self._run, self.control, self.trace, request_numbers=numbers, metadata=about, progress=progress
+                run, self.control, self.trace, request_numbers=numbers, metadata=about, progress=progress
             )
         refused = int(np.isin(outcomes.result.status, _REFUSED).sum())
         if refused:
@@ -116,6 +120,7 @@ class Simulation:
         *,
         decisions: DecisionSink | None = None,
         forced: tuple[int, int] = (NONE, NONE),
+        steps: StepSink | None = None,
     ) -> Outcomes:
         from blis.simulation import run_engine
 
@@ -130,6 +135,7 @@ class Simulation:
             decisions=decisions,
             forced=forced,
             blocks=self.blocks,
+            steps=steps if forced == (NONE, NONE) else None,  # samples of regret are other runs
         )
         return Outcomes.of(self.table, result, resolved.latency, self.metadata)
 
@@ -144,6 +150,7 @@ def simulate(
     seed: int | None = None,
     trace: TraceOptions | None = None,
     progress: Progress | None = None,
+    timeline: Timeline | None = None,
 ) -> Outcomes:
     """Simulate vLLM instances under a workload.
 
@@ -158,6 +165,7 @@ def simulate(
         seed: of all draws; the same seed gives the same outcomes. None: that of a workload spec, or 42.
         trace: records the decisions about requests (``outcomes.trace``); None: nobody looks at them.
         progress: called now and then (`Simulation.run`).
+        timeline: gets the steps; the run is slower then.
 
     Raises:
         InputError: something asked for is wrong; the message says what would be valid.
@@ -166,7 +174,7 @@ def simulate(
     simulation = prepare(
         deployment, workload, engine=engine, cluster=cluster, horizon_us=horizon_us, seed=seed, trace=trace
     )
-    outcomes = simulation.run(progress)
+    outcomes = simulation.run(progress, timeline=timeline)
     if outcomes.trace is not None and outcomes.trace.file_error is not None:
         error = outcomes.trace.file_error
         _log.warning("%s: %s; there is no file of the decisions", error.filename, error.strerror)
@@ -202,7 +210,15 @@ def prepare(
     _log.info("requests: %d", len(table))
     if resolved.engine.max_model_len is None:
         _warn_of_long_requests(table)
-    metadata = {
+    metadata = describe_run(resolved, cluster, workload, seed, horizon_us)
+    return Simulation(resolved, control, table, horizon_us, metadata, trace)
+
+
+def describe_run(
+    resolved: Resolved, cluster: ClusterOptions, workload: Workload, seed: int, horizon_us: int | None
+) -> dict[str, Any]:
+    """Version, seed, resolved configuration and inputs of a run, as plain JSON values."""
+    return {
         "blis_version": __version__,
         "seed": seed,
         "horizon_us": horizon_us,
@@ -210,7 +226,6 @@ def prepare(
         "cluster": dataclasses.asdict(cluster),
         **resolved.describe(),
     }
-    return Simulation(resolved, control, table, horizon_us, metadata, trace)
 
 
 def check_horizon(horizon_us: int | None) -> None:

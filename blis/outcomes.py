@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from blis.metrics.steady_state import SteadyState
+    from blis.plots import Plots
 
 Ints = NDArray[np.int64]
 Rows = slice | Ints
@@ -138,10 +139,23 @@ class Outcomes:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The figures of the metrics block (README, "Output"); None where one cannot be computed."""
+        """The figures of the metrics block (docs/output.md); None where one cannot be computed."""
         from blis.metrics.summary import summarize
 
         return summarize(self)
+
+    def _repr_html_(self) -> str:
+        """Headline figures, for notebooks."""
+        from blis.report.notebook import outcomes_html
+
+        return outcomes_html(self)
+
+    @property
+    def plot(self) -> Plots:
+        """Altair charts of the run; they need the extra ``plots``."""
+        from blis.plots import Plots
+
+        return Plots(self)
 
     @cached_property
     def steady_state(self) -> SteadyState:
@@ -159,11 +173,26 @@ class Outcomes:
         return frame.with_columns(pl.col("status").cast(pl.Enum(STATUS_NAMES)))
 
     def write_json(self, path: str | Path) -> None:
-        """Write the summary and one entry per request, sorted by arrival (README, "Output")."""
+        """Write the summary and one entry per request, sorted by arrival (docs/output.md)."""
         from blis.report.json_report import write_results
         from blis.report.sections import Report
 
         write_results(self, Path(path), Report(self).values())
+
+    def write_report(self, path: str | Path, *, slo_targets_us: Mapping[str, int] | None = None) -> None:
+        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
+
+        Args:
+            path: of the file.
+            slo_targets_us: per service class, the longest end-to-end time that is good enough.
+
+        Raises:
+            InputError: the extra ``plots`` is not installed.
+        """
+        from blis.report.run_page import write_run_page
+        from blis.report.sections import Report
+
+        write_run_page(Report(self, slo_targets_us=slo_targets_us), Path(path))
 
     def write_parquet(self, path: str | Path) -> None:
         """Write one row per request, and everything needed to read the outcomes back."""

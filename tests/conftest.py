@@ -1,6 +1,7 @@
 """Fixtures of tests in more than one place."""
 
 import pytest
+from helpers_browser import start_browser
 
 import blis
 
@@ -9,3 +10,13 @@ import blis
 def compiled_engine():
     """Compiled before it counts: compiling is announced on stderr."""
     blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(num_requests=1))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real browser, for all tests of pages."""
+    driver = start_browser()
+    try:
+        yield driver
+    finally:
+        driver.quit()

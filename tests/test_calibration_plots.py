@@ -8,7 +8,8 @@ import pytest
 from helpers_calibration import measured, simulated, steady, write_trace
 
 import blis
-from blis.calibration.plots import MOST_POINTS, MOST_QUANTILES, chart, sample
+from blis.calibration.plots import chart
+from blis.report.charting import MOST_POINTS, MOST_QUANTILES, sample
 
 
 def calibration(folder, rows=None, factor=1.1):

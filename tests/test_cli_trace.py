@@ -96,7 +96,7 @@ def test_ctrl_c_among_the_samples_is_told_by_the_exit_code(capsys, monkeypatch):
             raise KeyboardInterrupt
 
     @contextmanager
-    def bar():
+    def bar(flags):
         yield press
 
     monkeypatch.setattr("blis.cli.run.progress_bar", bar)

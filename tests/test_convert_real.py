@@ -54,7 +54,7 @@ def test_the_real_azure_traces(capsys, convert, name, rows):
 
 def test_the_real_azure_trace_is_described(capsys):
     source = real("azure-2023", "AzureLLMInferenceTrace_conv.csv")
-    assert main(["inspect", "--json", str(source)]) == 0
+    assert main(["inspect", str(source)]) == 0
     figures = json.loads(capsys.readouterr().out)
     prompts = pl.read_csv(source)["ContextTokens"]
     assert figures["input_tokens"]["p99"] == pytest.approx(prompts.quantile(0.99, "linear"))
@@ -83,7 +83,7 @@ def test_the_real_mooncake_trace(capsys, convert):
         hits += min(512 * sum(i in seen for i in ids), inputs)
         seen.update(ids)
     capsys.readouterr()
-    assert main(["inspect", "--json", str(source)]) == 0
+    assert main(["inspect", str(source)]) == 0
     sharing = json.loads(capsys.readouterr().out)["prefix_sharing"]
     assert sharing["hit_share"] == pytest.approx(hits / sum(inputs for _, inputs in rows))
 

@@ -134,10 +134,10 @@ def test_wrong_parquet_is_told(tmp_path, columns, message):
 
 def test_the_command_prints_text_or_json(capsys, tmp_path):
     (tmp_path / "in").write_text(MOONCAKE)
-    assert main(["inspect", str(tmp_path / "in")]) == 0
+    assert main(["inspect", str(tmp_path / "in"), "--output", "table"]) == 0
     out, err = capsys.readouterr()
     assert out == as_text(inspect_trace(tmp_path / "in")) + "\n"
-    assert main(["inspect", str(tmp_path / "in"), "--json"]) == 0
+    assert main(["inspect", str(tmp_path / "in"), "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == inspect_trace(tmp_path / "in")
     assert err == ""
     assert main(["inspect", str(tmp_path / "nothing")]) == 2
@@ -210,10 +210,10 @@ def test_a_terminal_gets_a_progress_bar(capsys, tmp_path, monkeypatch):
     path = tmp_path / "in"
     path.write_bytes(b" " * 2000)
     monkeypatch.setattr("blis.cli.reading.BAR_AFTER_S", 0)
-    with bytes_bar(path) as show:
+    with bytes_bar(path, {}) as show:
         assert show is None
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with bytes_bar(path) as show:
+    with bytes_bar(path, {}) as show:
         time.sleep(0.15)  # bars are drawn at most every tenth of a second
         show(500)
     assert "500/2.00k " in capsys.readouterr().err

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers_docs import tables
 
 from blis.cli.main import main
 
@@ -47,6 +48,47 @@ def assert_errors(judged, e2e, tpot, ttft, ttft_p50, throughput, mape):
         assert judged[name]["mape"] <= most, name
     if throughput is not None:
         assert abs(judged["throughput_error"]) <= throughput
+
+
+def shown(judged):
+    """Errors as the document has them, in per cent: a list per metric, and throughput's."""
+
+    def percent(share):
+        return f"{100 * share:+.1f}".replace("-", "\u2212")
+
+    rows = {}
+    for name in ("e2e", "tpot", "ttft"):
+        errors = [percent(judged[name][f"{figure}_error"]) for figure in ("mean", "p50", "p90", "p99")]
+        rows[name.upper()] = [*errors, f"{100 * judged[name]['mape']:.1f}"]
+    return {**rows, "throughput": [percent(judged["throughput_error"]), "", "", "", ""]}
+
+
+def test_the_document_has_these_errors(fitted):
+    whole, half = ("--holdout", "0", *HELD), ("--holdout", "0.5", *HELD)
+    three, five = fitted(*whole), fitted("--law", "extended", *whole)
+    roofline, both, _, held_out = tables(ROOT / "docs" / "accuracy.md")
+    cells = [list(row.values()) for row in roofline]
+    assert {row[0]: row[1:] for row in cells} == shown(three["before"]["training"])
+    cells = [list(row.values())[1:] for row in both]
+    assert {row[0]: row[1:] for row in cells[:4]} == shown(three["after"]["training"])
+    assert {row[0]: row[1:] for row in cells[4:]} == shown(five["after"]["training"])
+    judged = shown(fitted("--law", "extended", *half)["after"]["held_out"])
+    assert {name: judged[name] for name in ("E2E", "TPOT", "TTFT")} == {
+        row[0]: row[1:] for row in map(list, (one.values() for one in held_out))
+    }
+
+
+def test_the_document_has_these_coefficients(fitted):
+    whole = ("--holdout", "0", *HELD)
+    rows = tables(ROOT / "docs" / "accuracy.md")[2]
+    for values, widths, law in ((rows[0], rows[1], ()), (rows[2], rows[3], ("--law", "extended"))):
+        found = fitted(*law, *whole)["coefficients"]
+        digits = [(0, 0), (0, 0), (1, 1), (0, 1) if not law else (1, 0), (3, 3), (2, 2)]
+        cells = [cell for cell in list(values.values())[1:] if cell]
+        bounds = [cell for cell in list(widths.values())[1:] if cell]
+        for one, cell, bound, (places, width_places) in zip(found, cells, bounds, digits, strict=False):
+            assert cell == f"{one['value']:,.{places}f}"
+            assert bound == f"± {one['high_95'] - one['value']:,.{width_places}f}"
 
 
 def test_three_coefficients(fitted):

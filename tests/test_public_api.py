@@ -39,6 +39,7 @@ def test_exported_names():
         "RequestTable",
         "Scenario",
         "Simulation",
+        "Timeline",
         "TokenStreams",
         "TraceOptions",
         "TraceV2",

@@ -18,7 +18,8 @@ from blis.sweeping.work import tasks
 
 #: Flags that say what to do with a run, not what is simulated.
 NOT_KEYS = {
-    *("log", "timestamps", "results_path", "metrics_path", "outcomes_path", "trace_output", "trace_path"),
+    *("log", "quiet", "output", "report", "timeline", "timeline_window"),
+    *("timestamps", "results_path", "metrics_path", "outcomes_path", "trace_output", "trace_path"),
     *("trace_level", "counterfactual_k", "summarize_trace", "regret_samples", "fitness_weights", "slo_targets"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,21 @@ class Calibration:
         from blis.calibration.plots import write_plots
 
         write_plots(self.pairs, self.in_flight, Path(path))
+
+    def write_page(self, path: str | Path, command: Sequence[str] = ()) -> None:
+        """Write figures and charts as one HTML file with everything inside.
+
+        Args:
+            path: of the file.
+            command: arguments of ``blis`` that make the same; empty: not known.
+
+        Raises:
+            InputError: the extra ``plots`` is not installed.
+        """
+        from blis.calibration.page import calibration_page
+        from blis.report.page import write_page
+
+        write_page(calibration_page(self.report, self.pairs, self.in_flight, command), Path(path))
 
 
 def calibrate(

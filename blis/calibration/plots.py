@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from blis.calibration.pairing import Floats, Pairs
 from blis.errors import InputError, nearest
 from blis.files import replacing
+from blis.report.charting import BLUE, GREEN, GREY, ORANGE, check_charts, opacity, quantile_shares, sample
 from blis.workload.requests import Ints
 
 if TYPE_CHECKING:
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SUFFIXES = (".html", ".svg", ".png")
-#: Bounds of what a chart holds however large the trace is: points of a panel, and quantiles of a curve.
-MOST_POINTS, MOST_QUANTILES = 2_000, 200
 
-#: Okabe and Ito's colours, which people with any kind of colour vision tell apart.
-_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 _TITLES = {"ttft": "Time to first token", "e2e": "End-to-end time", "tpot": "Time per output token"}
 _SIDE, _GAP = 260, 50
 #: Durations that span more than this factor are shown on logarithmic axes.
@@ -40,9 +36,7 @@ def check_plots(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: unknown kind of plot {path.suffix!r}; {nearest(path.suffix, SUFFIXES)}")
-    missing = [name for name in ("altair", "vl_convert") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"{path}: plots need {' and '.join(missing)}; install them with: pip install 'blis[plots]'")
+    check_charts(path)
 
 
 def write_plots(pairs: Pairs, in_flight: Ints, path: Path) -> None:
@@ -75,12 +69,12 @@ def chart(pairs: Pairs, in_flight: Ints) -> alt.VConcatChart:
     """All panels: a column per metric that there is, below them errors and load over time."""
     import altair as alt
 
-    metrics = [metric for metric in _TITLES if len(pairs.durations_us(metric)[0])]
-    columns = [_apart(alt.vconcat(_scatter(pairs, metric), _curves(pairs, metric), spacing=_GAP)) for metric in metrics]
+    metrics = metrics_of(pairs)
+    columns = [_apart(alt.vconcat(scatter(pairs, metric), curves(pairs, metric), spacing=_GAP)) for metric in metrics]
     width = len(metrics) * _SIDE + (len(metrics) - 1) * (_GAP + 40)
     panels = _apart(alt.hconcat(*columns, spacing=_GAP))
     return (
-        _apart(alt.vconcat(panels, _over_time(pairs, in_flight, width), spacing=_GAP))
+        _apart(alt.vconcat(panels, over_time(pairs, in_flight, width), spacing=_GAP))
         .configure_view(stroke="#DDDDDD")
         .configure_axis(gridColor="#EEEEEE", labelFontSize=11, titleFontSize=12, titleFontWeight="normal")
         .configure_title(fontSize=14, anchor="start")
@@ -89,17 +83,17 @@ def chart(pairs: Pairs, in_flight: Ints) -> alt.VConcatChart:
     )
 
 
+def metrics_of(pairs: Pairs) -> list[str]:
+    """Metrics that some pairs have."""
+    return [metric for metric in _TITLES if len(pairs.durations_us(metric)[0])]
+
+
 def _apart(panels: Any) -> Any:
     """The same panels, each with colours and a legend of its own."""
     return panels.resolve_scale(color="independent", strokeDash="independent", shape="independent")
 
 
-def sample(count: int, most: int = MOST_POINTS) -> Ints:
-    """At most so many of ``count`` positions, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
-
-
-def _scatter(pairs: Pairs, metric: str) -> alt.LayerChart:
+def scatter(pairs: Pairs, metric: str) -> alt.LayerChart:
     """Each request as a point; on the line both sides are equal."""
     import altair as alt
     import polars as pl
@@ -111,9 +105,9 @@ def _scatter(pairs: Pairs, metric: str) -> alt.LayerChart:
     x = alt.X("measured:Q", title="measured, ms", scale=scale, axis=alt.Axis(tickCount=5, format="~s"))
     y = alt.Y("simulated:Q", title="simulated, ms", scale=scale, axis=alt.Axis(tickCount=5, format="~s"))
     line = alt.Chart(pl.DataFrame({"measured": ends, "simulated": ends})).mark_line(
-        color=_GREY, strokeDash=[5, 4], strokeWidth=1.5
+        color=GREY, strokeDash=[5, 4], strokeWidth=1.5
     )
-    points = alt.Chart(frame).mark_circle(color=_BLUE, size=22, opacity=_opacity(len(shown)), clip=True)
+    points = alt.Chart(frame).mark_circle(color=BLUE, size=22, opacity=opacity(len(shown)), clip=True)
     return (
         alt.layer(line.encode(x, y), points.encode(x, y))
         .resolve_scale(x="shared", y="shared")
@@ -134,7 +128,7 @@ def _shared_scale(frame: pl.DataFrame) -> tuple[list[float], alt.Scale]:
     return ends, alt.Scale(domain=ends, nice=False)
 
 
-def _curves(pairs: Pairs, metric: str) -> alt.Chart:
+def curves(pairs: Pairs, metric: str) -> alt.Chart:
     """Share of requests that took no longer, for both sides."""
     import altair as alt
     import polars as pl
@@ -153,7 +147,7 @@ def _curves(pairs: Pairs, metric: str) -> alt.Chart:
             alt.Color(
                 "side:N",
                 title=None,
-                scale=alt.Scale(domain=names, range=[_BLUE, _ORANGE]),
+                scale=alt.Scale(domain=names, range=[BLUE, ORANGE]),
                 legend=legend,
             ),
             alt.StrokeDash("side:N", title=None, scale=alt.Scale(domain=names, range=[[1, 0], [6, 3]]), legend=legend),
@@ -166,13 +160,13 @@ def _curves(pairs: Pairs, metric: str) -> alt.Chart:
 def _cdf(side: str, values_us: Floats) -> pl.DataFrame:
     import polars as pl
 
-    shares = np.linspace(0, 1, min(MOST_QUANTILES, max(len(values_us), 2)))
+    shares = quantile_shares(len(values_us))
     return pl.DataFrame({"duration_ms": np.quantile(values_us, shares) / 1000, "share": shares}).with_columns(
         side=pl.lit(side)
     )
 
 
-def _over_time(pairs: Pairs, in_flight: Ints, width: int) -> alt.VConcatChart:
+def over_time(pairs: Pairs, in_flight: Ints, width: int) -> alt.VConcatChart:
     """How far off the requests sent at each time are, and how much the server had to do then."""
     import altair as alt
     import polars as pl
@@ -186,11 +180,11 @@ def _over_time(pairs: Pairs, in_flight: Ints, width: int) -> alt.VConcatChart:
     legend = alt.Legend(orient="top-right", direction="horizontal", symbolOpacity=1, fillColor="white", padding=4)
     points = (
         alt.Chart(errors)
-        .mark_point(filled=True, size=22, opacity=_opacity(len(shown)), clip=True)
+        .mark_point(filled=True, size=22, opacity=opacity(len(shown)), clip=True)
         .encode(
             x.title(None),
             alt.Y("error:Q", title="relative error", axis=alt.Axis(format="+%", tickCount=5)),
-            alt.Color("metric:N", title=None, scale=alt.Scale(domain=names, range=[_BLUE, _ORANGE]), legend=legend),
+            alt.Color("metric:N", title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE]), legend=legend),
             alt.Shape(
                 "metric:N",
                 title=None,
@@ -199,10 +193,10 @@ def _over_time(pairs: Pairs, in_flight: Ints, width: int) -> alt.VConcatChart:
             ),
         )
     )
-    zero = alt.Chart().mark_rule(color=_GREY, strokeDash=[5, 4], strokeWidth=1.5).encode(y=alt.datum(0))
+    zero = alt.Chart().mark_rule(color=GREY, strokeDash=[5, 4], strokeWidth=1.5).encode(y=alt.datum(0))
     load = (
         alt.Chart(pl.DataFrame({"seconds": seconds, "in_flight": in_flight[shown]}))
-        .mark_area(interpolate="step-after", color=_GREEN, opacity=0.35, line={"color": _GREEN, "strokeWidth": 1})
+        .mark_area(interpolate="step-after", color=GREEN, opacity=0.35, line={"color": GREEN, "strokeWidth": 1})
         .encode(x, alt.Y("in_flight:Q", title="in flight", axis=alt.Axis(tickCount=4, tickMinStep=1)))
     )
     title = "Relative error over time (above 0: the simulation took longer), and requests in flight when sent"
@@ -223,8 +217,3 @@ def _errors(pairs: Pairs, metric: str, shown: Ints, seconds: Floats) -> pl.DataF
     return pl.DataFrame({"seconds": seconds[known], "error": np.minimum(error, _MOST_ERROR)}).with_columns(
         metric=pl.lit(metric.upper())
     )
-
-
-def _opacity(count: int) -> float:
-    """Many points are drawn thinner, so that crowds can be told from outliers."""
-    return 0.35 if count > MOST_POINTS / 4 else 0.6

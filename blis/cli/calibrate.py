@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, log, wants_table
-from blis.cli.values import one_of
+from blis.cli.console import set_verbosity, wants_table
+from blis.cli.options import LOG, OUTPUT_FORM, QUIET
 from blis.files import check_outputs, naming
 
 _PATH = click.Path(path_type=Path)
@@ -26,7 +26,7 @@ _FROM_HEADER = "  [default: as the header says]"
     required=True,
     help="What blis replay --outcomes-path wrote for the trace (Parquet).",
 )
-@click.option("--report", type=_PATH, help="Write the report as JSON.")
+@click.option("--report", type=_PATH, help="Write the report: a page with charts (.html), else JSON.")
 @click.option("--plots", type=_PATH, help="Draw both sides, as .html, .svg or .png.")
 @click.option(
     "--warmup-requests",
@@ -46,14 +46,16 @@ _FROM_HEADER = "  [default: as the header says]"
     show_default=True,
     help="Megabits per second, for transfers to add likewise; 0: unlimited.",
 )
-@click.option("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]")
-@click.option("--log", **one_of(*LOG_LEVELS), default="warn", show_default=True, help="Verbosity on stderr.")
-def calibrate(**flags: Any) -> None:
+@click.option("--output", **OUTPUT_FORM)
+@click.option("--quiet", **QUIET)
+@click.option("--log", **LOG)
+@click.pass_context
+def calibrate(ctx: click.Context, /, **flags: Any) -> None:
     """Compare a measured TraceV2 with what was simulated for the same requests, and print how far they are apart.
 
     Measure with blis observe, simulate with blis replay --outcomes-path, then compare.
     """
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    set_verbosity(flags)
     check_outputs(
         [(f"--{name}", flags[name]) for name in ("report", "plots") if flags[name] is not None],
         [(f"--{name.replace('_', '-')}", flags[name]) for name in ("trace_header", "trace_data", "sim_outcomes")],
@@ -62,6 +64,11 @@ def calibrate(**flags: Any) -> None:
         from blis.calibration.plots import check_plots
 
         check_plots(flags["plots"])
+    is_page = flags["report"] is not None and flags["report"].suffix.lower() == ".html"
+    if is_page:
+        from blis.report.charting import check_charts
+
+        check_charts(flags["report"])
     from blis.calibration.calibrating import calibrate as compare
     from blis.workload.tracev2 import TraceV2
 
@@ -72,7 +79,9 @@ def calibrate(**flags: Any) -> None:
         **{name: flags[name] for name in names},
     )
     try:
-        if flags["report"] is not None:
+        if is_page:
+            found.write_page(flags["report"], ctx.find_object(tuple) or ())
+        elif flags["report"] is not None:
             found.write_json(flags["report"])
         if flags["plots"] is not None:
             found.write_plots(flags["plots"])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log, wants_table
+from blis.cli.console import BAR_AFTER_S, print_result, set_verbosity, wants_bar
 from blis.cli.options import (
     GroupedCommand,
     capacity_options,
@@ -21,10 +19,10 @@ from blis.cli.options import (
     load_options,
     model_options,
 )
+from blis.cli.pages import check_page, write_page
 from blis.cli.policies import choose_policies
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
 from blis.config.schema import Deployment
-from blis.files import naming
 
 if TYPE_CHECKING:
     from blis.sizing.capacity import Capacity, InstancesNeeded
@@ -45,17 +43,18 @@ def capacity(ctx: click.Context, /, **flags: Any) -> None:
 
     Rates are bracketed and bisected, with several runs each, until the answer is as exact as asked for.
     """
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    set_verbosity(flags)
     given = given_flags(ctx)
     if not flags["slos"]:
         raise click.UsageError("Missing option '--slo', such as --slo p99_ttft=200ms")
     _check_goal(flags, given)
     warn_of_idle_flags(ctx, flags)
+    check_page(flags)
     engine, cluster = choose_policies(ctx, flags)
     from blis.sizing.capacity import capacity as find_capacity
     from blis.sizing.capacity import instances_for
 
-    with redirect_stdout(sys.stderr), progress_of_points() as progress:  # user policies may print
+    with redirect_stdout(sys.stderr), progress_of_points(flags) as progress:  # user policies may print
         deployment = from_flags(Deployment, flags)
         workload = workload_from_flags(flags, given - {"num_requests"})
         shared = {name: flags[name] for name in ("goodput", "num_requests", "replications", "jobs")}
@@ -74,7 +73,10 @@ def capacity(ctx: click.Context, /, **flags: Any) -> None:
             result = find_capacity(deployment, workload, flags["slos"], **shared)
     from blis.sizing.report import report, text
 
-    print_result(flags["output"], lambda: report(result), lambda: text(result))
+    def show() -> None:
+        print_result(flags["output"], lambda: report(result), lambda: text(result))
+
+    write_page(ctx, flags, result.write_report, show)
 
 
 def _check_goal(flags: Mapping[str, Any], given: set[str]) -> None:
@@ -88,23 +90,10 @@ def _check_goal(flags: Mapping[str, Any], given: set[str]) -> None:
             raise click.UsageError(f"--for-rate and --{name.replace('_', '-')} cannot be combined")
 
 
-def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callable[[], Iterable[Any]]) -> None:
-    """Print a result on stdout: as text on a terminal, as JSON elsewhere, unless the user chose."""
-    with naming(Path("stdout")):
-        if not wants_table(output):
-            click.echo(json.dumps(as_json(), indent=2))
-            return
-        from rich.console import Console
-
-        console = Console()
-        for part in as_text():
-            console.print(part, highlight=False, soft_wrap=isinstance(part, str))
-
-
 @contextmanager
-def progress_of_points() -> Iterator[Callable[[Point], None] | None]:
-    """Yield what gets every point that was tried; None unless stderr is a terminal."""
-    if not sys.stderr.isatty():
+def progress_of_points(flags: Mapping[str, Any]) -> Iterator[Callable[[Point], None] | None]:
+    """Yield what gets every point that was tried; None: there is nobody to show it to."""
+    if not wants_bar(flags):
         yield None
         return
     from tqdm import tqdm

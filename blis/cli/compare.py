@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import wants_table
+from blis.cli.console import print_result, set_verbosity
+from blis.cli.options import LOG, QUIET, REPORT
+from blis.cli.pages import check_page, write_page
 from blis.cli.reading import FILE
 from blis.cli.values import one_of
 from blis.files import naming
@@ -35,11 +37,19 @@ _FAILED = 1
     **one_of("table", "json", "markdown"),
     help="Form on stdout.  [default: table on a terminal, else json]",
 )
-def compare(a: Path, b: Path, more_conditions: tuple[str, ...], fail_on: tuple[str, ...], output: str | None) -> int:
+@click.option("--report", **REPORT)
+@click.option("--quiet", **QUIET)
+@click.option("--log", **LOG)
+@click.pass_context
+def compare(
+    ctx: click.Context, /, a: Path, b: Path, more_conditions: tuple[str, ...], fail_on: tuple[str, ...], **flags: Any
+) -> int:
     """Compare the run A with the run B: every figure, its change, and whether that is more than chance.
 
     A and B are files of --outcomes-path (Parquet) or --results-path (JSON).
     """
+    set_verbosity(flags)
+    check_page(flags, [("A", a), ("B", b)])
     from blis.comparison.comparison import compare as compare_runs
     from blis.comparison.conditions import failures, parse_condition
 
@@ -48,24 +58,19 @@ def compare(a: Path, b: Path, more_conditions: tuple[str, ...], fail_on: tuple[s
     conditions = [parse_condition(text) for text in (*fail_on, *more_conditions)]
     comparison = compare_runs(a, b)
     failed = failures(comparison, conditions)
-    _print(comparison, failed, output or ("table" if wants_table(None) else "json"))
+    write_page(
+        ctx, flags, partial(comparison.write_report, failed=failed), lambda: _print(comparison, failed, flags["output"])
+    )
     for failure in failed:
         click.echo(f"blis: failed: {failure.reason}", err=True)
     return _FAILED if failed else 0
 
 
-def _print(comparison: Comparison, failed: list[Failure], output: str) -> None:
+def _print(comparison: Comparison, failed: list[Failure], output: str | None) -> None:
     from blis.comparison.report import markdown, report, text
 
-    with naming(Path("stdout")):
-        if output == "json":
-            values: dict[str, Any] = report(comparison, failed)
-            click.echo(json.dumps(values, indent=2, allow_nan=False))
-        elif output == "markdown":
+    if output == "markdown":
+        with naming(Path("stdout")):
             click.echo(markdown(comparison, failed))
-        else:
-            from rich.console import Console
-
-            console = Console()
-            for part in text(comparison):
-                console.print(part, highlight=False, markup=False)
+    else:
+        print_result(output, lambda: report(comparison, failed), lambda: text(comparison))

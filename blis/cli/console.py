@@ -1,11 +1,18 @@
-"""What people see on stderr: log lines and a progress bar."""
+"""What people see: log lines and a progress bar on stderr, and whether stdout gets tables."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blis.files import naming
 
 #: A bar for a run that is over at once would only flicker.
 BAR_AFTER_S = 1.5
@@ -48,15 +55,42 @@ def logs_on_stderr() -> Iterator[None]:
         log.propagate = propagate
 
 
+def set_verbosity(flags: Mapping[str, Any]) -> None:
+    """Let through what ``--log`` asks for; ``--quiet`` leaves errors only."""
+    log.setLevel(logging.ERROR if flags.get("quiet") else LOG_LEVELS[flags["log"]])
+
+
 def wants_table(output: str | None) -> bool:
     """Whether stdout gets tables rather than JSON: as ``--output`` says, else if it is a terminal."""
     return output == "table" or (output is None and sys.stdout.isatty())
 
 
+def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callable[[], Iterable[Any]]) -> None:
+    """Print a result on stdout.
+
+    Args:
+        output: of ``--output``.
+        as_json: gives plain JSON values.
+        as_text: gives what rich can print.
+    """
+    with naming(Path("stdout")):
+        if not wants_table(output):
+            click.echo(json.dumps(as_json(), indent=2, ensure_ascii=False, allow_nan=False))
+            return
+        from blis.report.tables import render
+
+        click.echo(render(as_text()), nl=False)
+
+
+def wants_bar(flags: Mapping[str, Any]) -> bool:
+    """Whether stderr is a terminal that a progress bar may be drawn on."""
+    return not flags.get("quiet") and sys.stderr.isatty()
+
+
 @contextmanager
-def progress_bar() -> Iterator[Callable[[int, int, int], None] | None]:
-    """Yield what `Simulation.run` calls with its progress; None unless stderr is a terminal."""
-    if not sys.stderr.isatty():
+def progress_bar(flags: Mapping[str, Any]) -> Iterator[Callable[[int, int, int], None] | None]:
+    """Yield what `Simulation.run` calls with its progress; None: there is nobody to show it to."""
+    if not wants_bar(flags):
         yield None
         return
     from tqdm import tqdm

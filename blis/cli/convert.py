@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import log
+from blis.cli.console import log, set_verbosity
 from blis.cli.options import from_flags
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options
 from blis.cli.values import one_of
@@ -34,9 +34,10 @@ def convert(source: Path, target: Path, **flags: Any) -> None:
 
     Reads Azure LLM inference, BurstGPT, Mooncake, ShareGPT, results of vLLM's benchmark, and blis's own traces.
     """
+    set_verbosity(flags)
     from blis.convert.converting import convert as convert_trace
 
-    with bytes_bar(source) as progress:
+    with bytes_bar(source, flags) as progress:
         format_name, counts = convert_trace(
             source,
             target,
@@ -46,7 +47,8 @@ def convert(source: Path, target: Path, **flags: Any) -> None:
             options=read_options(flags),
             progress=progress,
         )
-    click.echo(f"blis: wrote {counts.taken} requests ({format_name}) to {target}", err=True)
+    if not flags["quiet"]:
+        click.echo(f"blis: wrote {counts.taken} requests ({format_name}) to {target}", err=True)
     _warn(source, counts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log, wants_table
+from blis.cli.console import BAR_AFTER_S, print_result, set_verbosity, wants_bar
 from blis.cli.options import GroupedCommand, engine_options, fit_options, from_flags, measured_model_options
 from blis.config.schema import Deployment, EngineOptions
-from blis.files import naming
 
 if TYPE_CHECKING:
     from blis.fitting.fit import Fit, FitOptions
@@ -31,7 +29,7 @@ def fit(**flags: Any) -> None:
     From measured traces (blis observe, or blis convert of a server's stamps or a benchmark's results), or from a log
     of single steps. Prints them with their intervals, and how far predictions are off with and without them.
     """
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    set_verbosity(flags)
     traces = _traces(flags)
     if not traces and flags["step_log"] is None:
         raise click.UsageError("give --trace-header and --trace-data of a measured trace, or --step-log")
@@ -67,7 +65,7 @@ def _fit(traces: list[TraceV2], options: FitOptions, flags: Mapping[str, Any]) -
     if not traces:
         return fit_steps(flags["step_log"], _deployment(flags, flags["model"]), engine=engine, options=options)
     deployments = [_deployment(flags, flags["model"] or _model_of(trace.header)) for trace in traces]
-    with _progress() as progress:
+    with _progress(flags) as progress:
         return fit_traces(traces, deployments, engine=engine, options=options, progress=progress)
 
 
@@ -85,8 +83,8 @@ def _model_of(header: Path) -> str | None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int], None] | None]:
-    if not sys.stderr.isatty():
+def _progress(flags: Mapping[str, Any]) -> Iterator[Callable[[int], None] | None]:
+    if not wants_bar(flags):
         yield None
         return
     from tqdm import tqdm
@@ -104,12 +102,4 @@ def _progress() -> Iterator[Callable[[int], None] | None]:
 def _print(result: Fit, output: str | None) -> None:
     from blis.fitting.report import report, text
 
-    with naming(Path("stdout")):
-        if not wants_table(output):
-            click.echo(json.dumps(report(result), indent=2))
-            return
-        from rich.console import Console
-
-        console = Console()
-        for part in text(result):
-            console.print(part, highlight=False)
+    print_result(output, lambda: report(result), lambda: text(result))

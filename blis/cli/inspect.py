@@ -8,13 +8,16 @@ from typing import Any
 
 import click
 
+from blis.cli.console import set_verbosity, wants_table
+from blis.cli.options import OUTPUT_FORM
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options
+from blis.files import naming
 
 
 @click.command()
 @click.argument("file", type=FILE)
 @reading_options
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON")
+@click.option("--output", **OUTPUT_FORM)
 def inspect(file: Path, **flags: Any) -> None:
     """Print what the trace FILE holds: counts, rate over time, burstiness, lengths, prefix sharing.
 
@@ -23,6 +26,8 @@ def inspect(file: Path, **flags: Any) -> None:
     from blis.inspect.survey import inspect_trace
     from blis.inspect.text import as_text
 
-    with bytes_bar(file) as progress:
+    set_verbosity(flags)
+    with bytes_bar(file, flags) as progress:
         figures = inspect_trace(file, format_name=flags["format_name"], options=read_options(flags), progress=progress)
-    click.echo(json.dumps(figures, indent=2) if flags["as_json"] else as_text(figures))
+    with naming(Path("stdout")):
+        click.echo(as_text(figures) if wants_table(flags["output"]) else json.dumps(figures, indent=2))

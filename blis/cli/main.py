@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Sequence
 
 import click
@@ -11,7 +12,9 @@ import click
 from blis import __version__
 from blis.cli.calibrate import calibrate
 from blis.cli.capacity import capacity
+from blis.cli.catalogue import hardware, models, policies, workloads
 from blis.cli.compare import compare
+from blis.cli.completion import completion
 from blis.cli.console import log, logs_on_stderr
 from blis.cli.convert import convert
 from blis.cli.fit import fit
@@ -19,6 +22,7 @@ from blis.cli.inspect import inspect
 from blis.cli.observe import observe
 from blis.cli.plan import plan
 from blis.cli.replay import replay
+from blis.cli.report import report
 from blis.cli.run import run
 from blis.cli.sweep import sweep
 from blis.errors import BlisError, InputError
@@ -41,8 +45,10 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, sweep, capacity, plan, compare, observe, calibrate, fit, convert, inspect)
-for _command in _COMMANDS:
+_COMMANDS = (run, replay, report, sweep, capacity, plan, compare, observe, calibrate, fit, convert, inspect)
+#: Those that no message names flags of.
+_LISTS = (models, hardware, policies, workloads, completion)
+for _command in (*_COMMANDS, *_LISTS):
     cli.add_command(_command)
 
 
@@ -57,7 +63,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     with logs_on_stderr():
         try:
-            return cli.main(args, prog_name="blis", standalone_mode=False) or 0
+            given = sys.argv[1:] if args is None else list(args)
+            return cli.main(given, obj=tuple(given), prog_name="blis", standalone_mode=False) or 0
         except click.Abort:
             return _complain("interrupted", INTERRUPTED)
         except Exception as error:

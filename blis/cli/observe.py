@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
+from blis.cli.console import BAR_AFTER_S, log, set_verbosity, wants_bar
 from blis.cli.options import (
     GroupedCommand,
     from_flags,
@@ -40,7 +40,7 @@ _FAILED, _INTERRUPTED = 1, 130
 @click.pass_context
 def observe(ctx: click.Context, /, **flags: Any) -> int:
     """Send a workload to a live OpenAI-compatible server, record a TraceV2 and print figures as JSON."""
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    set_verbosity(flags)
     options = from_flags(ObserveOptions, flags)
     warn_of_idle_flags(ctx, flags)
     inputs = [(f"--{name.replace('_', '-')}", flags[name]) for name in _INPUTS if flags[name] is not None]
@@ -54,7 +54,7 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
     seed = seed_of(workload, flags["seed"] if "seed" in given else None)
     table, horizon_us = load_requests(workload, seed, flags["horizon_us"])
     described = next((flags[name] for name in _INPUTS[:3] if flags[name] is not None), None)
-    with _progress_bar() as progress:
+    with _progress_bar(flags) as progress:
         observation = measure(
             table,
             options,
@@ -104,9 +104,9 @@ def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
-    """Yield what is shown how far the measurement is; None unless stderr is a terminal."""
-    if not sys.stderr.isatty():
+def _progress_bar(flags: Mapping[str, Any]) -> Iterator[Callable[[Progress], None] | None]:
+    """Yield what is told how far the measurement is; None: there is nobody to show it to."""
+    if not wants_bar(flags):
         yield None
         return
     from tqdm import tqdm

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from blis.cli.completion import gpu_completions, model_completions
 from blis.cli.console import LOG_LEVELS
 from blis.cli.values import (
     fitness_weights,
@@ -21,6 +22,7 @@ from blis.cli.values import (
     number_list,
     one_of,
     positive_number,
+    seconds_range,
     slo_targets_us,
     weights_by_name,
 )
@@ -36,6 +38,25 @@ from blis.config.schema import (
 )
 
 Command = Callable[..., Any]
+#: ``--output`` of all commands that print figures; `blis.cli.console.wants_table` reads it.
+OUTPUT_FORM: dict[str, Any] = {
+    **one_of("json", "table"),
+    "help": "Form on stdout.  [default: table on a terminal, else json]",
+}
+#: ``--report`` of all commands that write a page; `blis.cli.pages.check_page` checks it.
+REPORT: dict[str, Any] = {
+    "type": click.Path(path_type=Path),
+    "metavar": "FILE",
+    "help": "Write a page of figures and charts (HTML).",
+}
+#: ``--quiet`` and ``--log`` of all commands; `blis.cli.console.set_verbosity` reads them.
+QUIET: dict[str, Any] = {"is_flag": True, "help": "Nothing but errors on stderr."}
+LOG: dict[str, Any] = {
+    **one_of(*LOG_LEVELS),
+    "default": "warn",
+    "show_default": True,
+    "help": "Verbosity on stderr.",
+}
 Config = TypeVar("Config")
 
 SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
@@ -74,7 +95,7 @@ def from_flags(config: type[Config], flags: Mapping[str, Any]) -> Config:
 
 def _option(heading: str) -> Callable[..., Callable[[Command], Command]]:
     def option(*names: str, **kwargs: Any) -> Callable[[Command], Command]:
-        return click.option(*names, cls=GroupedOption, heading=heading, show_default=True, **kwargs)
+        return click.option(*names, cls=GroupedOption, heading=heading, **{"show_default": True, **kwargs})
 
     return option
 
@@ -105,7 +126,12 @@ _fit = _option("Fit and output")
 _SLO_HELP = "Limit, such as p99_ttft=200ms, mean_e2e=3s, or ttft=200ms for each request; may be repeated."
 _MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
 _deployment_options = _all(
-    _model("--hardware", metavar="GPU", help="GPU type, such as H100 or A100-80.  [default: the model's]"),
+    _model(
+        "--hardware",
+        metavar="GPU",
+        shell_complete=gpu_completions,
+        help="GPU type, such as H100 or A100-80.  [default: the model's]",
+    ),
     _model("--tp", type=int, help="Tensor parallelism degree.  [default: the model's]"),
     _model("--vllm-version", metavar="VERSION", help="vLLM version, such as 0.8.4.  [default: the model's]"),
     _model(
@@ -125,10 +151,19 @@ _deployment_options = _all(
     _model("--defaults-filepath", type=_PATH, help="Defaults and coefficients in place of the shipped file."),
 )
 
-model_options = _all(_model("--model", required=True, metavar="ID", help=_MODEL_HELP), _deployment_options)
+model_options = _all(
+    _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=_MODEL_HELP),
+    _deployment_options,
+)
 #: The same for traces that may say themselves which model was measured.
 measured_model_options = _all(
-    _model("--model", metavar="ID", help=_MODEL_HELP + "  [default: what the trace says]"), _deployment_options
+    _model(
+        "--model",
+        metavar="ID",
+        shell_complete=model_completions,
+        help=_MODEL_HELP + "  [default: what the trace says]",
+    ),
+    _deployment_options,
 )
 
 _kinds = (
@@ -338,8 +373,9 @@ fit_options = _all(
     _fit(
         "--export", type=_PATH, metavar="FILE", help="Write what was found: .yaml defaults, .json hardware (roofline)."
     ),
-    _fit("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]"),
-    _fit("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+    _fit("--output", **OUTPUT_FORM),
+    _fit("--quiet", **QUIET),
+    _fit("--log", **LOG),
 )
 
 capacity_options = _all(
@@ -355,8 +391,10 @@ capacity_options = _all(
     ),
     _goal("--replications", type=int, default=8, help="Runs per rate near the limit, with seeds of their own."),
     _goal("--jobs", type=int, help="Threads.  [default: one per CPU]"),
-    _goal("--output", **one_of("json", "table"), help="Form on stdout.  [default: table on a terminal, else json]"),
-    _goal("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+    _goal("--report", **REPORT),
+    _goal("--output", **OUTPUT_FORM),
+    _goal("--quiet", **QUIET),
+    _goal("--log", **LOG),
 )
 
 replay_options = _all(
@@ -400,9 +438,19 @@ output_options = _all(
     _output("--horizon", "horizon_us", type=int, metavar="TICKS", help="End of simulated time, µs.  [default: none]"),
     _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
     _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
+    _output("--report", **REPORT),
     _output("--trace-output", type=_PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
+    _output("--timeline", type=_PATH, help="Write steps and requests as a trace for Perfetto (JSON); runs slower."),
+    _output(
+        "--timeline-window",
+        type=seconds_range,
+        metavar="START:END",
+        help="Seconds it covers.  [default: the first ones]",
+    ),
     _output("--timestamps", is_flag=True, help="Add wall-clock times to the metrics."),
-    _output("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+    _output("--output", **OUTPUT_FORM),
+    _output("--quiet", **QUIET),
+    _output("--log", **LOG),
 )
 
 server_options = _all(
@@ -443,5 +491,6 @@ measurement_options = _all(
     ),
     _measurement("--rtt-ms", type=float, help="Round-trip time to the server, ms, noted in the trace."),
     _measurement("--horizon", "horizon_us", type=int, help="Send no request later than this, µs.  [default: none]"),
-    _measurement("--log", **one_of(*LOG_LEVELS), default="warn", help="Verbosity on stderr."),
+    _measurement("--quiet", **QUIET),
+    _measurement("--log", **LOG),
 )

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S
-from blis.cli.options import from_flags
+from blis.cli.console import BAR_AFTER_S, wants_bar
+from blis.cli.options import LOG, QUIET, from_flags
 from blis.cli.values import one_of
 from blis.convert.options import FORMATS, MOONCAKE_BLOCK_TOKENS, TOKENS_PER_WORD, ReadOptions
 
@@ -21,7 +21,7 @@ Command = Callable[..., Any]
 
 
 def reading_options(command: Command) -> Command:
-    """Add the flags that say how a file is to be read."""
+    """Add the flags that say how a file is to be read, and how much is told about it."""
     for option in reversed(
         (
             click.option("--from", "format_name", **one_of(*FORMATS), help="Format read  [default: by its looks]"),
@@ -47,6 +47,8 @@ def reading_options(command: Command) -> Command:
                 show_default="4/3",
                 help="Tokens a word of text counts as (sharegpt)",
             ),
+            click.option("--quiet", **QUIET),
+            click.option("--log", **LOG),
         )
     ):
         command = option(command)
@@ -59,9 +61,9 @@ def read_options(flags: Mapping[str, Any]) -> ReadOptions:
 
 
 @contextmanager
-def bytes_bar(path: Path) -> Iterator[Callable[[int], None] | None]:
-    """Yield what is called with the number of bytes read; None unless stderr is a terminal."""
-    if not sys.stderr.isatty() or not path.is_file():
+def bytes_bar(path: Path, flags: Mapping[str, Any]) -> Iterator[Callable[[int], None] | None]:
+    """Yield what is called with the number of bytes read; None: there is nobody to show it to."""
+    if not wants_bar(flags) or not path.is_file():
         yield None
         return
     from tqdm import tqdm

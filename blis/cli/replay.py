@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, log
+from blis.cli.console import set_verbosity
 from blis.cli.options import (
     GroupedCommand,
     cluster_options,
@@ -28,8 +28,8 @@ from blis.cli.run import check_outputs, simulate
 @output_options
 @click.pass_context
 def replay(ctx: click.Context, /, **flags: Any) -> int:
-    """Simulate the requests of a TraceV2, each sent at its recorded time, and print metrics as JSON."""
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    """Simulate the requests of a TraceV2, each sent at its recorded time, and print metrics: tables or JSON."""
+    set_verbosity(flags)
     check_outputs(flags)
     from blis.workload.tracev2 import TraceV2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from datetime import datetime
 from itertools import pairwise
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import LOG_LEVELS, log, progress_bar
+from blis.cli.console import log, progress_bar, set_verbosity, wants_table
 from blis.cli.options import (
     GroupedCommand,
     cluster_options,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from blis.api import Workload
     from blis.outcomes import Outcomes
     from blis.report.sections import Report
+    from blis.timeline.recording import Timeline
 
 #: Flags that name files to read.
 _INPUTS = ("workload_traces_filepath", "workload_spec", "policy_config", "trace_header", "trace_data")
@@ -50,8 +51,8 @@ _INTERRUPTED = 130
 @output_options
 @click.pass_context
 def run(ctx: click.Context, /, **flags: Any) -> int:
-    """Simulate vLLM instances and print their metrics as JSON."""
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    """Simulate vLLM instances and print their metrics: tables on a terminal, else JSON."""
+    set_verbosity(flags)
     warn_of_idle_flags(ctx, flags)
     check_outputs(flags)
     return simulate(ctx, flags, lambda: workload_from_flags(flags, given_flags(ctx)))
@@ -73,35 +74,60 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     from blis.metrics.summary import WallClock
     from blis.report.sections import Report
 
+    timeline = _timeline(flags)
     began, clock = datetime.now(), [time.perf_counter()]
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
+        deployment, traffic = from_flags(Deployment, flags), workload()
+        seed = flags["seed"] if "seed" in given_flags(ctx) else None
         simulation = api.prepare(
-            from_flags(Deployment, flags),
-            workload(),
+            deployment,
+            traffic,
             engine=engine,
             cluster=cluster,
             horizon_us=flags["horizon_us"],
-            seed=flags["seed"] if "seed" in given_flags(ctx) else None,
+            seed=seed,
             trace=_trace(flags),
         )
+        saturation = None
+        if wants_table(flags["output"]):
+            from blis.sizing.saturation import saturation_rate
+
+            saturation = saturation_rate(deployment, traffic, engine, cluster, seed)
         clock.append(time.perf_counter())
-        with progress_bar() as progress:
-            outcomes = simulation.run(progress)
+        with progress_bar(flags) as progress:
+            outcomes = simulation.run(progress, timeline=timeline)
     clock.append(time.perf_counter())
     wall_clock = WallClock(_stamp(began), _stamp(datetime.now()), clock[2] - clock[0]) if flags["timestamps"] else None
     asked_for = {name: flags[name] for name in ("fitness_weights", "slo_targets_us", "summarize_trace")}
+    asked_for |= {"wall_clock": wall_clock, "saturation_per_s": saturation}
     try:
         if flags["trace_output"] is not None:
             created_at = began.isoformat(timespec="seconds") if flags["timestamps"] else None
             simulation.write_trace(outcomes, flags["trace_output"], created_at=created_at)
     finally:  # as below
-        _write(Report(outcomes, **asked_for, wall_clock=wall_clock), flags)
+        command = ctx.find_object(tuple) or ()
+        _write(Report(outcomes, **asked_for), timeline, flags, command)
     _warn_of_overload(outcomes)
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))
     log.info("took: load %.2f s, simulate %.2f s, write %.2f s", load_s, simulate_s, write_s)
     interrupted = outcomes.result.interrupted or (outcomes.trace is not None and outcomes.trace.interrupted)
     return _INTERRUPTED if interrupted else 0
+
+
+def _timeline(flags: Mapping[str, Any]) -> Timeline | None:
+    if flags["timeline"] is None:
+        if flags["timeline_window"] is not None:
+            log.warning("--timeline-window has no effect without --timeline")
+        return None
+    from blis.timeline.recording import Timeline
+
+    return Timeline() if flags["timeline_window"] is None else Timeline(flags["timeline_window"])
+
+
+def _write_timeline(timeline: Timeline, outcomes: Outcomes, path: Path) -> None:
+    for note in timeline.write(outcomes, path):
+        log.warning("%s: %s; --timeline-window chooses another part", path, note)
 
 
 def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
@@ -114,11 +140,15 @@ def check_outputs(flags: Mapping[str, Any]) -> None:
     """Refuse outputs that could not be written, or would overwrite each other or an input."""
     inputs = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in _INPUTS]
     check_files(_outputs(flags), [(flag, path) for flag, path in inputs if path is not None])
+    if flags["report"] is not None:
+        from blis.report.charting import check_charts
+
+        check_charts(flags["report"])
 
 
 def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """Flag and path of every file that is going to be written."""
-    for name in ("results_path", "outcomes_path", "trace_path"):
+    for name in ("results_path", "outcomes_path", "trace_path", "timeline", "report"):
         if flags[name] is not None:
             yield f"--{name.replace('_', '-')}", flags[name]
     if flags["trace_output"] is not None:
@@ -128,7 +158,7 @@ def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
         yield from (("--trace-output", path) for path in (trace.header, trace.data, content))
 
 
-def _write(report: Report, flags: Mapping[str, Any]) -> None:
+def _write(report: Report, timeline: Timeline | None, flags: Mapping[str, Any], command: Sequence[str]) -> None:
     """Write what was asked for and print the figures; a file that can't be written costs neither them nor others.
 
     Raises:
@@ -142,7 +172,10 @@ def _write(report: Report, flags: Mapping[str, Any]) -> None:
     writers: dict[str, Callable[[Path], None]] = {
         "results_path": lambda path: write_results(outcomes, path, report.values()),
         "outcomes_path": outcomes.write_parquet,
+        "report": lambda path: _write_page(report, path, command),
     }
+    if timeline is not None:
+        writers["timeline"] = lambda path: _write_timeline(timeline, outcomes, path)
     try:
         for name, write in writers.items():
             try:
@@ -152,11 +185,17 @@ def _write(report: Report, flags: Mapping[str, Any]) -> None:
                 failures.append(error)
     finally:  # Ctrl-C must not cost the figures either
         with naming(Path("stdout")):
-            click.echo(report.text())
+            click.echo(report.tables(), nl=False) if wants_table(flags["output"]) else click.echo(report.text())
     for failure in failures[:-1]:
         log.error("%s: %s", failure.filename, failure.strerror)
     if failures:
         raise failures[-1]
+
+
+def _write_page(report: Report, path: Path, command: Sequence[str]) -> None:
+    from blis.report.run_page import write_run_page
+
+    write_run_page(report, path, command)
 
 
 def _warn_of_overload(outcomes: Outcomes) -> None:

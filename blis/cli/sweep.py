@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, LOG_LEVELS, log
-from blis.cli.values import one_of
+from blis.cli.console import BAR_AFTER_S, log, set_verbosity, wants_bar
+from blis.cli.options import LOG, QUIET, REPORT
+from blis.cli.pages import check_page
 from blis.errors import EngineError, InputError
 from blis.files import check_output, naming
 
@@ -35,14 +36,17 @@ _INTERRUPTED = 130
 )
 @click.option("--max-failures", type=int, default=0, show_default=True, help="Runs that may fail; more end the sweep")
 @click.option("--restart", is_flag=True, help="Forget the finished runs of a sweep that was not")
+@click.option("--report", **REPORT)
 @click.option("--dry-run", is_flag=True, help="Print the points and how long they would take")
-@click.option("--log", **one_of(*LOG_LEVELS), default="warn", show_default=True, help="Verbosity on stderr")
-def sweep(file: Path, **flags: Any) -> int:
+@click.option("--quiet", **QUIET)
+@click.option("--log", **LOG)
+@click.pass_context
+def sweep(ctx: click.Context, /, file: Path, **flags: Any) -> int:
     """Simulate every point that FILE (YAML) describes, and write a table with one row per run.
 
     A sweep that was ended before its last run goes on when the same command is given again.
     """
-    log.setLevel(LOG_LEVELS[flags["log"]])
+    set_verbosity(flags)
     output: Path | None = flags["output"]
     if output is None and not flags["dry_run"]:
         raise click.UsageError("Missing option '--output'")
@@ -50,6 +54,7 @@ def sweep(file: Path, **flags: Any) -> int:
         check_output(output)
         if output.resolve() == file.resolve():
             raise InputError(f"{output}: given for both FILE and --output")
+        check_page(flags, [("FILE", file), ("--output", output)])
     from blis.sweeping.sweeping import prepare_sweep
 
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
@@ -57,7 +62,12 @@ def sweep(file: Path, **flags: Any) -> int:
     if output is None or flags["dry_run"]:
         _show(prepared)
         return 0
-    return _run(prepared, output, flags)
+    code = _run(prepared, output, flags)
+    if flags["report"] is not None and code == 0:
+        from blis.sweeping.page import write_sweep_report
+
+        write_sweep_report(output, flags["report"], ctx.find_object(tuple) or ())
+    return code
 
 
 def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
@@ -67,7 +77,7 @@ def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
     names = ("executor", "jobs", "max_failures", "restart")
     kept = f"finished runs are kept in {journal_folder(output)}, the same command goes on from there"
     try:
-        with redirect_stdout(sys.stderr), _progress(len(prepared.sweep)) as progress:
+        with redirect_stdout(sys.stderr), _progress(len(prepared.sweep), flags) as progress:
             failures = run_sweep(prepared, output, progress=progress, **{name: flags[name] for name in names})
     except KeyboardInterrupt:
         click.echo(f"blis: error: interrupted; {kept}", err=True)
@@ -96,8 +106,8 @@ def _show(prepared: Prepared) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
-    if not sys.stderr.isatty():
+def _progress(total: int, flags: Mapping[str, Any]) -> Iterator[Callable[[int, int], None] | None]:
+    if not wants_bar(flags):
         yield None
         return
     from tqdm import tqdm

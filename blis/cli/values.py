@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from blis.cli.completion import names_completed
 from blis.config.schema import FUNCTION_FORM, is_function_name
 from blis.errors import nearest
 
 
 def one_of(*names: str, or_function: bool = False) -> dict[str, Any]:
-    """Type and metavar of an option that takes one of some names; a wrong one is answered with the nearest.
+    """Type, metavar and completion of an option that takes one of some names; a wrong one is answered with the nearest.
 
     Args:
         names: lower case; the user may write them as they like.
@@ -27,7 +28,8 @@ def one_of(*names: str, or_function: bool = False) -> dict[str, Any]:
             raise click.BadParameter(f"{value!r} is unknown; {nearest(value, shown)}")
         return value.lower()
 
-    return {"type": convert, "metavar": f"[{'|'.join(shown)}]"}
+    complete = names_completed(lambda: names)
+    return {"type": convert, "metavar": f"[{'|'.join(shown)}]", "shell_complete": complete}
 
 
 def number_list(value: str) -> tuple[float, ...]:
@@ -85,6 +87,18 @@ def slo_targets_us(value: str) -> dict[str, int]:
             raise click.BadParameter(f"target of {name} must be a number of ms >= 0.001, got {target_ms}")
         targets[name] = round(target_ms * 1000)
     return targets
+
+
+def seconds_range(value: str) -> tuple[float, float]:
+    """Read ``START:END`` in seconds; either may be missing."""
+    start, colon, end = value.partition(":")
+    try:
+        found = float(start or 0.0), float(end or math.inf)
+    except ValueError:
+        found = math.nan, math.nan
+    if not colon or not 0 <= found[0] < found[1]:
+        raise click.BadParameter(f"{value!r} is no START:END with 0 <= START < END; valid would be 10:20")
+    return found
 
 
 def fitness_weights(value: str) -> dict[str, float]:

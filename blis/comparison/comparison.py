@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from blis.comparison.sides import Ints, Requests, Side, side_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from blis.comparison.conditions import Failure
     from blis.outcomes import Outcomes
 
 #: Confidence of all intervals.
@@ -82,6 +83,22 @@ class Comparison:
             KeyError: there is no such figure.
         """
         return self._by_metric[metric]
+
+    def write_report(self, path: str | Path, command: Sequence[str] = (), *, failed: Sequence[Failure] = ()) -> None:
+        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
+
+        Args:
+            path: of the file.
+            command: arguments of ``blis`` that make the same; empty: not known.
+            failed: conditions that hold (`blis.comparison.conditions.failures`).
+
+        Raises:
+            InputError: the extra ``plots`` is not installed.
+        """
+        from blis.comparison.page import comparison_page
+        from blis.report.page import write_page
+
+        write_page(comparison_page(self, failed, command), Path(path))
 
     @cached_property
     def _by_metric(self) -> dict[str, Change]:

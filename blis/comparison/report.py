@@ -12,7 +12,7 @@ from blis.comparison.conditions import Failure
 _HEADINGS = ("metric", "A", "B", "difference", "%", "95 % interval")
 #: Behind intervals that leave zero out.
 _SIGNIFICANT = " †"
-_LEGEND = "† significant: the 95 % interval of the difference leaves zero out."
+LEGEND = "† significant: the 95 % interval of the difference leaves zero out."
 
 
 def report(comparison: Comparison, failed: Sequence[Failure]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def markdown(comparison: Comparison, failed: Sequence[Failure]) -> str:
     """The same for the summary of a CI job."""
     lines = [f"A: `{comparison.a.name}`, B: `{comparison.b.name}`", "", _row(_HEADINGS)]
     lines.append("|:--|" + "--:|" * (len(_HEADINGS) - 1))
-    lines += [_row([f"`{change.metric}`", *_cells(change)]) for change in comparison.changes]
+    lines += [_row([f"`{change.metric}`", *cells(change)]) for change in comparison.changes]
     if failed:
         lines += ["", *(f"- **Failed** {failure.reason.replace('<', '&lt;')}" for failure in failed)]
     return "\n".join([*lines, "", *(f"{note}  " for note in _notes(comparison))])
@@ -39,23 +39,19 @@ def markdown(comparison: Comparison, failed: Sequence[Failure]) -> str:
 
 def text(comparison: Comparison) -> Iterator[Any]:
     """The same for people: things that `rich` prints."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from blis.report.tables import table
 
     yield f"A: {comparison.a.name}\nB: {comparison.b.name}"
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    table.add_column(_HEADINGS[0], no_wrap=True)
-    for heading in _HEADINGS[1:]:
-        table.add_column(heading, justify="right", no_wrap=heading != _HEADINGS[-1])
+    changes = table(*_HEADINGS)
     for change in comparison.changes:
-        table.add_row(change.metric, *_cells(change))
-    yield table
+        changes.add_row(change.metric, *cells(change))
+    yield changes
     yield from _notes(comparison)
 
 
 def _notes(comparison: Comparison) -> list[str]:
     starred = any(change.significant for change in comparison.changes)
-    return [*([_LEGEND] if starred else []), *comparison.notes]
+    return [*([LEGEND] if starred else []), *comparison.notes]
 
 
 def _values(change: Change) -> dict[str, Any]:
@@ -80,7 +76,8 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _cells(change: Change) -> list[str]:
+def cells(change: Change) -> list[str]:
+    """Both figures, difference, percent and interval of a change, as people read them."""
     percent = "–" if change.percent is None else f"{change.percent:+.2f}"
     interval = "" if change.interval is None else " to ".join(map(_number, change.interval))
     numbers = [_number(change.a), _number(change.b), _number(change.difference, "+")]

@@ -49,12 +49,29 @@ def hol_blocking_events(outcomes: Outcomes) -> int:
 
     The mean is over an instance's steps; one without steps counts as 0.
     """
+    return len(blocked_instances(outcomes))
+
+
+def overtaken(outcomes: Outcomes) -> NDArray[np.bool_]:
+    """(n,) which requests are the earlier one of at least one pair that `priority_inversions` counts."""
+    found = np.zeros(len(outcomes), np.bool_)
+    for rows in _groups(outcomes):
+        e2e_us, arrival_us = outcomes.e2e_us(rows), outcomes.result.arrival_us[rows]
+        order = np.argsort(arrival_us, kind="stable")
+        least_from = np.append(np.minimum.accumulate(e2e_us[order][::-1])[::-1], np.iinfo(np.int64).max // 2)
+        later = np.searchsorted(arrival_us[order], arrival_us, side="right")
+        found[rows] = e2e_us > 2 * least_from[later]
+    return found
+
+
+def blocked_instances(outcomes: Outcomes) -> Ints:
+    """Which instances `hol_blocking_events` counts."""
     instances = outcomes.result.instances
     if len(instances) < 2:
-        return 0
+        return np.zeros(0, np.int64)
     mean = instances.queue_length_sum / np.maximum(instances.num_steps, 1)
     others = [float(np.delete(mean, index).mean()) for index in range(len(mean))]
-    return int(np.count_nonzero(mean > np.maximum(1.0, 2.0 * np.array(others))))
+    return np.flatnonzero(mean > np.maximum(1.0, 2.0 * np.array(others)))
 
 
 def count_inversions(arrival_us: Ints, e2e_us: Ints) -> int:

@@ -49,6 +49,26 @@ def slo_class_figures(
     return figures
 
 
+def attained(outcomes: Outcomes, targets_us: Mapping[str, int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which requests have a target, of those that arrived, and which of them met it.
+
+    Args:
+        outcomes: of a run or read from a file.
+        targets_us: per service class, the longest end-to-end time that is good enough.
+
+    Returns:
+        Two arrays (n,).
+    """
+    given = outcomes.table.slo_class
+    names = (*(given.names if given is not None else ()), DEFAULT_CLASS)
+    codes = given.codes if given is not None else np.full(len(outcomes), NONE)
+    target_us = np.array([targets_us.get(name, NONE) for name in names])[codes]
+    arrived = ~np.isin(outcomes.result.status, (RequestStatus.NOT_ARRIVED, RequestStatus.NOT_SENT))
+    has_target = arrived & (target_us != NONE)
+    e2e_us = outcomes.e2e_us()
+    return has_target, has_target & (e2e_us >= 0) & (e2e_us <= target_us)
+
+
 def _figures(outcomes: Outcomes, rows: Ints, codes: list[int], target_us: int | None) -> dict[str, Any]:
     counts = count_by_status(outcomes.result.status[rows])
     arrived = len(rows) - counts[RequestStatus.NOT_ARRIVED] - counts[RequestStatus.NOT_SENT]

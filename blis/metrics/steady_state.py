@@ -41,7 +41,7 @@ class SteadyState:
         return VERDICTS[self.backlog.stable]
 
     def figures(self) -> dict[str, Any]:
-        """The key ``steady_state`` of the metrics block (README, "Output")."""
+        """The key ``steady_state`` of the metrics block (docs/output.md)."""
         return {
             "verdict": self.verdict,
             "warm_up_requests": self.warm_up_requests,

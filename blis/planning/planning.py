@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,21 @@ class Plan:
         """Which of the rejected ones misses its worst limit by least."""
         missed = [one for one in self.rejected if one.strain is not None]
         return min(missed, key=lambda one: one.strain or 0.0, default=None)
+
+    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
+        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
+
+        Args:
+            path: of the file.
+            command: arguments of ``blis`` that make the same; empty: not known.
+
+        Raises:
+            InputError: the extra ``plots`` is not installed.
+        """
+        from blis.planning.page import plan_page
+        from blis.report.page import write_page
+
+        write_page(plan_page(self, command), Path(path))
 
     @property
     def frame(self) -> pl.DataFrame:

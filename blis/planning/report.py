@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from blis.planning.file import Candidate
@@ -36,27 +36,37 @@ def report(plan: Plan) -> dict[str, Any]:
 
 def text(plan: Plan) -> Iterator[Any]:
     """The same for people: things that `rich` prints."""
+    from blis.report.tables import unwrapped
+
+    yield from headlines(plan)
+    if plan.choices:
+        yield _table(plan)
+    for one in plan.front:
+        yield f"{choice_name(plan, one)}:"
+        yield unwrapped(f"  {one.command}")
+    for out in plan.rejected:
+        yield f"Left out: {settings_text(plan, out.candidate)}: {out.reason}"
+
+
+def headlines(plan: Plan) -> Iterator[str]:
+    """The answer in a line, and what comes closest if there is none."""
     best, closest = plan.best, plan.closest
-
-    def name(one: Choice) -> str:
-        return f"{one.num_instances} x {_settings(plan, one.candidate)}"
-
     load = f"{plan.rate:g} requests per second, {plan.file.margin:.0%} more to spare"
     if best is not None:
-        yield f"Cheapest for {load}: {name(best)}, {best.cost_per_hour:.2f} per hour"
-        yield _table(plan, name)
-        for one in plan.front:
-            yield f"{name(one)}:\n  {one.command}"
-    else:
-        yield f"None of the deployments meets the SLOs at {load}."
-        if closest is not None and closest.strain is not None:
-            beyond = f"{closest.strain - 1:.1%} beyond its limit"
-            yield f"Closest: {_settings(plan, closest.candidate)}, {closest.missed} is {beyond}."
-    for out in plan.rejected:
-        yield f"Left out: {_settings(plan, out.candidate)}: {out.reason}"
+        yield f"Cheapest for {load}: {choice_name(plan, best)}, {best.cost_per_hour:.2f} per hour"
+        return
+    yield f"None of the deployments meets the SLOs at {load}."
+    if closest is not None and closest.strain is not None:
+        beyond = f"{closest.strain - 1:.1%} beyond its limit"
+        yield f"Closest: {settings_text(plan, closest.candidate)}, {closest.missed} is {beyond}."
 
 
-def _settings(plan: Plan, one: Candidate) -> str:
+def choice_name(plan: Plan, one: Choice) -> str:
+    """How many of what."""
+    return f"{one.num_instances} x {settings_text(plan, one.candidate)}"
+
+
+def settings_text(plan: Plan, one: Candidate) -> str:
     """What sets a deployment apart from others of the plan."""
     every = [each.differing for each in plan.file.candidates]
     varied = [name for name, value in one.differing.items() if any(each.get(name) != value for each in every)]
@@ -64,27 +74,24 @@ def _settings(plan: Plan, one: Candidate) -> str:
     return " ".join(parts) or "the deployment"
 
 
-def _table(plan: Plan, name: Callable[[Choice], str]) -> Any:
-    from rich.table import Table
+def _table(plan: Plan) -> Any:
+    from blis.report.tables import table
 
-    table = Table(title="Deployments that meet the SLOs; * nothing else beats", title_justify="left")
     shown = [*dict.fromkeys([*plan.file.slos.names, "p99_ttft", "p99_itl"])]
     units = [each if each == GOODPUT else "{}\nms".format(each.replace("_", "\n")) for each in shown]
     heads = ["", "deployment", "GPUs", "per\nhour", "per 1M\ntokens", *units, "full at\nper s"]
-    for head in heads:
-        is_name = head in ("", "deployment")
-        table.add_column(head, justify="left" if is_name else "right", no_wrap=is_name)
+    rows = table(*heads, words=("deployment",), title="Deployments that meet the SLOs; * nothing else beats")
     front = plan.front
     for one in plan.choices:
         figures = one.at_rate.estimates
         cost = one.cost_per_million_output_tokens
-        table.add_row(
+        rows.add_row(
             "*" if one in front else "",
-            name(one),
+            choice_name(plan, one),
             str(one.num_gpus),
             f"{one.cost_per_hour:.2f}",
             "" if cost is None else f"{cost:.3f}",
             *(f"{figures[each].mean / (1 if each == GOODPUT else 1000):.4g}" for each in shown),
             f"{one.saturation_rate:.4g}",
         )
-    return table
+    return rows

@@ -34,6 +34,7 @@ class Report:
         slo_targets_us: per service class, the longest end-to-end time that is good enough.
         summarize_trace: whether people read the summary of the decisions; programs do if they were recorded.
         wall_clock: when it took place; None: don't say.
+        saturation_per_s: answers per second of the same system when it is full; None: not known.
     """
 
     outcomes: Outcomes
@@ -41,6 +42,7 @@ class Report:
     slo_targets_us: Mapping[str, int] | None = None
     summarize_trace: bool = False
     wall_clock: WallClock | None = None
+    saturation_per_s: float | None = None
 
     def values(self) -> dict[str, Any]:
         """Everything under one roof: the keys of the metrics block, then those of what there is besides."""
@@ -48,13 +50,12 @@ class Report:
 
     def text(self) -> str:
         """What goes to stdout: metrics of each instance and of all, then further sections, each after an empty line."""
-        more = self._more
+        more = self._shown
         blocks = [*more.get("instances", ()), self._summary]
         metrics = "\n".join(_json_section("Simulation Metrics", block) for block in blocks)
-        classes = more.get("slo_classes", {})
         sections = [
             metrics,
-            _json_section("SLO Class Metrics", classes) if len(classes) > 1 or self.slo_targets_us else None,
+            _json_section("SLO Class Metrics", more["slo_classes"]) if "slo_classes" in more else None,
             _json_section("Session Metrics", more["sessions"]) if "sessions" in more else None,
             _fairness_section(more.get("jain_fairness_index")),
             _fitness_section(more.get("fitness")),
@@ -62,6 +63,23 @@ class Report:
             _trace_section(more.get("trace_summary")) if self.summarize_trace else None,
         ]
         return "\n\n".join(section for section in sections if section is not None)
+
+    def tables(self) -> str:
+        """The same for people at a terminal, under a line that says how the run went."""
+        from blis.metrics.activity import load_share
+        from blis.report.run_table import run_tables
+        from blis.report.tables import render
+
+        load = load_share(self.outcomes, self.saturation_per_s)
+        return render(run_tables(self.outcomes, self._summary, self._shown, load, summarize_trace=self.summarize_trace))
+
+    @property
+    def _shown(self) -> dict[str, Any]:
+        """What there is besides the summary, without classes that nobody gave or asked about."""
+        more = dict(self._more)
+        if len(more.get("slo_classes", {})) < 2 and not self.slo_targets_us:
+            more.pop("slo_classes", None)
+        return more
 
     @cached_property
     def _summary(self) -> dict[str, Any]:

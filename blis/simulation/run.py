@@ -59,6 +59,8 @@ class Decisions(NamedTuple):
 
 #: Gets decisions as they are made.
 DecisionSink = Callable[[Decisions], None]
+#: Gets the next rows of an instance's step log.
+StepSink = Callable[[int, Ints], None]
 
 
 def run_engine(
@@ -72,6 +74,7 @@ def run_engine(
     decisions: DecisionSink | None = None,
     forced: tuple[int, int] = (NONE, NONE),
     blocks: SharedBlocks | None = None,
+    steps: StepSink | None = None,
 ) -> EngineResult:
     """Simulate instances serving the requests of a table.
 
@@ -85,6 +88,7 @@ def run_engine(
         decisions: gets every decision.
         forced: a request, and the instance to which it is sent whatever the routing policy says.
         blocks: what `shared_blocks` says of the table; None: it is asked.
+        steps: gets the loads of all steps; the run is then slower, with the same result.
 
     Returns:
         What happened to each request; after a KeyboardInterrupt, what had happened until then.
@@ -93,7 +97,19 @@ def run_engine(
         EngineError: requests preempt each other for ever, as vLLM's would, or a policy failed.
         InvariantError: the engine broke one of its own laws.
     """
-    run = Run(table, engine, latency, control, horizon_us, decisions=decisions, forced=forced, blocks=blocks)
+    log_steps = StepLog.NOTHING if steps is None else StepLog.LOADS
+    run = Run(
+        table,
+        engine,
+        latency,
+        control,
+        horizon_us,
+        decisions=decisions,
+        forced=forced,
+        blocks=blocks,
+        log_steps=log_steps,
+        steps=steps,
+    )
     run.load()
     run.advance(progress)
     return run.result()
@@ -104,7 +120,8 @@ class Run:
 
     Args:
         plain: serve every request one by one in every step: slow, with the same result.
-        log_steps: what to keep of every step in `steps`, see `blis._core.codes.LogRecord`; implies ``plain``.
+        log_steps: what to log of every step, see `blis._core.codes.LogRecord`; implies ``plain``.
+        steps: gets the log; None: it is kept (`Run.steps`).
     """
 
     def __init__(
@@ -120,6 +137,7 @@ class Run:
         blocks: SharedBlocks | None = None,
         plain: bool = False,
         log_steps: StepLog = StepLog.NOTHING,
+        steps: StepSink | None = None,
     ) -> None:
         control = control or control_of(ClusterOptions(), engine)
         options, tracing = control.options, decisions is not None
@@ -127,6 +145,7 @@ class Run:
         self._latency = latency
         self._control = control
         self._decisions = decisions
+        self._step_sink = steps
         self._horizon_us = packing.UNLIMITED if horizon_us is None else horizon_us
         self._usable_blocks = engine.total_kv_blocks - 1
         self._reason = StopReason.PAUSED
@@ -285,13 +304,17 @@ class Run:
                 if sum(map(len, gaps)) > MOST_LONG_GAPS:
                     self._gaps[i] = [added_up(gaps)]
             if at[core.NUM_LOG]:
-                self._steps[i].append(self._recorders["step_log"][i, : at[core.NUM_LOG]].copy())
+                log = self._recorders["step_log"][i, : at[core.NUM_LOG]].copy()
+                if self._step_sink is None:
+                    self._steps[i].append(log)
+                else:
+                    self._step_sink(i, log)
                 at[core.NUM_LOG] = 0
-        log = self._decision_log
-        rows = int(log["at"][core.NUM_DECISIONS])
+        decided = self._decision_log
+        rows = int(decided["at"][core.NUM_DECISIONS])
         if rows and self._decisions is not None:
-            self._decisions(Decisions(*(log[name][:rows] for name in ("decisions", "columns", "numbers"))))
-            log["at"][core.NUM_DECISIONS] = 0
+            self._decisions(Decisions(*(decided[name][:rows] for name in ("decisions", "columns", "numbers"))))
+            decided["at"][core.NUM_DECISIONS] = 0
 
     def steps(self, instance: int = 0) -> Ints:
         """The step log of an instance: (rows, 4), the first column a `blis._core.codes.LogRecord`."""

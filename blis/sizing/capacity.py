@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blis.api import Workload
@@ -43,6 +44,7 @@ class Capacity:
         backlog: whether the backlog keeps its level at ``rate``.
         slos: what had to hold.
         points: everything that was tried, by rate.
+        configuration: version, seed, resolved configuration and inputs, as plain JSON values.
     """
 
     verdict: Verdict
@@ -56,11 +58,24 @@ class Capacity:
     backlog: str | None
     slos: Slos
     points: tuple[Point, ...]
+    configuration: Mapping[str, Any]
 
     @property
     def curve(self) -> pl.DataFrame:
         """A row per point, by rate: figures, their intervals, and what was simulated for them."""
         return curve(self.points, self.saturation_rate)
+
+    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
+        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
+
+        Args:
+            path: of the file.
+            command: arguments of ``blis`` that make the same; empty: not known.
+
+        Raises:
+            InputError: the extra ``plots`` is not installed.
+        """
+        _write_page(self, path, command)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +92,7 @@ class InstancesNeeded:
         backlog: whether the backlog keeps its level.
         slos: what had to hold.
         points: everything that was tried, by number of instances.
+        configuration: as in `Capacity`, of one instance.
     """
 
     rate: float
@@ -88,11 +104,16 @@ class InstancesNeeded:
     backlog: str
     slos: Slos
     points: tuple[Point, ...]
+    configuration: Mapping[str, Any]
 
     @property
     def curve(self) -> pl.DataFrame:
         """A row per point, by number of instances."""
         return curve(self.points, self.saturation_rate, per_instance=True)
+
+    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
+        """Write a page, as `Capacity.write_report` does."""
+        _write_page(self, path, command)
 
 
 def capacity(
@@ -167,6 +188,7 @@ def capacity(
         backlog=None if meets is None else meets.backlog,
         slos=evaluator.slos,
         points=_sorted(found.points),
+        configuration=evaluator.describe(),
     )
 
 
@@ -233,6 +255,7 @@ def instances_for(
         backlog=shown.backlog,
         slos=evaluator.slos,
         points=_sorted(found.points),
+        configuration=evaluator.describe(),
     )
 
 
@@ -247,6 +270,13 @@ def curve(points: Sequence[Point], saturation_rate: float, *, per_instance: bool
     import polars as pl
 
     return pl.DataFrame([_row(point, saturation_rate, per_instance) for point in points], infer_schema_length=None)
+
+
+def _write_page(found: Capacity | InstancesNeeded, path: str | Path, command: Sequence[str]) -> None:
+    from blis.report.page import write_page
+    from blis.sizing.page import sizing_page
+
+    write_page(sizing_page(found, command), Path(path))
 
 
 def _row(point: Point, saturation_rate: float, per_instance: bool) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
+from typing import Any
 
+from blis.api import describe_run
 from blis.config.resolve import Resolved
 from blis.errors import ConfigError, WorkloadError
 from blis.sizing.loads import Load
@@ -63,6 +65,11 @@ class Evaluator:
         self._runner = runner or Runner(MOST_NUMBERS)
         self._warned = False
         self.resolved: Resolved = self._runner.check(case)
+
+    def describe(self) -> dict[str, Any]:
+        """Resolved configuration and inputs, as plain JSON values."""
+        case = self._case
+        return describe_run(self.resolved, case.cluster, case.workload, self.load.seed_of(0), case.horizon_us)
 
     def saturation(self, num_requests: int, num_instances: int | None = None) -> float:
         """Answers per second when all requests are there from the start."""

@@ -46,8 +46,13 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
 
 def text(result: Capacity | InstancesNeeded) -> Iterator[Any]:
     """The same for people: things that `rich` prints."""
-    yield from _needed(result) if isinstance(result, InstancesNeeded) else _capacity(result)
+    yield from headlines(result)
     yield _table(result.points, result.slos)
+
+
+def headlines(result: Capacity | InstancesNeeded) -> Iterator[str]:
+    """The answer in a line, and what there is to say about it."""
+    return _needed(result) if isinstance(result, InstancesNeeded) else _capacity(result)
 
 
 def limit_text(slos: Slos, name: str) -> str:
@@ -102,25 +107,23 @@ def _miss(point: Point) -> str:
 
 
 def _table(points: Sequence[Point], slos: Slos) -> Any:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("rate/s", title="Load and SLOs", title_justify="left")
+    from blis.report.tables import table
+
     has_instances = len({point.num_instances for point in points}) > 1
-    if has_instances:
-        table.add_column("instances", justify="right")
-    for name in slos.names:
-        table.add_column(name if name == GOODPUT else f"{name}\nms", justify="right")
-    table.add_column("backlog", no_wrap=True)
-    table.add_column(f"{'worst SLO':{_LIMIT_AT}}|limit", no_wrap=True)
+    figures = [name if name == GOODPUT else f"{name}\nms" for name in slos.names]
+    bars = f"{'worst SLO':{_LIMIT_AT}}|limit"
+    columns = ["rate/s", *(["instances"] if has_instances else []), *figures, "backlog", bars]
+    rows = table(*columns, words=("backlog", bars), title="Load and SLOs")
     for point in points:
         cells = [f"{point.rate:.5g}", *([str(point.num_instances)] if has_instances else [])]
         for name in slos.names:
             value = point.estimates[name].mean
             cells.append(f"{value if name == GOODPUT else value / 1000:.4g}")
         style = "green" if point.meets else "red"
-        table.add_row(*cells, point.backlog, Text(_bar(max(point.strains.values())), style=style))
-    return table
+        rows.add_row(*cells, point.backlog, Text(_bar(max(point.strains.values())), style=style))
+    return rows
 
 
 def _bar(strain: float) -> str:

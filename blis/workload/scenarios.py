@@ -140,3 +140,5 @@ _CLIENTS: dict[str, Callable[[], tuple[ClientSpec, ...]]] = {
     "prefix-heavy": _prefix_heavy,
     "mixed-slo": _mixed_slo,
 }
+
+SCENARIOS = tuple(_CLIENTS)

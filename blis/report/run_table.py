@@ -1,0 +1,255 @@
+"""The report of a run as tables for a terminal (docs/terminal.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from blis.metrics.activity import activity, busy_share
+from blis.outcomes import Outcomes
+from blis.report.tables import number, pairs, percent, sparkline, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+LATENCIES = {
+    "ttft": "TTFT",
+    "itl": "ITL",
+    "tpot": "TPOT",
+    "e2e": "E2E",
+    "scheduling_delay": "Scheduling delay",
+    "client_ttft": "Client TTFT",
+    "client_e2e": "Client E2E",
+}
+_SESSIONS = {
+    "session_duration": "Duration of a session",
+    "cold_ttft": "TTFT, first turns",
+    "warm_ttft": "TTFT, later turns",
+}
+#: Counts of requests that are shown only if there are any.
+_RARE = {
+    "running_requests": "running at the end",
+    "waiting_requests": "waiting at the end",
+    "rejected_requests": "rejected by admission",
+    "refused_too_long_requests": "refused: prompt too long",
+    "refused_never_fits_requests": "refused: more than the KV cache",
+    "not_arrived_requests": "not arrived before the end",
+    "not_sent_requests": "not sent: session had ended",
+}
+_ANOMALIES = {
+    "priority_inversions": "priority inversions",
+    "hol_blocking_events": "HOL blocking events",
+    "rejected_requests": "rejected requests",
+}
+_REGRETS = {
+    "mean_regret": "regret, mean",
+    "max_regret": "regret, max",
+    "realised_samples": "realised samples",
+    "realised_own_e2e_regret_mean_ms": "own E2E regret, mean (ms)",
+    "realised_own_e2e_regret_max_ms": "own E2E regret, max (ms)",
+    "realised_everyones_e2e_regret_mean_ms": "everyone's E2E regret, mean (ms)",
+}
+#: Characters of a sparkline.
+_PARTS = 48
+
+
+def verdict(outcomes: Outcomes, summary: Mapping[str, Any], load: float | None = None) -> str:
+    """One line: whether the instances keep up, their load, and the tail of the time to first token.
+
+    Args:
+        outcomes: of the run.
+        summary: its metrics block.
+        load: share of what a full system answers; None: how busy they were stands in for it.
+    """
+    busy = busy_share(outcomes)
+    share = f"{number(busy and 100 * busy, 0)} % busy" if load is None else f"{number(100 * load, 0)} % of capacity"
+    parts = [f"{outcomes.steady_state.verdict}, {share}"]
+    if outcomes.steady_state.backlog.stable is False:
+        parts.append(f"the backlog grows by {outcomes.steady_state.backlog.growth_per_s:.3g} requests/s")
+    if summary["interrupted"]:
+        parts.insert(0, "interrupted")
+    if summary["ttft_p99_ms"] is not None:
+        parts.append(f"p99 TTFT {number(summary['ttft_p99_ms'], 0)} ms")
+    return "; ".join(parts)
+
+
+def run_tables(
+    outcomes: Outcomes,
+    summary: Mapping[str, Any],
+    more: Mapping[str, Any],
+    load: float | None = None,
+    *,
+    summarize_trace: bool,
+) -> Iterator[Any]:
+    """What rich prints of a run.
+
+    Args:
+        outcomes: of the run.
+        summary: its metrics block.
+        more: what there is besides, under the keys of the results file.
+        load: as in `verdict`.
+        summarize_trace: whether the summary of the decisions is shown.
+    """
+    from rich.text import Text
+
+    yield Text(verdict(outcomes, summary, load), style="bold")
+    sections = [
+        _latencies(summary, LATENCIES),
+        *_steady_state(outcomes),
+        pairs("Totals", totals(summary)),
+        _over_time(outcomes),
+        *_instances(more.get("instances", ())),
+        *_classes(more.get("slo_classes", {})),
+        *_sessions(more.get("sessions")),
+        *_scores(more),
+        *(_decisions(more["trace_summary"]) if summarize_trace and "trace_summary" in more else ()),
+    ]
+    for section in sections:
+        yield Text("")
+        yield section
+
+
+def latency_rows(figures: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, list[str]]:
+    """Mean and percentiles of those families that there are, by what people call them, all with as many decimals."""
+    rows = {
+        name: [figures[f"{key}_{statistic}_ms"] for statistic in STATISTICS]
+        for key, name in names.items()
+        if f"{key}_mean_ms" in figures
+    }
+    most = max((value for values in rows.values() for value in values if value is not None), default=0.0)
+    decimals = 2 if most < 10_000 else 1 if most < 100_000 else 0  # five columns have to fit into 80 characters
+    return {name: [number(value, decimals) for value in values] for name, values in rows.items()}
+
+
+def _latencies(figures: Mapping[str, Any], names: Mapping[str, str], title: str = "Latency (ms)") -> Table:
+    made = table(title, *STATISTICS)
+    for name, values in latency_rows(figures, names).items():
+        made.add_row(name, *values)
+    return made
+
+
+def _steady_state(outcomes: Outcomes) -> Iterator[Table]:
+    """What is known of the long run, if anything is."""
+    rows = list(intervals(outcomes))
+    if rows:
+        yield pairs("Long run", rows)
+
+
+def intervals(outcomes: Outcomes) -> Iterator[tuple[str, str]]:
+    """Intervals of the means in steady state with their names, and what they were computed from."""
+    found = outcomes.steady_state
+    for name, estimate in (("TTFT", found.ttft), ("E2E", found.e2e)):
+        if estimate is not None:
+            ends = " to ".join(number(end_us / 1000, 2) for end_us in (estimate.low, estimate.high))
+            size = number(estimate.effective_sample_size, 0)
+            yield f"mean {name}, 95 %", f"{ends} ms (effective sample size {size})"
+    if found.e2e is not None and found.warm_up_requests:
+        yield "warm-up left out", f"{found.warm_up_requests:,} requests"
+
+
+def totals(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Counts, rates and the KV cache, each with its name."""
+    peak, total = summary["kv_blocks_peak"], summary["kv_blocks_total"]
+    rows = [
+        ("completed requests", f"{summary['completed_requests']:,} of {summary['injected_requests']:,} arrived"),
+        *((name, f"{summary[key]:,}") for key, name in _RARE.items() if summary.get(key)),
+        ("requests/s", number(summary["responses_per_sec"], 2)),
+        ("output tokens/s", number(summary["tokens_per_sec"], 1)),
+        ("tokens", f"{summary['total_input_tokens']:,} input, {summary['total_output_tokens']:,} output"),
+        ("simulated time", f"{number(summary['vllm_estimated_duration_s'], 2)} s"),
+        ("KV blocks, peak", f"{peak:,} of {total:,} ({percent(peak / total)})"),
+        ("prefix cache hits", f"{percent(summary['cache_hit_rate'])} of prompt tokens"),
+        ("preemptions", f"{summary['preemption_count']:,}"),
+    ]
+    if "simulation_duration_s" in summary:
+        span = f"{summary['sim_start_timestamp']} to {summary['sim_end_timestamp']}"
+        rows.append(("wall time", f"{number(summary['simulation_duration_s'], 2)} s, {span}"))
+    return rows
+
+
+def _over_time(outcomes: Outcomes) -> Table:
+    found = activity(outcomes, _PARTS)
+    made = table(f"Over {number(found.end_us[-1] / 1e6, 1)} s", "", "most")
+    for name, values in (("running", found.running), ("waiting", found.waiting)):
+        made.add_row(name, sparkline(values.tolist()), number(float(values.max()), 1))
+    return made
+
+
+def _instances(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    if not blocks:
+        return
+    made = table("Instance", "done", "tokens/s", "TTFT p99", "ITL p99", "E2E p99", "KV peak", "hits")
+    for block in blocks:
+        made.add_row(
+            block["instance_id"].removeprefix("instance_"),
+            f"{block['completed_requests']:,}",
+            number(block["tokens_per_sec"], 0),
+            *(number(block[f"{name}_p99_ms"], 1) for name in ("ttft", "itl")),
+            number(block["e2e_p99_ms"], 0),
+            percent(block["kv_blocks_peak"] / block["kv_blocks_total"]),
+            percent(block["cache_hit_rate"]),
+        )
+    yield made
+
+
+def _classes(classes: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
+    if not classes:
+        return
+    made = table("SLO class", "requests", "done", "TTFT p99", "TPOT p99", "E2E p99", "target", "met")
+    for name, figures in classes.items():
+        made.add_row(
+            name,
+            f"{figures['requests']:,}",
+            f"{figures['completed']:,}",
+            *(number(figures[f"{metric}_p99_ms"], 1) for metric in ("ttft", "tpot")),
+            number(figures["e2e_p99_ms"], 0),
+            number(figures["target_e2e_ms"], 0),
+            percent(figures["attainment"]),
+        )
+    yield made
+
+
+def _sessions(sessions: Mapping[str, Any] | None) -> Iterator[Table]:
+    if sessions is None:
+        return
+    states = ("completed", "unfinished", "failed", "not_started")
+    counts = [f"{sessions[f'{state}_sessions']:,} {state.replace('_', ' ')}" for state in states]
+    yield pairs("Sessions", [(f"{sessions['sessions']:,}", ", ".join(counts))])
+    yield _latencies(sessions, _SESSIONS, "Sessions (ms)")
+    made = table("Turn", "requests", "done", "input", "hits", "TTFT p50", "TTFT p99", "E2E p99")
+    for turn in sessions["turns"]:
+        made.add_row(
+            f"{turn['turn']}",
+            f"{turn['requests']:,}",
+            f"{turn['completed']:,}",
+            number(turn["input_tokens_mean"], 0),
+            percent(turn["cache_hit_rate"]),
+            *(number(turn[key], 1) for key in ("ttft_p50_ms", "ttft_p99_ms", "e2e_p99_ms")),
+        )
+    yield made
+
+
+def _scores(more: Mapping[str, Any]) -> Iterator[Table]:
+    if "jain_fairness_index" in more:
+        yield pairs("Fairness", [("Jain's index over tenants", number(more["jain_fairness_index"], 4))])
+    if "fitness" in more:
+        found = more["fitness"]
+        parts = [(name, number(value, 6)) for name, value in found["components"].items()]
+        yield pairs("Fitness", [("score", number(found["score"], 6)), *parts])
+    if any(more["anomalies"].values()):
+        yield pairs("Anomalies", [(name, f"{more['anomalies'][key]:,}") for key, name in _ANOMALIES.items()])
+
+
+def _decisions(summary: Mapping[str, Any]) -> Iterator[Table]:
+    rows = [
+        ("decisions", f"{summary['total_decisions']:,}"),
+        ("admitted", f"{summary['admitted']:,}"),
+        ("rejected", f"{summary['rejected']:,}"),
+        *((f"sent to {name}", f"{count:,}") for name, count in summary["target_distribution"].items()),
+    ]
+    known = {key: summary[key] for key in _REGRETS if summary.get(key) is not None}
+    rows += [
+        (_REGRETS[key], f"{value:,}" if isinstance(value, int) else f"{value:.6f}") for key, value in known.items()
+    ]
+    yield pairs("Decisions", rows)

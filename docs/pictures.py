@@ -1,0 +1,127 @@
+"""Pictures of runs for the documentation, drawn from simulations whenever the pages are built (a hook of MkDocs)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+import vl_convert
+from mkdocs.structure.files import File, Files
+
+import blis
+from blis.report.charting import BLUE, GREY, ORANGE
+from blis.simulation.steps import run_with_steps
+from blis.workload.content import shared_blocks
+
+MODEL = "meta-llama/llama-3.1-8b-instruct"
+RATES = (2, 5, 10, 15, 20, 25, 30, 33, 36, 40, 45, 55)
+_INK = "#5b636d"
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pictures, and the examples that pages refer to, to what is built."""
+    for name, chart in (("load", load()), ("steps", steps())):
+        files.append(File.generated(config, f"images/{name}.svg", content=as_svg(chart)))
+    root = Path(config["config_file_path"]).parent
+    for path in sorted((root / "examples").rglob("*.yaml")):
+        files.append(File.generated(config, path.relative_to(root).as_posix(), abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links to examples stay within the site."""
+    return markdown.replace("](../examples/", "](examples/")
+
+
+def as_svg(chart: Any) -> str:
+    """A chart that can be read on light and dark ground."""
+    looks = {"labelColor": _INK, "titleColor": _INK, "gridColor": "#8884", "domainColor": _INK, "tickColor": _INK}
+    styled = (
+        chart.configure(background="transparent", font="Helvetica, Arial, sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(**looks, labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
+        .configure_legend(labelColor=_INK, titleColor=_INK, orient="top", title=None, labelFontSize=12)
+        .configure_title(color=_INK, fontSize=13, fontWeight="normal", anchor="start")
+    )
+    return vl_convert.vegalite_to_svg(styled.to_dict())
+
+
+def load() -> Any:
+    """Tail latency and throughput against the request rate."""
+    rows = []
+    for rate in RATES:
+        workload = blis.DistributionWorkload(rate=rate, num_requests=2000)
+        outcomes = blis.simulate(MODEL, workload)
+        summary = outcomes.summary
+        rows.append(
+            {
+                "rate": rate,
+                "ttft": summary["ttft_p99_ms"],
+                "throughput": summary["responses_per_sec"],
+                "verdict": outcomes.steady_state.verdict,
+            }
+        )
+    frame = pl.DataFrame(rows)
+    x = alt.X("rate:Q", title="requests per second")
+    colour = alt.Color(
+        "verdict:N",
+        scale=alt.Scale(domain=["stable", "too short to tell", "overloaded"], range=[BLUE, GREY, ORANGE]),
+    )
+    panels = []
+    for field, title, kind in (
+        ("ttft", "p99 time to first token, ms", "log"),
+        ("throughput", "completed requests per second", "linear"),
+    ):
+        y = alt.Y(f"{field}:Q", title=None, scale=alt.Scale(type=kind))
+        base = alt.Chart(frame, title=title, width=330, height=210).encode(x, y)
+        panels.append(base.mark_line(color=GREY, strokeWidth=1) + base.mark_point(filled=True, size=70).encode(colour))
+    return alt.hconcat(*panels)
+
+
+def steps() -> Any:
+    """Which requests took part in which step of a short run."""
+    rng = np.random.default_rng(3)
+    count = 12
+    table = blis.RequestTable(
+        np.sort(rng.integers(0, 120_000, count)), rng.integers(100, 2400, count), rng.integers(4, 12, count)
+    )
+    simulation = blis.prepare(MODEL, table, engine=blis.EngineOptions(max_num_scheduled_tokens=1024))
+    resolved = simulation.resolved
+    blocks = shared_blocks(table, resolved.engine.block_size_tokens)
+    result, log = run_with_steps(table, resolved.engine, resolved.latency, simulation.control, blocks)
+    rows = []
+    for request in range(count):
+        took_part = (log.start_us >= result.first_scheduled_us[request]) & (log.end_us <= result.finished_us[request])
+        for step in np.flatnonzero(took_part):
+            is_prefill = log.end_us[step] <= result.first_token_us[request]
+            rows.append(
+                {
+                    "request": request,
+                    "from": log.start_us[step] / 1000,
+                    "to": log.end_us[step] / 1000,
+                    "kind": "prefill" if is_prefill else "decode",
+                }
+            )
+    waits = pl.DataFrame(
+        {
+            "request": range(count),
+            "from": result.arrival_us / 1000,
+            "to": result.first_scheduled_us / 1000,
+        }
+    )
+    y = alt.Y("request:O", title="request", axis=alt.Axis(grid=False))
+    boxes = (
+        alt.Chart(pl.DataFrame(rows), width=700, height=260)
+        .mark_bar(stroke="white", strokeWidth=0.7)
+        .encode(
+            alt.X("from:Q", title="simulated time, ms"),
+            alt.X2("to:Q"),
+            y,
+            alt.Color("kind:N", scale=alt.Scale(domain=["prefill", "decode"], range=[ORANGE, BLUE])),
+        )
+    )
+    queue = alt.Chart(waits).mark_rule(color=GREY, strokeDash=[3, 2]).encode(alt.X("from:Q"), alt.X2("to:Q"), y)
+    return queue + boxes
