@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from blis.cli.console import set_verbosity, wants_table
-from blis.cli.options import LOG, OUTPUT_FORM, QUIET
+from blis.cli.flags import LOG, OUTPUT_FORM, QUIET
 from blis.files import check_outputs, naming
 
 _PATH = click.Path(path_type=Path)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import BAR_AFTER_S, print_result, set_verbosity, wants_bar
+from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
-    GroupedCommand,
     capacity_options,
     cluster_options,
     engine_options,
-    from_flags,
     load_options,
     model_options,
 )

@@ -9,7 +9,7 @@ import click
 
 from blis.cli.completion import gpu_completions, model_completions, policy_completions, workload_completions
 from blis.cli.console import print_result
-from blis.cli.options import OUTPUT_FORM
+from blis.cli.flags import OUTPUT_FORM
 from blis.config.schema import ClusterOptions
 
 Tables = Callable[[Any], Iterable[Any]]

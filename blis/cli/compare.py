@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import print_result, set_verbosity
-from blis.cli.options import LOG, QUIET, REPORT
+from blis.cli.flags import LOG, QUIET, REPORT
 from blis.cli.pages import check_page, write_page
 from blis.cli.reading import FILE
 from blis.cli.values import one_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import log, set_verbosity
-from blis.cli.options import from_flags
+from blis.cli.flags import from_flags
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options
 from blis.cli.values import one_of
 from blis.convert.options import TARGETS, Selection

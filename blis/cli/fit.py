@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import BAR_AFTER_S, print_result, set_verbosity, wants_bar
-from blis.cli.options import GroupedCommand, engine_options, fit_options, from_flags, measured_model_options
+from blis.cli.flags import GroupedCommand, from_flags
+from blis.cli.options import engine_options, fit_options, measured_model_options
 from blis.config.schema import Deployment, EngineOptions
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from blis.cli.console import set_verbosity, wants_table
-from blis.cli.options import OUTPUT_FORM
+from blis.cli.flags import OUTPUT_FORM
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options
 from blis.files import naming
 

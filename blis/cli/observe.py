@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import BAR_AFTER_S, log, set_verbosity, wants_bar
+from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
-    GroupedCommand,
-    from_flags,
     measurement_options,
     recorded_options,
     server_options,

@@ -1,4 +1,4 @@
-"""The flags of ``blis run``, ``blis replay`` and ``blis observe``, grouped as their helps show them.
+"""The flags of commands that have many, grouped as their helps show them.
 
 A flag that fills a field of a configuration dataclass bears the field's name as its parameter name and shows
 the field's default.
@@ -6,15 +6,12 @@ the field's default.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from blis.cli.completion import gpu_completions, model_completions
-from blis.cli.console import LOG_LEVELS
+from blis.cli.flags import LOG, OUTPUT_FORM, QUIET, REPORT, all_of, under
 from blis.cli.values import (
     fitness_weights,
     held_values,
@@ -37,95 +34,26 @@ from blis.config.schema import (
     EngineOptions,
 )
 
-Command = Callable[..., Any]
-#: ``--output`` of all commands that print figures; `blis.cli.console.wants_table` reads it.
-OUTPUT_FORM: dict[str, Any] = {
-    **one_of("json", "table"),
-    "help": "Form on stdout.  [default: table on a terminal, else json]",
-}
-#: ``--report`` of all commands that write a page; `blis.cli.pages.check_page` checks it.
-REPORT: dict[str, Any] = {
-    "type": click.Path(path_type=Path),
-    "metavar": "FILE",
-    "help": "Write a page of figures and charts (HTML).",
-}
-#: ``--quiet`` and ``--log`` of all commands; `blis.cli.console.set_verbosity` reads them.
-QUIET: dict[str, Any] = {"is_flag": True, "help": "Nothing but errors on stderr."}
-LOG: dict[str, Any] = {
-    **one_of(*LOG_LEVELS),
-    "default": "warn",
-    "show_default": True,
-    "help": "Verbosity on stderr.",
-}
-Config = TypeVar("Config")
-
 SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
 
 _PATH = click.Path(path_type=Path)
 
 
-class GroupedOption(click.Option):
-    """An option that knows under which heading of the help it belongs."""
-
-    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.heading = heading
-
-
-class GroupedCommand(click.Command):
-    """A command whose help lists its options under their headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section per heading, in the order in which the headings first occur."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                sections.setdefault(getattr(param, "heading", "Other"), []).append(record)
-        for heading, records in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
-def from_flags(config: type[Config], flags: Mapping[str, Any]) -> Config:
-    """Make a configuration dataclass of the flags that bear its fields' names; unset ones keep their default."""
-    names = {field.name for field in fields(config)}  # type: ignore[arg-type]  # no bound says "dataclass"
-    return config(**{name: value for name, value in flags.items() if name in names and value is not None})
-
-
-def _option(heading: str) -> Callable[..., Callable[[Command], Command]]:
-    def option(*names: str, **kwargs: Any) -> Callable[[Command], Command]:
-        return click.option(*names, cls=GroupedOption, heading=heading, **{"show_default": True, **kwargs})
-
-    return option
-
-
-def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Apply options so that the help shows them in the order given here."""
-
-    def apply(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return apply
-
-
-_model = _option("Model and hardware")
-_workload = _option("Workload")
-_engine = _option("Engine (vLLM server parameters)")
-_cluster = _option("Cluster and policies")
-_evaluation = _option("Decision tracing and evaluation")
-_output = _option("Run and output")
-_goal = _option("Goal")
-_server = _option("Server")
-_measurement = _option("Measurement and output")
-_measured = _option("Measurement")
-_fit = _option("Fit and output")
+_model = under("Model and hardware")
+_workload = under("Workload")
+_engine = under("Engine (vLLM server parameters)")
+_cluster = under("Cluster and policies")
+_evaluation = under("Decision tracing and evaluation")
+_output = under("Run and output")
+_goal = under("Goal")
+_server = under("Server")
+_measurement = under("Measurement and output")
+_measured = under("Measurement")
+_fit = under("Fit and output")
 
 _SLO_HELP = "Limit, such as p99_ttft=200ms, mean_e2e=3s, or ttft=200ms for each request; may be repeated."
 _MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
-_deployment_options = _all(
+_deployment_options = all_of(
     _model(
         "--hardware",
         metavar="GPU",
@@ -151,12 +79,12 @@ _deployment_options = _all(
     _model("--defaults-filepath", type=_PATH, help="Defaults and coefficients in place of the shipped file."),
 )
 
-model_options = _all(
+model_options = all_of(
     _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=_MODEL_HELP),
     _deployment_options,
 )
 #: The same for traces that may say themselves which model was measured.
-measured_model_options = _all(
+measured_model_options = all_of(
     _model(
         "--model",
         metavar="ID",
@@ -186,18 +114,18 @@ _shapes = (
     _workload("--output-tokens-max", type=int, default=7000, help="Most output tokens."),
     _workload("--seed", type=int, default=42, help="Seed of all random draws."),
 )
-workload_options = _all(
+workload_options = all_of(
     *_kinds,
     _workload("--rate", type=float, default=1.0, help="Requests per second."),
     _workload("--max-prompts", "--num-requests", "num_requests", type=int, default=100, help="Requests to generate."),
     *_shapes,
 )
 #: The same where the rate is what is looked for.
-load_options = _all(*_kinds, *_shapes)
+load_options = all_of(*_kinds, *_shapes)
 
 _PROFILE = "  [default: as the vLLM version does]"
 
-engine_options = _all(
+engine_options = all_of(
     _engine("--total-kv-blocks", type=int, help="KV cache blocks (num_gpu_blocks).  [default: derived]"),
     _engine(
         "--gpu-memory-utilization",
@@ -271,7 +199,7 @@ engine_options = _all(
     ),
 )
 
-cluster_options = _all(
+cluster_options = all_of(
     _cluster("--num-instances", type=int, default=ClusterOptions.num_instances, help="Identical instances."),
     _cluster(
         "--admission-policy",
@@ -357,7 +285,7 @@ cluster_options = _all(
     _cluster("--policy-config", type=_PATH, help="Policies from a YAML file; flags win over it."),
 )
 
-fit_options = _all(
+fit_options = all_of(
     _measured("--trace-header", type=_PATH, multiple=True, help="Header of a measured trace (YAML); may be repeated."),
     _measured("--trace-data", type=_PATH, multiple=True, help="Its data (CSV), for each header."),
     _measured("--step-log", type=_PATH, help="Log of single steps instead: vLLM's, or a .csv or .parquet table."),
@@ -378,7 +306,7 @@ fit_options = _all(
     _fit("--log", **LOG),
 )
 
-capacity_options = _all(
+capacity_options = all_of(
     _goal("--slo", "slos", multiple=True, metavar="METRIC=TIME", help=_SLO_HELP),
     _goal("--goodput", type=float, help="Share of requests that meet limits per request.  [default: 0.99 with these]"),
     _goal("--for-rate", type=positive_number, metavar="RATE", help="Find the fewest instances for this rate instead."),
@@ -397,13 +325,13 @@ capacity_options = _all(
     _goal("--log", **LOG),
 )
 
-replay_options = _all(
+replay_options = all_of(
     _workload("--trace-header", type=_PATH, required=True, help="Header of the trace (YAML)."),
     _workload("--trace-data", type=_PATH, required=True, help="Its data (CSV)."),
     _workload("--seed", type=int, default=42, help="Seed of regret samples; all else is recorded."),
 )
 
-evaluation_options = _all(
+evaluation_options = all_of(
     _evaluation("--trace-level", **one_of("none", "decisions"), default="none", help="Which decisions to record."),
     _evaluation("--trace-path", type=_PATH, help="Write the recorded decisions as Parquet."),
     _evaluation(
@@ -434,7 +362,7 @@ evaluation_options = _all(
     ),
 )
 
-output_options = _all(
+output_options = all_of(
     _output("--horizon", "horizon_us", type=int, metavar="TICKS", help="End of simulated time, µs.  [default: none]"),
     _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
     _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
@@ -453,7 +381,7 @@ output_options = _all(
     _output("--log", **LOG),
 )
 
-server_options = _all(
+server_options = all_of(
     _server("--server-url", required=True, metavar="URL", help="Such as http://localhost:8000."),
     _server("--model", required=True, metavar="ID", help="The model's id, as the server knows it."),
     _server("--api-format", **one_of("completions", "chat"), default="completions", help="Which API is called."),
@@ -468,13 +396,13 @@ server_options = _all(
     _server("--tokenizer", metavar="PATH|ID", help="tokenizer.json, or HuggingFace id, for prompts of exact length."),
 )
 
-recorded_options = _all(
+recorded_options = all_of(
     _workload("--trace-header", type=_PATH, help="Header of a TraceV2 (YAML) to send, in place of --workload."),
     _workload("--trace-data", type=_PATH, help="Its data (CSV)."),
     _workload("--defaults-filepath", type=_PATH, help="Presets in place of the shipped ones."),
 )
 
-measurement_options = _all(
+measurement_options = all_of(
     _measurement(
         "--trace-output", type=_PATH, required=True, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv."
     ),

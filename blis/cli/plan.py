@@ -11,7 +11,7 @@ import click
 
 from blis.cli.capacity import progress_of_points
 from blis.cli.console import print_result, set_verbosity
-from blis.cli.options import LOG, OUTPUT_FORM, QUIET, REPORT
+from blis.cli.flags import LOG, OUTPUT_FORM, QUIET, REPORT
 from blis.cli.pages import check_page, write_page
 
 

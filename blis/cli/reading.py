@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from blis.cli.console import BAR_AFTER_S, wants_bar
-from blis.cli.options import LOG, QUIET, from_flags
+from blis.cli.flags import LOG, QUIET, from_flags
 from blis.cli.values import one_of
 from blis.convert.options import FORMATS, MOONCAKE_BLOCK_TOKENS, TOKENS_PER_WORD, ReadOptions
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from blis.cli.console import set_verbosity
+from blis.cli.flags import GroupedCommand
 from blis.cli.options import (
-    GroupedCommand,
     cluster_options,
     engine_options,
     evaluation_options,

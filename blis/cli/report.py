@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from blis.cli.console import log, set_verbosity
-from blis.cli.options import LOG, QUIET
+from blis.cli.flags import LOG, QUIET
 from blis.cli.values import slo_targets_us
 from blis.files import check_outputs
 

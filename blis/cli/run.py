@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import log, progress_bar, set_verbosity, wants_table
+from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
-    GroupedCommand,
     cluster_options,
     engine_options,
     evaluation_options,
-    from_flags,
     model_options,
     output_options,
     workload_options,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import BAR_AFTER_S, log, set_verbosity, wants_bar
-from blis.cli.options import LOG, QUIET, REPORT
+from blis.cli.flags import LOG, QUIET, REPORT
 from blis.cli.pages import check_page
 from blis.errors import EngineError, InputError
 from blis.files import check_output, naming
