@@ -41,7 +41,8 @@ class RayCluster:
                 ray.init(address=f"ray://{address}", **quiet)
         except (ConnectionError, ImportError) as error:
             text = " ".join(str(error).split())
-            raise ConfigError(f"executor: no Ray cluster can be reached at {address}: {text}") from None
+            hint = "; a cluster that asks for a token wants RAY_AUTH_MODE and RAY_AUTH_TOKEN set here, too"
+            raise ConfigError(f"executor: no Ray cluster can be reached at {address}: {text}{hint}") from None
 
     def num_workers(self) -> int:
         """CPUs of the cluster."""
