@@ -79,7 +79,7 @@ def tables(page):
     found, rows = [], []
     for line in [*lines, ""]:
         if line.startswith("|"):
-            rows.append([cell.strip().strip("`") for cell in line.strip().strip("|").split("|")])
+            rows.append([cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))])
         elif rows:
             names = [name or f"column {place}" for place, name in enumerate(rows[0])]
             assert len(set(names)) == len(names), f"{page.name}: two columns of one name in {names}"

@@ -1,13 +1,19 @@
 """Figures in tables of the documentation, computed again: those that no command beside them prints."""
 
+import dataclasses
+
 import pytest
 from helpers_docs import ROOT, tables
 from helpers_sizing import ONE_SEAT, ONE_TOKEN, SERVICE_S, SINGLE
 from test_capacity import md1_rate, scenarios
+from test_kv_capacity import L70B, QWEN
+from test_kv_capacity import capacity as kv_capacity
+from test_roofline import VECTORS
 from test_stability import verdicts
 from test_statistics import covers_mean, deterministic, share_covered, two_kinds
 
 import blis
+from blis.config.hardware import load_hardware
 
 DOCS = ROOT / "docs"
 CLOSED_FORM, TEN_LOADS = [table for table in tables(DOCS / "capacity.md") if "found" in str(table[0])][-2:]
@@ -54,3 +60,43 @@ def test_verdicts_on_the_backlog(row, column):
     arrival_cv = {"Poisson": 1.0, "Gamma": 3.0}[kind]
     stable, overloaded, _ = verdicts(trials, int(count.replace(",", "")), float(row["Load"]), arrival_cv=arrival_cv)
     assert row[column] == f"{100 * stable:.0f} / {100 * overloaded:.0f}"
+
+
+def table_with(page, column):
+    """The one table of a page with such a column."""
+    (found,) = [table for table in tables(DOCS / page) if column in table[0]]
+    return found
+
+
+def test_reference_steps_of_the_roofline():
+    steps = [int(row["step µs"].replace(",", "")) for row in table_with("roofline.md", "step µs")]
+    assert set(steps) <= {step_us for *_, step_us, _ in VECTORS}
+    assert len(steps) == 11
+
+
+def test_figures_of_gpus():
+    gpus = load_hardware().gpus
+    for row, gpu in zip(table_with("roofline.md", "16 bit TFLOPS"), gpus, strict=True):
+        figures = (
+            *(gpu.peak_16bit_tflops, gpu.peak_8bit_tflops, gpu.memory_bandwidth_gb_per_s, gpu.nominal_memory_gib),
+            *(gpu.visible_memory_gib, gpu.num_sms, gpu.link_gb_per_s),
+        )
+        assert [row["GPU"], *map(float, list(row.values())[1:])] == [gpu.name, *figures]
+    for row, gpu in zip(table_with("roofline.md", "e16"), gpus, strict=True):
+        reduce = [figure for count in (2, 4, 8) for figure in dataclasses.astuple(gpu.all_reduce[count])]
+        figures = [*dataclasses.astuple(gpu.efficiency), gpu.prefill_extra_context_tokens, *reduce]
+        assert [row["GPU"], *map(float, list(row.values())[1:-1])] == [gpu.name, *figures]
+        assert row["status"] == gpu.status
+
+
+def test_kv_capacities_beside_those_that_vllm_reported():
+    models = {
+        **{"Llama-2-7B": "llama-2-7b-hf", "Llama-3.1-70B": L70B, "Qwen2.5-7B": QWEN, "Yi-34B": "yi-34b"},
+        "Mistral-Nemo": "mistral-nemo-instruct-2407",
+    }
+    for row in table_with("roofline.md", "derived"):
+        blocks = kv_capacity(models[row["model"]], "H100", int(row["TP"]), int(row["T"]), sequences=128).total_kv_blocks
+        reported = int(row["vLLM"].replace(",", ""))
+        error = f"{100 * (blocks / reported - 1):+.1f} %".replace("-", "\u2212")
+        assert row["derived"] == f"{blocks:,}"
+        assert row["column 5"].lstrip("+\u2212") == error.lstrip("+\u2212")
