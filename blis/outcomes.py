@@ -301,14 +301,14 @@ class Outcomes:
 
         try:
             schema = pq.read_schema(path)
+            if b"blis.run" not in (schema.metadata or {}):
+                raise InputError(f"{path}: not a file of outcomes: its schema has no metadata 'blis.run'")
             found = [name for name in _CONNECTION if name in schema.names]
             names = ["request_id", "input_tokens", "output_tokens", "session_id", "turn", *_COLUMNS, *_NAMES, *found]
             table = pq.read_table(path, columns=names)
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
-        metadata = table.schema.metadata or {}
-        if b"blis.run" not in metadata:
-            raise InputError(f"{path}: not a file of outcomes: its schema has no metadata 'blis.run'")
+        metadata = schema.metadata
         return cls._from_arrow(table, json.loads(metadata[b"blis"]), json.loads(metadata[b"blis.run"]))
 
     @classmethod

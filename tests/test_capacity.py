@@ -13,8 +13,8 @@ from blis.sizing.loads import Load
 from blis.sizing.objectives import Slos
 from blis.sizing.points import Effort
 from blis.sweeping.runner import Case
-from blis.workload.lengths import Constant, Lengths
-from blis.workload.spec import ClientSpec, ClosedLoop, OpenLoop, Window
+from blis.workload.lengths import Constant, Exponential, Lengths
+from blis.workload.spec import ClientSpec, ClosedLoop, MultiTurn, OpenLoop, Window
 
 QUICK = {"num_requests": 500, "replications": 3, "tolerance": 0.05}
 SHORT = blis.DistributionWorkload(prompt_tokens=200, prompt_tokens_stdev=100, output_tokens=40, output_tokens_stdev=20)
@@ -171,6 +171,41 @@ def test_specs_that_change_through_time_keep_their_clock():
     assert len(many) == pytest.approx(10 * len(few), rel=0.3)
     assert max(few.arrival_us.max(), many.arrival_us.max()) < window.end_us
     assert blis.capacity(BATCHING, spec, "p99_ttft=100ms", replications=2, tolerance=0.1).verdict == "found"
+
+
+def sessions(rounds=3, think_ms=300):
+    """Sessions of turns that take 10 ms each; their turns have nothing in common."""
+    turn = Lengths(Constant(10), 1, 1000)
+    think = Lengths(Exponential(1000 * think_ms), 0, 10**9)
+    client = ClientSpec(
+        "c",
+        OpenLoop(1.0, "poisson"),
+        turn,
+        Lengths(Constant(1), 1, 1),
+        multi_turn=MultiTurn(rounds, think, accumulate=False),
+    )
+    return blis.WorkloadSpec((client,), 5.0)
+
+
+def test_rates_of_sessions_count_sessions():
+    """Turns that come back after a while are about as random as new ones: a third of the rate of single requests."""
+    found = blis.capacity(SINGLE, sessions(), "mean_scheduling_delay=20ms", engine=ONE_SEAT, tolerance=0.03)
+    assert (found.verdict, found.unit, found.backlog) == ("found", "sessions", "stable")
+    assert found.rate == pytest.approx(md1_rate(0.02) / 3, rel=0.05)
+    assert found.saturation_rate == pytest.approx(1 / SERVICE_S / 3, rel=0.01)
+    assert found.utilisation is None
+
+
+def test_short_runs_of_long_sessions_do_not_pass_for_a_limitless_system():
+    """2,000 requests are 400 sessions, which have all begun before the first one comes back."""
+    found = blis.capacity(SINGLE, sessions(5, 10_000), "mean_scheduling_delay=20ms", engine=ONE_SEAT, tolerance=0.1)
+    assert found.verdict == "found"
+    assert found.rate == pytest.approx(md1_rate(0.02) / 5, rel=0.1)
+
+
+def test_the_fewest_instances_for_sessions():
+    found = blis.instances_for(60, SINGLE, sessions(), "mean_scheduling_delay=20ms", engine=ONE_SEAT)
+    assert (found.num_instances, found.unit, found.utilisation) == (3, "sessions", None)
 
 
 def test_scenarios_and_specs_are_scaled():

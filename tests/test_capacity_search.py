@@ -48,6 +48,19 @@ def test_none_and_no_limit():
     assert endless.meets.rate == 1e4
 
 
+def test_runs_grow_before_a_system_counts_as_limitless():
+    """Short runs cannot tell of their backlog and meet everything; long ones have a limit at 40."""
+
+    def evaluate(rate, effort, *, pilot=False):
+        if effort.num_requests < 10_000:
+            return fake_point(SLOS, lambda rate: 0.1, rate, effort, stable=None)
+        return fake_point(SLOS, lambda rate: rate / 40, rate, effort)
+
+    found = find_rate(evaluate, 10.0, limits())
+    assert found.verdict == "found"
+    assert found.meets.rate == pytest.approx(40, rel=0.011)
+
+
 def test_nothing_is_tried_beyond_the_bounds():
     asked = Asked(lambda rate: rate / 5)
     found = find_rate(asked, 300.0, limits(lowest=2.0, highest=7.0))

@@ -62,7 +62,8 @@ def steady_state(outcomes: Outcomes) -> SteadyState:
     result = outcomes.result
     order = arrival_order(outcomes)
     served = order[np.isin(result.status[order], _SERVED)]
-    backlog = stability(result.arrival_us[served], result.finished_us[served], end_us=result.end_us)
+    end_us = min(result.end_us, last_beginning_us(outcomes))
+    backlog = stability(result.arrival_us[served], result.finished_us[served], end_us=end_us)
     completed = order[result.status[order] == RequestStatus.COMPLETED]
     e2e_us = outcomes.e2e_us(completed).astype(np.float64)
     warm_up = warm_up_of(e2e_us)
@@ -76,6 +77,14 @@ def steady_state(outcomes: Outcomes) -> SteadyState:
         _estimate(e2e_us[warm_up:]),
         _estimate(ttft_us[ttft_us >= 0].astype(np.float64)),
     )
+
+
+def last_beginning_us(outcomes: Outcomes) -> int:
+    """When the last request arrived that is no later turn of a session: from then on load only falls."""
+    arrival_us = outcomes.result.arrival_us
+    if outcomes.table.sessions is not None:
+        arrival_us = arrival_us[outcomes.table.sessions.turn <= 0]
+    return int(arrival_us.max(initial=0))
 
 
 def arrival_order(outcomes: Outcomes) -> Ints:

@@ -39,7 +39,7 @@ def plan_page(plan: Plan, command: Sequence[str] = ()) -> Page:
         configuration(_asked_for(plan), command, title="What all deployments have in common"),
     ]
     return Page(
-        f"Plan for {plan.rate:g} requests per second",
+        f"Plan for {plan.rate:g} {plan.unit} per second",
         verdict,
         [section for section in sections if section.parts],
         [*others, f"Asked for: {asked}; with {plan.file.margin:.0%} more requests, too."],
@@ -96,7 +96,7 @@ def _charts(plan: Plan) -> Iterator[Chart]:
                 Axis("cost", "cost per hour"),
                 Axis(name, title, limit),
                 _KINDS,
-                {"gpus": "GPUs", "full": "full at, requests/s"},
+                {"gpus": "GPUs", "full": f"full at, {plan.unit}/s"},
             ),
             "Dotted: the cheapest for each latency. Nothing else beats a deployment in cost, both latencies and "
             "throughput at once.",
@@ -127,7 +127,7 @@ def _choices(plan: Plan) -> Table:
     ]
     cut = f"The {_MOST_ROWS} cheapest of {len(plan.choices):,}. " if len(plan.choices) > _MOST_ROWS else ""
     return Table(
-        ["deployment", "GPUs", "per hour", "per 1M tokens", *heads, "full at, requests/s", "nothing beats it"],
+        ["deployment", "GPUs", "per hour", "per 1M tokens", *heads, f"full at, {plan.unit}/s", "nothing beats it"],
         rows,
         note=cut + "Figures are at the rate, with seeds that were not used to choose.",
     )

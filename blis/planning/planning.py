@@ -13,7 +13,7 @@ from blis.errors import ConfigError, InputError
 from blis.planning.command import run_command
 from blis.planning.file import Candidate, PlanFile, load_plan
 from blis.sizing.evaluating import MOST_NUMBERS, Evaluator, Progress
-from blis.sizing.loads import Load
+from blis.sizing.loads import Load, Unit
 from blis.sizing.points import Effort, Point
 from blis.sizing.search import FEW, find_instances
 from blis.sweeping.cases import Cases
@@ -42,7 +42,7 @@ class Choice:
         num_instances: how many.
         num_gpus: of all instances.
         cost_per_hour: of these.
-        saturation_rate: answers per second when full.
+        saturation_rate: what is answered per second when full.
         with_margin: at the rate with the margin, fresh seeds.
         at_rate: at the rate itself, fresh seeds.
         command: that simulates it.
@@ -93,13 +93,15 @@ class Plan:
     """What to deploy.
 
     Attributes:
-        rate: requests per second to plan for.
+        rate: to plan for, of ``unit`` per second.
+        unit: as in `blis.sizing.capacity.Capacity`.
         file: what was asked for.
         choices: deployments that meet the SLOs, cheapest first.
         rejected: the others, in the file's order.
     """
 
     rate: float
+    unit: Unit
     file: PlanFile
     choices: tuple[Choice, ...]
     rejected: tuple[Rejected, ...]
@@ -167,7 +169,13 @@ def plan(spec: str | Path | Mapping[str, Any], *, jobs: int | None = None, progr
     found = [planner.sized(one) if isinstance(one, _Prepared) else one for one in prepared]
     choices = [one for one in found if isinstance(one, Choice)]
     rejected = [one for one in found if isinstance(one, Rejected)]
-    return Plan(can_run[0].rate, file, tuple(sorted(choices, key=lambda one: one.costs)), tuple(rejected))
+    return Plan(
+        can_run[0].rate,
+        can_run[0].evaluator.load.unit,
+        file,
+        tuple(sorted(choices, key=lambda one: one.costs)),
+        tuple(rejected),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,10 +221,11 @@ class _Planner:
         target = rate * (1 + file.margin)
         effort = Effort(file.num_requests, file.replications if evaluator.load.is_drawn else 1)
         saturation = evaluator.saturation(file.num_requests, 1)
-        needed = max(math.ceil(target / saturation / SATURATION_SLACK), 1)
+        needed = 1 if evaluator.load.waits else max(math.ceil(target / saturation / SATURATION_SLACK), 1)
         most = candidate.num_instances or file.max_instances
         if needed > most:
-            reason = f"an instance answers {saturation:.4g} requests per second at most; {needed} would be needed"
+            most_of = f"{saturation:.4g} {evaluator.load.unit} per second"
+            reason = f"an instance answers {most_of} at most; {needed} would be needed"
             return Rejected(candidate, reason, target / saturation / most, "backlog")
         idle = evaluator.evaluate(IDLE * saturation, Effort(file.num_requests, min(FEW, effort.replications)))
         if not idle.meets:

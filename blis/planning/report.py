@@ -19,6 +19,7 @@ def report(plan: Plan) -> dict[str, Any]:
     closest = plan.closest
     return {
         "rate_per_s": plan.rate,
+        "rate_of": plan.unit,
         "margin": plan.file.margin,
         "slos": {each.name: each.limit_us / 1000 for each in plan.file.slos.objectives},
         "goodput": plan.file.slos.goodput,
@@ -51,7 +52,7 @@ def text(plan: Plan) -> Iterator[Any]:
 def headlines(plan: Plan) -> Iterator[str]:
     """The answer in a line, and what comes closest if there is none."""
     best, closest = plan.best, plan.closest
-    load = f"{plan.rate:g} requests per second, {plan.file.margin:.0%} more to spare"
+    load = f"{plan.rate:g} {plan.unit} per second, {plan.file.margin:.0%} more to spare"
     if best is not None:
         yield f"Cheapest for {load}: {choice_name(plan, best)}, {best.cost_per_hour:.2f} per hour"
         return

@@ -12,7 +12,7 @@ from blis.api import Workload
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.errors import ConfigError
 from blis.sizing.evaluating import Evaluator, Progress
-from blis.sizing.loads import Load
+from blis.sizing.loads import Load, Unit
 from blis.sizing.objectives import GOODPUT, Objective, Slos
 from blis.sizing.points import Effort, Point
 from blis.sizing.search import HIGHEST, LOWEST, Limits, Verdict, find_instances, find_rate
@@ -33,14 +33,15 @@ class Capacity:
 
     Attributes:
         verdict: ``found``, ``none``: even the lowest rate misses, or ``no limit``: even the highest one meets.
-        rate: requests per second, the highest that was seen to meet all SLOs; None: there is none.
+        rate: the highest that was seen to meet all SLOs, of ``unit`` per second; None: there is none.
+        unit: ``requests``; of specs whose clients send sessions ``sessions``, of such with both ``arrivals``.
         low: lower end of the 95 % interval of the limit.
         high: its upper end, at least the lowest rate that was seen to miss. Both None unless a limit was found.
         is_sampled: whether the interval allows for the luck of the draw; a trace is one sequence of requests, whose
             interval is the last bracket.
         binding: the figure that stands in the way of more, or ``backlog``.
-        utilisation: rate / saturation_rate.
-        saturation_rate: answers per second when all requests are there at once.
+        utilisation: rate / saturation_rate; None also where requests wait for others (`Load.waits`).
+        saturation_rate: what is answered per second when everything is there at once, likewise.
         backlog: whether the backlog keeps its level at ``rate``.
         slos: what had to hold.
         points: everything that was tried, by rate.
@@ -49,6 +50,7 @@ class Capacity:
 
     verdict: Verdict
     rate: float | None
+    unit: Unit
     low: float | None
     high: float | None
     is_sampled: bool
@@ -83,12 +85,13 @@ class InstancesNeeded:
     """The fewest instances that meet the SLOs at a rate.
 
     Attributes:
-        rate: requests per second.
+        rate: of ``unit`` per second.
+        unit: as in `Capacity`.
         num_instances: the fewest; None: not even ``max_instances`` are enough.
         max_instances: most that were allowed.
         binding: the figure that is closest to its limit with them, or furthest beyond.
-        utilisation: rate / (instances * saturation_rate).
-        saturation_rate: answers per second of one instance when all requests are there at once.
+        utilisation: rate / (instances * saturation_rate); None as in `Capacity`.
+        saturation_rate: what one instance answers per second when everything is there at once.
         backlog: whether the backlog keeps its level.
         slos: what had to hold.
         points: everything that was tried, by number of instances.
@@ -96,10 +99,11 @@ class InstancesNeeded:
     """
 
     rate: float
+    unit: Unit
     num_instances: int | None
     max_instances: int
     binding: str
-    utilisation: float
+    utilisation: float | None
     saturation_rate: float
     backlog: str
     slos: Slos
@@ -146,8 +150,8 @@ def capacity(
         num_requests: of a run, at first; runs grow up to 64 times that, until the answer is as exact as asked for.
         replications: runs per rate near the limit.
         tolerance: relative width to which the rate is found.
-        min_rate: requests per second below which nothing is tried; None: 1/1024 of the saturation rate.
-        max_rate: above which nothing is tried; None: 16 times the saturation rate.
+        min_rate: nothing is tried below; None: 1/1024 of the saturation rate.
+        max_rate: nor above this; None: 16 times the saturation rate.
         jobs: threads; None: one per CPU.
         progress: called after each point.
 
@@ -179,11 +183,12 @@ def capacity(
     return Capacity(
         verdict=found.verdict,
         rate=None if meets is None else meets.rate,
+        unit=load.unit,
         low=low,
         high=high,
         is_sampled=found.half_width is not None,
         binding=misses.binding if misses is not None else None,
-        utilisation=None if meets is None else meets.rate / saturation,
+        utilisation=None if meets is None or load.waits else meets.rate / saturation,
         saturation_rate=saturation,
         backlog=None if meets is None else meets.backlog,
         slos=evaluator.slos,
@@ -211,7 +216,7 @@ def instances_for(
     """Find the fewest instances that meet SLOs at a rate.
 
     Args:
-        rate: requests per second.
+        rate: requests per second; of specs with sessions, sessions.
         deployment: of each instance; this and what follows is as in `capacity`.
         workload: as there.
         slos: as there.
@@ -240,17 +245,19 @@ def instances_for(
     def tried(count: int, effort: Effort) -> Point:
         return evaluator.evaluate(rate, effort, num_instances=count, pilot=True)
 
-    least = min(max(math.ceil(rate / saturation / 1.1), 1), max_instances)  # saturation is itself an estimate
+    # saturation is itself an estimate, and none at all where requests wait for others
+    least = 1 if load.waits else min(max(math.ceil(rate / saturation / 1.1), 1), max_instances)
     effort = Effort(num_requests, replications if load.is_drawn else 1)
     found = find_instances(tried, least, max_instances, effort, can_grow=load.can_grow)
     shown = found.meets or found.misses
     assert shown is not None
     return InstancesNeeded(
         rate=rate,
+        unit=load.unit,
         num_instances=None if found.meets is None else found.meets.num_instances,
         max_instances=max_instances,
         binding=shown.binding,
-        utilisation=rate / (shown.num_instances * saturation),
+        utilisation=None if load.waits else rate / (shown.num_instances * saturation),
         saturation_rate=saturation,
         backlog=shown.backlog,
         slos=evaluator.slos,
@@ -351,5 +358,5 @@ def _check_effort(num_requests: int, replications: int) -> None:
 
 def _checked_rate(name: str, rate: float) -> float:
     if not 0 < rate < math.inf:
-        raise ConfigError(f"{name}: must be a positive number of requests per second, got {rate}")
+        raise ConfigError(f"{name}: must be a positive number per second, got {rate}")
     return rate

@@ -10,7 +10,7 @@ from typing import Any
 from blis.api import describe_run
 from blis.config.resolve import Resolved
 from blis.errors import ConfigError, WorkloadError
-from blis.sizing.loads import Load
+from blis.sizing.loads import Load, requests_per_arrival
 from blis.sizing.measuring import Sample, measure, throughput_per_s
 from blis.sizing.objectives import Slos
 from blis.sizing.points import Effort, Point
@@ -72,12 +72,12 @@ class Evaluator:
         return describe_run(self.resolved, case.cluster, case.workload, self.load.seed_of(0), case.horizon_us)
 
     def saturation(self, num_requests: int, num_instances: int | None = None) -> float:
-        """Answers per second when all requests are there from the start."""
+        """Arrivals (`Load.unit`) per second that are answered when all are there from the start."""
         table = self.load.all_at_once(num_requests)
         outcomes = self._runner.run(self._on(dataclasses.replace(self._case, workload=table), num_instances))
         if not (outcomes.result.finished_us >= 0).any():
             raise WorkloadError("workload: none of its requests is answered; all are rejected or refused")
-        return throughput_per_s(outcomes)
+        return throughput_per_s(outcomes) / requests_per_arrival(table)
 
     def evaluate(
         self, rate: float, effort: Effort, *, num_instances: int | None = None, first_seed: int = 0, pilot: bool = False
@@ -85,7 +85,7 @@ class Evaluator:
         """Try a rate.
 
         Args:
-            rate: requests per second.
+            rate: arrivals per second.
             effort: how much to simulate.
             num_instances: None: those of the case.
             first_seed: replications are counted from here.

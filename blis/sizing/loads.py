@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from blis.api import Workload, load_requests, seed_of
 from blis.errors import ConfigError
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
-from blis.workload.spec import WorkloadSpec
+from blis.workload.spec import ClosedLoop, OpenLoop, WorkloadSpec
+
+#: What a rate counts: each request, each session of several, or both where some clients send one and some the other.
+Unit = Literal["requests", "sessions", "arrivals"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +56,30 @@ class Load:
         return self.is_drawn
 
     @property
+    def waits(self) -> bool:
+        """Whether some requests are sent only when others are done, as turns of a session are.
+
+        A system that is given all of them at once then says little: turns come back when the cache has long forgotten
+        the ones before.
+        """
+        if isinstance(self.workload, WorkloadSpec):
+            return any(
+                client.multi_turn is not None or isinstance(client.load, ClosedLoop) for client in self.workload.clients
+            )
+        return not self.is_drawn and self._table.sessions is not None and bool((self._table.sessions.after >= 0).any())
+
+    @property
+    def unit(self) -> Unit:
+        """What its rate counts."""
+        if not isinstance(self.workload, WorkloadSpec) or self.workload.servegen_data is not None:
+            return "requests"
+        open_loop = (client for client in self.workload.clients if isinstance(client.load, OpenLoop))
+        kinds = {client.multi_turn is not None for client in open_loop}
+        return "arrivals" if len(kinds) > 1 else "sessions" if True in kinds else "requests"
+
+    @property
     def own_rate(self) -> float | None:
-        """Requests per second as the workload has it; None: ServeGen data that say it themselves."""
+        """Arrivals (`unit`) per second as the workload has it; None: ServeGen data that say it themselves."""
         if isinstance(self.workload, DistributionWorkload):
             return self.workload.rate
         if isinstance(self.workload, WorkloadSpec):
@@ -68,7 +94,7 @@ class Load:
         """The workload at a rate.
 
         Args:
-            rate: requests per second; of a spec with sessions, sessions.
+            rate: arrivals (`unit`) per second.
             num_requests: how many, if it can grow.
             replication: counted from 0.
         """
@@ -107,3 +133,10 @@ class Load:
     @cached_property
     def _table(self) -> RequestTable:
         return load_requests(self.workload, self.seed_of(0), None)[0]
+
+
+def requests_per_arrival(table: RequestTable) -> float:
+    """Requests for each one that waits for no other: 1, or the mean number of turns of sessions."""
+    if table.sessions is None or len(table) == 0:
+        return 1.0
+    return len(table) / max(int((table.sessions.after < 0).sum()), 1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
 from blis.metrics.latency import duration_figures, histogram_figures
-from blis.metrics.steady_state import arrival_order
+from blis.metrics.steady_state import arrival_order, last_beginning_us
 from blis.outcomes import Ints, Outcomes
 from blis.sizing.objectives import GOODPUT, Objective, Slos
 from blis.statistics.stability import Stability, stability
@@ -29,13 +29,9 @@ ALWAYS = ("mean_ttft", "p99_ttft", "mean_itl", "p99_itl")
 #: Stands in for the latency of a request that is never answered, µs: beyond any that is measured.
 _NEVER_US = 1e18
 _ANSWERED = RequestStatus.COMPLETED
+_NEVER_SERVED = (RequestStatus.REFUSED_TOO_LONG, RequestStatus.REFUSED_NEVER_FITS)
 #: Requests that say nothing about the load: no server could take them, or they never came.
-_NOT_COUNTED = (
-    RequestStatus.REFUSED_TOO_LONG,
-    RequestStatus.REFUSED_NEVER_FITS,
-    RequestStatus.NOT_SENT,
-    RequestStatus.NOT_ARRIVED,
-)
+_NOT_COUNTED = (*_NEVER_SERVED, RequestStatus.NOT_SENT, RequestStatus.NOT_ARRIVED)
 
 
 @dataclass(frozen=True)
@@ -60,11 +56,13 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
 
     Left out are requests that arrive in the warm-up (a tenth, or what MSER-5 finds in end-to-end latencies if that is
     more), and in the last mean latency before the end of arrivals, at most a fifth: nobody arrives any more behind
-    them. Percentiles of gaps between tokens are of all requests. A request that was turned away has an endless latency.
+    them. So are turns of sessions that arrive when no session begins any more. Percentiles of gaps between tokens are
+    of all requests. A request that was turned away has an endless latency.
     """
     result = outcomes.result
     order = arrival_order(outcomes)
-    counted = order[~np.isin(result.status[order], _NOT_COUNTED)]
+    last_us = last_beginning_us(outcomes)
+    counted = order[~np.isin(result.status[order], _NOT_COUNTED) & (result.arrival_us[order] <= last_us)]
     rows = _steady(outcomes, counted)
     names = dict.fromkeys([*(objective.name for objective in slos.of_all), *ALWAYS])
     values = {name: _figure(outcomes, rows, Objective(name, 1.0)) for name in names}
@@ -74,9 +72,9 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
     duration_s = (result.end_us - int(result.arrival_us[counted[0]])) / 1e6 if len(counted) else 0.0
     return Sample(
         values,
-        stability(result.arrival_us[served], result.finished_us[served], end_us=result.end_us),
+        stability(result.arrival_us[served], result.finished_us[served], end_us=min(result.end_us, last_us)),
         int(result.produced_tokens.sum()) / duration_s if duration_s > 0 else 0.0,
-        len(order) - len(counted),
+        int(np.isin(result.status, _NEVER_SERVED).sum()),
     )
 
 

@@ -54,13 +54,17 @@ def _tiles(found: Capacity | InstancesNeeded) -> Iterator[Tile]:
     if isinstance(found, InstancesNeeded):
         enough = found.num_instances is not None
         value = f"{found.num_instances:,}" if enough else f"more than {found.max_instances:,}"
-        yield Tile("Instances", [("", value)], f"for {found.rate:g} requests/s", "good" if enough else "bad")
-        yield Tile("A full instance", [("answers/s", f"{found.saturation_rate:.4g}")])
+        yield Tile("Instances", [("", value)], f"for {found.rate:g} {found.unit}/s", "good" if enough else "bad")
+        yield Tile("A full instance", [(f"{found.unit}/s", f"{found.saturation_rate:.4g}")])
     else:
         value = "none" if found.rate is None else f"{found.rate:.5g}"
         note = "" if found.low is None else f"95 % interval {found.low:.5g} to {found.high:.5g}"
-        yield Tile("Capacity, requests/s", [("", value)], note, "bad" if found.rate is None else "good")
-        yield Tile("A full system", [("answers/s", f"{found.saturation_rate:.5g}")], "when all requests wait at once")
+        yield Tile(f"Capacity, {found.unit}/s", [("", value)], note, "bad" if found.rate is None else "good")
+        yield Tile(
+            "A full system",
+            [(f"{found.unit}/s", f"{found.saturation_rate:.5g}")],
+            "answered when all are there at once",
+        )
     yield Tile("Utilisation", [("", percent(found.utilisation))], "of what a full system answers")
     shown = _shown(found)
     for name in shown.slos.names:
@@ -112,7 +116,7 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
             limit_text(found.slos, name),
             against(
                 frame,
-                "instances" if of_instances else "requests per second",
+                "instances" if of_instances else f"{found.unit} per second",
                 "share of requests" if name == GOODPUT else f"{name}, ms",
                 _KINDS,
                 limits,
@@ -125,7 +129,7 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
 
 def _table(found: Capacity | InstancesNeeded) -> Table:
     names = found.slos.names
-    heads = ["requests/s", "instances", *(name if name == GOODPUT else f"{name}, ms" for name in names)]
+    heads = [f"{found.unit}/s", "instances", *(name if name == GOODPUT else f"{name}, ms" for name in names)]
     return Table(
         [*heads, "backlog", "worst SLO, of its limit", "requests in a run", "runs", "SLOs"],
         [_cells(point, names) for point in found.points],

@@ -36,7 +36,7 @@ class Point:
     """A rate on so many instances, tried.
 
     Attributes:
-        rate: requests per second.
+        rate: arrivals per second (`blis.sizing.loads.Load.unit`).
         num_instances: that serve them.
         effort: what was asked for.
         samples: one per replication.

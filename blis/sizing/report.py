@@ -22,6 +22,7 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
     if isinstance(result, InstancesNeeded):
         head: dict[str, Any] = {
             "rate_per_s": result.rate,
+            "rate_of": result.unit,
             "num_instances": result.num_instances,
             "max_instances": result.max_instances,
         }
@@ -29,6 +30,7 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
         head = {
             "verdict": result.verdict,
             "rate_per_s": result.rate,
+            "rate_of": result.unit,
             "rate_low95_per_s": result.low,
             "rate_high95_per_s": result.high,
             "interval": "of draws and bisection" if result.is_sampled else "of bisection",
@@ -73,13 +75,14 @@ def value_text(name: str, value: float) -> str:
 def _capacity(found: Capacity) -> Iterator[str]:
     if found.verdict == "none":
         worst = found.points[0]
-        yield f"No rate meets the SLOs: even at {worst.rate:.4g} requests per second {_miss(worst)}."
+        yield f"No rate meets the SLOs: even at {worst.rate:.4g} {found.unit} per second {_miss(worst)}."
     elif found.verdict == "no limit":
-        yield f"No limit was found: the SLOs are met even at {found.rate:.5g} requests per second, the highest rate."
+        rate = f"{found.rate:.5g} {found.unit} per second"
+        yield f"No limit was found: the SLOs are met even at {rate}, the highest rate."
     else:
         how = "" if found.is_sampled else ", by bisection alone"
         yield (
-            f"Capacity: {found.rate:.5g} requests per second "
+            f"Capacity: {found.rate:.5g} {found.unit} per second "
             f"(95 % interval {found.low:.5g} to {found.high:.5g}{how}); backlog: {found.backlog}"
         )
         yield f"In the way of more: {limit_text(found.slos, found.binding or '')}"
@@ -90,13 +93,15 @@ def _capacity(found: Capacity) -> Iterator[str]:
 def _needed(found: InstancesNeeded) -> Iterator[str]:
     if found.num_instances is None:
         worst = max(found.points, key=lambda point: point.num_instances)
-        load = f"{found.rate:g} requests per second"
+        load = f"{found.rate:g} {found.unit} per second"
         yield f"Not even {found.max_instances} instances meet the SLOs at {load}: {_miss(worst)}."
         return
     plural = "s" if found.num_instances > 1 else ""
-    yield f"{found.num_instances} instance{plural} for {found.rate:g} requests per second; backlog: {found.backlog}"
+    yield f"{found.num_instances} instance{plural} for {found.rate:g} {found.unit} per second; backlog: {found.backlog}"
     yield f"Closest to its limit: {limit_text(found.slos, found.binding)}"
-    yield f"Utilisation: {found.utilisation:.1%} of the {found.saturation_rate:.5g} per second of each full instance"
+    if found.utilisation is not None:
+        full = f"{found.saturation_rate:.5g} per second of each full instance"
+        yield f"Utilisation: {found.utilisation:.1%} of the {full}"
 
 
 def _miss(point: Point) -> str:

@@ -39,6 +39,8 @@ def saturation_rate(
         return None
     try:
         load = Load(workload, seed)
+        if load.waits:
+            return None
         table = load.all_at_once(NUM_REQUESTS)
         if len(table) > MOST_REQUESTS:
             return None

@@ -163,7 +163,7 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
     First a bracket is found with few replications, in steps of 2 from a guess. There, all replications are made, and
     the bracket is bisected. The same is done with four times as many requests in each run, or more, closer by, until
     that changes the rate by less than the tolerance, the interval of the rate is no wider, and runs are long enough
-    to tell whether the backlog grows.
+    to tell whether the backlog grows. If even the highest rate meets the SLOs, runs grow until that can be told of it.
 
     Args:
         evaluate: tries a rate.
@@ -174,6 +174,13 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
     level = _Level(evaluate, few, limits, pilot=True)
     below, above = level.bracket(start / STEP, start)
     points, effort = level.points, limits.effort
+    while above is None and below is not None and below.stable is None:  # runs too short for the backlog to show
+        longer = _larger(level.effort, below, None, limits, has_moved=True)
+        if longer is None:
+            break
+        level = _Level(evaluate, longer, limits, pilot=True)
+        below, above = level.bracket(below.rate / STEP, below.rate)
+        points, effort = points + level.points, Effort(longer.num_requests, limits.effort.replications)
     half_width: float | None = None
     before: float | None = None
     while below is not None and above is not None:
