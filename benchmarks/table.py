@@ -14,6 +14,7 @@ FORMATS = {
     "wall_s": "{:.2g} s wall",
     "ns_per_token": "{:.2g} ns/token",
     "peak_mb": "{:,.0f} MB",
+    "page_mb": "a page of {:.1f} MB",
     "times_file": "{:.2g} × file",
     "times_bulk": "{:.2g} × in bulk",
     "times_single": "{:.2g} × one instance",

@@ -160,9 +160,9 @@ class Outcomes:
     @cached_property
     def steady_state(self) -> SteadyState:
         """Whether the run settled, and intervals of its means."""
-        from blis.metrics.steady_state import steady_state
+        from blis.metrics.steady_state import SteadyState
 
-        return steady_state(self)
+        return SteadyState(self)
 
     @cached_property
     def requests(self) -> pl.DataFrame:

@@ -63,7 +63,12 @@ def test_the_file_says_what_the_run_said(tmp_path):
         blis.DistributionWorkload(rate=5, num_requests=500),
     )
     outcomes.write_parquet(tmp_path / "o.parquet")
-    assert blis.Outcomes.read_parquet(tmp_path / "o.parquet").steady_state == outcomes.steady_state
+    again = blis.Outcomes.read_parquet(tmp_path / "o.parquet").steady_state
+    assert (again.backlog, again.e2e, again.ttft) == (
+        outcomes.steady_state.backlog,
+        outcomes.steady_state.e2e,
+        outcomes.steady_state.ttft,
+    )
 
 
 def test_requests_that_were_turned_away_are_no_backlog():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
 from blis.outcomes import Ints, Outcomes
 from blis.statistics.estimates import Estimate, batch_means, warm_up_of
 from blis.statistics.stability import Stability, stability
+
+Floats = NDArray[np.float64]
 
 VERDICTS = {True: "stable", False: "overloaded", None: "too short to tell"}
 #: Means of fewer batches get no interval.
@@ -19,26 +22,51 @@ FEWEST_BATCHES = 10
 _SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
 
-@dataclass(frozen=True)
 class SteadyState:
-    """What can be said of the steady state of a run.
+    """What can be said of the steady state of a run; computed when it is asked for.
 
-    Attributes:
-        backlog: whether it grows, and how fast.
-        warm_up_requests: completed requests at the start that intervals leave out.
-        e2e: mean end-to-end latency in µs; None: overloaded, or too few requests.
-        ttft: mean time to first token in µs, of those that arrived after the warm-up; None likewise.
+    The warm-up is that of the end-to-end latencies, in order of arrival (`blis.statistics.estimates.warm_up_of`).
+
+    Args:
+        outcomes: of a run or read from a file.
     """
 
-    backlog: Stability
-    warm_up_requests: int
-    e2e: Estimate | None
-    ttft: Estimate | None
+    def __init__(self, outcomes: Outcomes) -> None:
+        self._outcomes = outcomes
+        self._order = arrival_order(outcomes)
+
+    @cached_property
+    def backlog(self) -> Stability:
+        """Whether it grows, and how fast."""
+        result = self._outcomes.result
+        served = self._order[np.isin(result.status[self._order], _SERVED)]
+        end_us = min(result.end_us, last_beginning_us(self._outcomes))
+        return stability(result.arrival_us[served], result.finished_us[served], end_us=end_us)
 
     @property
     def verdict(self) -> str:
         """One of `VERDICTS`."""
         return VERDICTS[self.backlog.stable]
+
+    @cached_property
+    def warm_up_requests(self) -> int:
+        """Completed requests at the start that intervals leave out."""
+        return warm_up_of(self._e2e_us)
+
+    @cached_property
+    def e2e(self) -> Estimate | None:
+        """Mean end-to-end latency in µs; None: overloaded, or too few requests."""
+        return self._estimate(self._e2e_us[self.warm_up_requests :])
+
+    @cached_property
+    def ttft(self) -> Estimate | None:
+        """Mean time to first token in µs, of those that arrived after the warm-up; None likewise."""
+        if len(self._completed) == 0:
+            return None
+        arrival_us = self._outcomes.result.arrival_us
+        begin_us = arrival_us[self._completed[self.warm_up_requests]]
+        ttft_us = self._outcomes.ttft_us(self._order)[arrival_us[self._order] >= begin_us]
+        return self._estimate(ttft_us[ttft_us >= 0].astype(np.float64))
 
     def figures(self) -> dict[str, Any]:
         """The key ``steady_state`` of the metrics block (docs/output.md)."""
@@ -50,33 +78,20 @@ class SteadyState:
             "effective_sample_size": None if self.e2e is None else round(self.e2e.effective_sample_size, 1),
         }
 
+    @cached_property
+    def _completed(self) -> Ints:
+        completed: Ints = self._order[self._outcomes.result.status[self._order] == RequestStatus.COMPLETED]
+        return completed
 
-def steady_state(outcomes: Outcomes) -> SteadyState:
-    """Judge the backlog of a run, and estimate the means of its steady state with 95 % intervals.
+    @cached_property
+    def _e2e_us(self) -> Floats:
+        return self._outcomes.e2e_us(self._completed).astype(np.float64)
 
-    The warm-up is that of the end-to-end latencies, in order of arrival (`blis.statistics.estimates.warm_up_of`).
-
-    Args:
-        outcomes: of a run or read from a file.
-    """
-    result = outcomes.result
-    order = arrival_order(outcomes)
-    served = order[np.isin(result.status[order], _SERVED)]
-    end_us = min(result.end_us, last_beginning_us(outcomes))
-    backlog = stability(result.arrival_us[served], result.finished_us[served], end_us=end_us)
-    completed = order[result.status[order] == RequestStatus.COMPLETED]
-    e2e_us = outcomes.e2e_us(completed).astype(np.float64)
-    warm_up = warm_up_of(e2e_us)
-    if backlog.stable is False or len(completed) == 0:
-        return SteadyState(backlog, warm_up, None, None)
-    begin_us = result.arrival_us[completed[warm_up]]
-    ttft_us = outcomes.ttft_us(order)[result.arrival_us[order] >= begin_us]
-    return SteadyState(
-        backlog,
-        warm_up,
-        _estimate(e2e_us[warm_up:]),
-        _estimate(ttft_us[ttft_us >= 0].astype(np.float64)),
-    )
+    def _estimate(self, values: Floats) -> Estimate | None:
+        if self.backlog.stable is False or len(values) == 0:
+            return None
+        estimate = batch_means(values, warm_up=0)
+        return estimate if estimate.num_batches >= FEWEST_BATCHES else None
 
 
 def last_beginning_us(outcomes: Outcomes) -> int:
@@ -93,11 +108,6 @@ def arrival_order(outcomes: Outcomes) -> Ints:
     if (arrival_us[1:] >= arrival_us[:-1]).all():
         return np.arange(len(arrival_us))
     return np.argsort(arrival_us, kind="stable")
-
-
-def _estimate(values: np.ndarray[Any, np.dtype[np.float64]]) -> Estimate | None:
-    estimate = batch_means(values, warm_up=0) if len(values) else None
-    return estimate if estimate is not None and estimate.num_batches >= FEWEST_BATCHES else None
 
 
 def _interval_ms(estimate: Estimate | None) -> list[float] | None:

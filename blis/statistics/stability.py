@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -175,8 +174,9 @@ def _area(stamps: NDArray[Any], start: float, end: float) -> Floats:
     """(BINS,) mean over each piece of [start, end] of how many of the sorted stamps there have been."""
     edges = np.linspace(start, end, BINS + 1)
     reached = np.searchsorted(stamps, edges, "right")
-    sums = np.array([stamps[a:b].sum() for a, b in pairwise(reached)], np.float64)
-    within = np.diff(reached) * edges[1:] - sums
+    since = stamps - start  # sums of times since 1970 would have no digits left for the differences
+    sums = np.diff(np.concatenate([[0.0], np.cumsum(since, dtype=np.float64)])[reached])
+    within = np.diff(reached) * (edges[1:] - start) - sums
     area: Floats = reached[:-1] + within * (BINS / (end - start))
     return area
 
