@@ -14,6 +14,23 @@ from blis.workload.distribution import DistributionWorkload
 from blis.workload.spec import WorkloadSpec
 from blis.workload.spec_file import load_workload_spec
 
+_ARRIVAL_FIELDS = {"rate", "num_requests", "arrival", "arrival_cv", "seed"}
+_LENGTH_FIELDS = {
+    "prefix_tokens",
+    *(f"{part}_tokens{suffix}" for part in ("prompt", "output") for suffix in ("", "_stdev", "_min", "_max")),
+}
+_TRACE_FIELDS = {"workload_traces_filepath"}
+
+#: Which fields say something about which kind of workload; presets go by the arrival flags.
+_USEFUL_FIELDS = {
+    "traces": _TRACE_FIELDS,
+    "distribution": _ARRIVAL_FIELDS | _LENGTH_FIELDS,
+    "workload_spec": {"num_requests", "seed"},
+    "scenario": {"rate", "num_requests", "seed"},
+    "trace_header": {"seed"},
+}
+_WORKLOADS = ("trace_header", "workload_spec", "scenario")
+
 _ARRIVALS = ("rate", "num_requests", "arrival", "arrival_cv")
 
 
@@ -46,6 +63,21 @@ def workload_of(values: Mapping[str, Any], load_spec: Callable[[Path], WorkloadS
     if kind not in PRESETS:
         raise ConfigError(f"workload: unknown name {kind!r}; {nearest(kind, WORKLOADS)}")
     return preset(kind, defaults_filepath=values.get("defaults_filepath"), **_only(values, _ARRIVALS))
+
+
+def idle_fields(values: Mapping[str, Any]) -> tuple[set[str], str, Any]:
+    """Which fields do nothing with the kind of workload that is asked for.
+
+    Args:
+        values: by field; None or not there: not said.
+
+    Returns:
+        These fields, said or not; the field that names the kind, and its value.
+    """
+    kind = next((name for name in _WORKLOADS if values.get(name) is not None), "workload")
+    value = values.get(kind) or "distribution"
+    useful = _USEFUL_FIELDS.get(value if kind == "workload" else kind, _ARRIVAL_FIELDS)
+    return (_ARRIVAL_FIELDS | _LENGTH_FIELDS | _TRACE_FIELDS | {"workload"}) - useful - {kind}, kind, value
 
 
 def _at_most(spec: WorkloadSpec, most: int | None) -> WorkloadSpec:

@@ -116,6 +116,17 @@ def test_a_recorded_trace_is_swept(tmp_path, caplog):
 
 
 @pytest.mark.filterwarnings("ignore:runs as plain Python")
+def test_keys_without_effect_are_told(caplog):
+    useless = {"workload": "chatbot", "prompt_tokens": 5}
+    blis.sweep({**GRID, "base": {**BASE, **useless}})
+    assert caplog.text.count("prompt_tokens has no effect with workload chatbot") == 1
+    assert "rate has no" not in caplog.text
+    caplog.clear()
+    mixed = {"base": {**BASE, "prompt_tokens": 5}, "grid": {"workload": ["chatbot", "distribution"]}}
+    blis.sweep(mixed)
+    assert "no effect" not in caplog.text
+
+
 def test_failures_are_rows(tmp_path):
     frame = blis.sweep(failing_sweep(tmp_path), max_failures=2)
     assert frame["status"].to_list() == ["ok", "ok", "failed", "failed"]

@@ -20,6 +20,7 @@ from blis.sweeping.work import Worker
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.spec import WorkloadSpec, describe
 from blis.workload.tracev2 import TraceV2
+from blis.workload_flags import idle_fields
 
 _log = logging.getLogger("blis")
 
@@ -39,6 +40,7 @@ def check_points(sweep: Sweep, worker: Worker) -> dict[str, str]:
     """
     inputs: dict[str, str] = {}
     told: set[str] = set()
+    idle: dict[str, str | None] = {}
     drawn: set[Any] = set()
     for index, point in enumerate(sweep.points):
         try:
@@ -53,10 +55,23 @@ def check_points(sweep: Sweep, worker: Worker) -> dict[str, str]:
         told |= {note.text for note in resolved.notes if note.level == "warning"} - told
         if sweep.replications > 1 and isinstance(case.workload, Path | TraceV2):
             told.add("replications of a recorded trace are all alike: nothing in it is drawn")
+        _note_idle(idle, point)
         _add_inputs(inputs, point, case, sweep.folder)
+    told |= {f"{name} has no effect with {cause}" for name, cause in idle.items() if cause is not None}
     for text in sorted(told):
         _log.warning("%s", text)
     return inputs
+
+
+def _note_idle(idle: dict[str, str | None], point: Settings) -> None:
+    """Note keys that do nothing with the workload of this point, and have done nothing so far; None: they have."""
+    said = {name: value for name, value in point.values.items() if value is not None}
+    fields, kind, value = idle_fields({KEYS[name].field: value for name, value in said.items()})
+    for name in said:
+        if KEYS[name].field not in fields:
+            idle[name] = None
+        else:
+            idle.setdefault(name, f"{kind} {value}")
 
 
 def _located(error: InputError, source: str, index: int, point: Settings) -> InputError:
