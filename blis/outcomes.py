@@ -37,6 +37,8 @@ Ints = NDArray[np.int64]
 Rows = slice | Ints
 
 STATUS_NAMES = tuple(code.name.lower() for code in RequestStatus)
+#: Requests that arrived and were neither rejected nor refused.
+SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
 _ROWS_PER_GROUP = 1 << 17
 _COLUMNS = (

@@ -63,7 +63,7 @@ class Calibration:
 
         write_plots(self.pairs, self.in_flight, Path(path))
 
-    def write_page(self, path: str | Path, command: Sequence[str] = ()) -> None:
+    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
         """Write figures and charts as one HTML file with everything inside.
 
         Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from blis.calibration.plots import curves, metrics_of, over_time, scatter
 from blis.calibration.report import METRICS
 from blis.report.calibration_table import verdict
 from blis.report.charting import spec
+from blis.report.configuration import command_lines
 from blis.report.page import Chart, Finding, Findings, Page, Part, Section, Table, Text, Tile, Tiles
 from blis.report.tables import number, percent
 from blis.workload.requests import Ints
@@ -46,7 +46,7 @@ def calibration_page(report: Mapping[str, Any], pairs: Pairs, in_flight: Ints, c
         ),
         Section("Groups", list(_groups(report))),
         Section("Limits", [Text(text) for text in report["known_limitations"]]),
-        Section("Command", [Text(shlex.join(("blis", *command)), code=True)] if command else []),
+        Section("Command", command_lines(command)),
     ]
     info = report["trace_info"]
     about = (

@@ -80,7 +80,7 @@ def calibrate(ctx: click.Context, /, **flags: Any) -> None:
     )
     try:
         if is_page:
-            found.write_page(flags["report"], ctx.find_object(tuple) or ())
+            found.write_report(flags["report"], ctx.find_object(tuple) or ())
         elif flags["report"] is not None:
             found.write_json(flags["report"])
         if flags["plots"] is not None:

@@ -11,7 +11,12 @@ import click
 from blis.files import check_outputs
 
 #: Flags that name files to read.
-INPUTS = ("workload_traces_filepath", "workload_spec", "policy_config", "trace_header", "trace_data")
+_INPUTS = ("workload_traces_filepath", "workload_spec", "policy_config", "trace_header", "trace_data")
+
+
+def given_inputs(flags: Mapping[str, Any]) -> list[tuple[str, Path]]:
+    """Flag and path of every file that is going to be read."""
+    return [(f"--{name.replace('_', '-')}", flags[name]) for name in _INPUTS if flags.get(name) is not None]
 
 
 def check_page(flags: Mapping[str, Any], inputs: Iterable[tuple[str, Path]] = ()) -> None:
@@ -19,17 +24,14 @@ def check_page(flags: Mapping[str, Any], inputs: Iterable[tuple[str, Path]] = ()
 
     Args:
         flags: of the command.
-        inputs: name and path of files that are read besides those of `INPUTS`.
+        inputs: name and path of files that are read besides those that flags name.
 
     Raises:
         InputError: it cannot.
     """
     if flags["report"] is None:
         return
-    named = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in INPUTS]
-    check_outputs(
-        [("--report", flags["report"])], [*inputs, *((name, path) for name, path in named if path is not None)]
-    )
+    check_outputs([("--report", flags["report"])], [*inputs, *given_inputs(flags)])
     from blis.report.charting import check_charts
 
     check_charts(flags["report"])

@@ -23,6 +23,7 @@ from blis.cli.options import (
     output_options,
     workload_options,
 )
+from blis.cli.pages import given_inputs
 from blis.cli.policies import choose_policies
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
 from blis.config.schema import Deployment, TraceOptions
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from blis.outcomes import Outcomes
     from blis.report.sections import Report
     from blis.timeline.recording import Timeline
-
-#: Flags that name files to read.
-_INPUTS = ("workload_traces_filepath", "workload_spec", "policy_config", "trace_header", "trace_data")
 
 _INTERRUPTED = 130
 
@@ -137,8 +135,7 @@ def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
 
 def check_outputs(flags: Mapping[str, Any]) -> None:
     """Refuse outputs that could not be written, or would overwrite each other or an input."""
-    inputs = [(f"--{name.replace('_', '-')}", flags.get(name)) for name in _INPUTS]
-    check_files(_outputs(flags), [(flag, path) for flag, path in inputs if path is not None])
+    check_files(_outputs(flags), given_inputs(flags))
     if flags["report"] is not None:
         from blis.report.charting import check_charts
 

@@ -82,7 +82,7 @@ class Comparison:
         Raises:
             KeyError: there is no such figure.
         """
-        return self._by_metric[metric]
+        return self.by_metric[metric]
 
     def write_report(self, path: str | Path, command: Sequence[str] = (), *, failed: Sequence[Failure] = ()) -> None:
         """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
@@ -101,7 +101,8 @@ class Comparison:
         write_page(comparison_page(self, failed, command), Path(path))
 
     @cached_property
-    def _by_metric(self) -> dict[str, Change]:
+    def by_metric(self) -> dict[str, Change]:
+        """The same by their keys."""
         return {change.metric: change for change in self.changes}
 
     @cached_property

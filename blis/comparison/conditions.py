@@ -77,7 +77,7 @@ def failures(comparison: Comparison, conditions: Iterable[Condition]) -> list[Fa
 
 
 def _change_of(comparison: Comparison, condition: Condition) -> Change:
-    by_metric = {change.metric: change for change in comparison.changes}
+    by_metric = comparison.by_metric
     metric = condition.metric
     short = _SHORT_FORM.fullmatch(metric)
     full = _SHORT.get(metric) or (f"{short[2]}_{short[1]}_ms" if short else metric)

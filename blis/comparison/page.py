@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,8 +12,9 @@ from blis.comparison.conditions import Failure, unit_of
 from blis.comparison.report import LEGEND, cells
 from blis.comparison.sides import DURATIONS
 from blis.report.charting import GREY, INK, ORANGE, Spec, quantile_shares, spec
+from blis.report.configuration import command_lines
 from blis.report.latency_charts import curves
-from blis.report.page import Chart, Finding, Findings, Level, Page, Section, Table, Text, Tile, Tiles
+from blis.report.page import Chart, Finding, Findings, Level, Page, Section, Table, Tile, Tiles
 
 _TITLES = {
     "ttft": "Time to first token",
@@ -43,7 +43,7 @@ def comparison_page(comparison: Comparison, failed: Sequence[Failure] = (), comm
         Section("Changes", list(_changes(comparison))),
         Section("Both runs", list(_distributions(comparison))),
         Section("All figures", [_table(comparison)]),
-        Section("Command", [Text(shlex.join(("blis", *command)), code=True)] if command else []),
+        Section("Command", command_lines(command)),
     ]
     return Page(
         "Two runs side by side",
@@ -69,9 +69,8 @@ def _verdict(comparison: Comparison, failed: Sequence[Failure]) -> str:
 
 
 def _tiles(comparison: Comparison) -> Iterator[Tile]:
-    known = {change.metric: change for change in comparison.changes}
     for metric in _HEADLINES:
-        change = known.get(metric)
+        change = comparison.by_metric.get(metric)
         if change is None or change.percent is None:
             continue
         _, a, b, _, percent, interval = (metric, *cells(change))

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blis._core.codes import NEVER, RequestStatus
-from blis.outcomes import Outcomes
+from blis._core.codes import NEVER
+from blis.outcomes import SERVED, Outcomes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-_SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +77,7 @@ def activity(outcomes: Outcomes, parts: int) -> Activity:
 def _rows(outcomes: Outcomes) -> Ints:
     """Requests that an instance had in hand."""
     result = outcomes.result
-    there = (result.enqueued_us != NEVER) & np.isin(result.status, _SERVED)
+    there = (result.enqueued_us != NEVER) & np.isin(result.status, SERVED)
     return np.flatnonzero(there & (result.enqueued_us <= result.end_us))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
-from blis.outcomes import Ints, Outcomes
+from blis.outcomes import SERVED, Ints, Outcomes
 from blis.statistics.estimates import Estimate, batch_means, warm_up_of
 from blis.statistics.stability import Stability, stability
 
@@ -18,8 +18,6 @@ Floats = NDArray[np.float64]
 VERDICTS = {True: "stable", False: "overloaded", None: "too short to tell"}
 #: Means of fewer batches get no interval.
 FEWEST_BATCHES = 10
-
-_SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
 
 class SteadyState:
@@ -39,7 +37,7 @@ class SteadyState:
     def backlog(self) -> Stability:
         """Whether it grows, and how fast."""
         result = self._outcomes.result
-        served = self._order[np.isin(result.status[self._order], _SERVED)]
+        served = self._order[np.isin(result.status[self._order], SERVED)]
         end_us = min(result.end_us, last_beginning_us(self._outcomes))
         return stability(result.arrival_us[served], result.finished_us[served], end_us=end_us)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NEVER, RequestStatus
-from blis.outcomes import Outcomes
+from blis.outcomes import SERVED, Outcomes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -25,8 +25,6 @@ Floats = NDArray[np.float64]
 MOST_BINS = 240
 #: Parts of the breakdown of latencies have at least so many requests, on average.
 _REQUESTS_PER_PART, _LEAST_PARTS, _MOST_PARTS = 20, 12, 96
-
-_SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +58,7 @@ def timeline(outcomes: Outcomes, bins: int = MOST_BINS) -> Timeline:
     """Cut a run into so many parts; takes O(n + m * bins) for n requests and m instances."""
     result = outcomes.result
     grid = Grid(max(result.end_us, 1), bins, len(result.instances))
-    rows = np.flatnonzero(np.isin(result.status, _SERVED) & (result.enqueued_us != NEVER) & (result.instance >= 0))
+    rows = np.flatnonzero(np.isin(result.status, SERVED) & (result.enqueued_us != NEVER) & (result.instance >= 0))
     instance = result.instance[rows]
     end_us = _or(result.finished_us[rows], result.end_us)
     scheduled_us = _or(result.first_scheduled_us[rows], end_us)

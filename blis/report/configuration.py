@@ -23,8 +23,13 @@ def configuration(
         lead: stands above the command.
         title: stands above the values.
     """
-    parts: list[Part] = [Text(lead), Text(shlex.join(("blis", *command)), code=True)] if command else []
+    parts: list[Part] = [Text(lead), *command_lines(command)] if command else []
     return Section("Configuration", [*parts, Settings(title, list(_paths(values)))])
+
+
+def command_lines(command: Sequence[str]) -> list[Text]:
+    """The command as people paste it; nothing if it is not known."""
+    return [Text(shlex.join(("blis", *command)), code=True)] if command else []
 
 
 def _paths(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

@@ -159,13 +159,13 @@ def on_front(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
     return found
 
 
-def scale_for(values: Sequence[float] | Floats, padding: float = 8) -> alt.Scale:
-    """Logarithmic where values span much."""
+def scale_for(values: Sequence[float] | Floats, padding: float = 8, *, zero: bool = False) -> alt.Scale:
+    """Logarithmic where values span much; else it begins at 0 if ``zero``."""
     import altair as alt
 
     if is_wide(values):
         return alt.Scale(type="log", nice=False, padding=padding)
-    return alt.Scale(zero=False, nice=True, padding=padding)
+    return alt.Scale(zero=zero, nice=True, padding=padding)
 
 
 def is_wide(values: Sequence[float] | Floats) -> bool:

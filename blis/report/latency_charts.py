@@ -12,9 +12,10 @@ from blis.metrics.slo import DEFAULT_CLASS
 from blis.metrics.timeline import Floats
 from blis.outcomes import Outcomes
 from blis.report.charting import INK, MOST_LINES, SERIES, Spec, opacity, sample, short_format, spec
+from blis.report.figure_charts import scale_for
 
 if TYPE_CHECKING:
-    import altair as alt
+    pass
 
 _HEIGHT = 220
 
@@ -97,7 +98,7 @@ def scatter(outcomes: Outcomes, metric: str, title: str) -> Spec:
     colour: Any = alt.ColorValue(SERIES[0])
     if has_classes:
         colour = alt.Color("group:N", scale=alt.Scale(domain=names, range=list(SERIES[1 : len(names) + 1])))
-    scales = {field: _scale(frame[field].to_numpy()) for field in ("input", "ms")}
+    scales = {field: scale_for(frame[field].to_numpy(), padding=6, zero=True) for field in ("input", "ms")}
     tips = [
         alt.Tooltip("request:Q", title="request", format="d"),
         *([alt.Tooltip("group:N", title="class")] if has_classes else []),
@@ -128,15 +129,6 @@ def scatter(outcomes: Outcomes, metric: str, title: str) -> Spec:
         .properties(height=_HEIGHT + 40, width=400)
     )
     return spec(chart)
-
-
-def _scale(values: Floats) -> alt.Scale:
-    """Logarithmic where values span much."""
-    import altair as alt
-
-    if len(values) and values.min() > 0 and values.max() > 20 * values.min():
-        return alt.Scale(type="log", nice=False, padding=6)
-    return alt.Scale(nice=True, zero=True)
 
 
 def _class_names(outcomes: Outcomes, rows: Any) -> list[str]:

@@ -75,9 +75,10 @@ class Evaluator:
         """Arrivals (`Load.unit`) per second that are answered when all are there from the start."""
         table = self.load.all_at_once(num_requests)
         outcomes = self._runner.run(self._on(dataclasses.replace(self._case, workload=table), num_instances))
-        if not (outcomes.result.finished_us >= 0).any():
+        throughput = throughput_per_s(outcomes)
+        if throughput is None:
             raise WorkloadError("workload: none of its requests is answered; all are rejected or refused")
-        return throughput_per_s(outcomes) / requests_per_arrival(table)
+        return throughput / requests_per_arrival(table)
 
     def evaluate(
         self, rate: float, effort: Effort, *, num_instances: int | None = None, first_seed: int = 0, pilot: bool = False

@@ -78,9 +78,11 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
     )
 
 
-def throughput_per_s(outcomes: Outcomes) -> float:
-    """Answers per second while the system is full: between a tenth and nine tenths of all answers."""
+def throughput_per_s(outcomes: Outcomes) -> float | None:
+    """Answers per second while the system is full: between a tenth and nine tenths of them; None: there are none."""
     done_us = np.sort(outcomes.result.finished_us[outcomes.result.finished_us >= 0])
+    if len(done_us) == 0:
+        return None
     first, last = len(done_us) // 10, len(done_us) - 1 - len(done_us) // 10
     if last <= first or done_us[last] == done_us[first]:
         return len(done_us) / max(outcomes.result.end_us / 1e6, 1e-6)

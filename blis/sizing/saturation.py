@@ -44,7 +44,6 @@ def saturation_rate(
         table = load.all_at_once(NUM_REQUESTS)
         if len(table) > MOST_REQUESTS:
             return None
-        outcomes = Runner(MOST_NUMBERS).run(replace(case, workload=table))
+        return throughput_per_s(Runner(MOST_NUMBERS).run(replace(case, workload=table)))
     except InputError:
         return None
-    return throughput_per_s(outcomes) if (outcomes.result.finished_us >= 0).any() else None
