@@ -12,9 +12,9 @@ from workloads import NUM_REQUESTS, hundred_clients, independent, literal, write
 from blis.workload.content import shared_blocks
 from blis.workload.distribution import DistributionWorkload, generate
 from blis.workload.generation import generate as generate_spec
-from blis.workload.parquet_trace import write_parquet_trace
 from blis.workload.requests import LiteralTokens, RequestTable
-from blis.workload.trace import load_trace
+from blis.workload.traces.loading import load_trace
+from blis.workload.traces.parquet import write_parquet_trace
 
 
 def grouped_table(num_requests, prompt_tokens, prefix_tokens, num_groups):

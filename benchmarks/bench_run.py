@@ -13,7 +13,7 @@ import pytest
 from children import blis
 from workloads import MODEL, NUM_REQUESTS, independent, literal, write_csv_trace
 
-from blis.workload.parquet_trace import write_parquet_trace
+from blis.workload.traces.parquet import write_parquet_trace
 
 pytestmark = pytest.mark.benchmark(timer=time.perf_counter)
 

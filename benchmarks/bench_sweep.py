@@ -13,8 +13,8 @@ import yaml
 from children import blis
 from workloads import MODEL
 
-from blis.sweeping.executors import executor_of
-from blis.sweeping.sweeping import prepare_sweep
+from blis.studies.sweep.executors import executor_of
+from blis.studies.sweep.sweeping import prepare_sweep
 
 pytestmark = pytest.mark.benchmark(timer=time.perf_counter)
 

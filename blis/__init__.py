@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
-    from blis.calibration.calibrating import Calibration, calibrate
-    from blis.comparison.comparison import Comparison, compare
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -29,21 +27,23 @@ if TYPE_CHECKING:
         InvariantError,
         WorkloadError,
     )
-    from blis.evaluation import Scenario, evaluate
-    from blis.fitting.fit import Fit, FitOptions, fit_steps, fit_traces
-    from blis.outcomes import Outcomes
-    from blis.planning.planning import Plan, plan
+    from blis.measurement.calibrate.calibrating import Calibration, calibrate
+    from blis.measurement.fit.fit import Fit, FitOptions, fit_steps, fit_traces
+    from blis.outcomes.outcomes import Outcomes
+    from blis.outcomes.timeline.recording import Timeline
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
-    from blis.sizing.capacity import Capacity, InstancesNeeded, capacity, instances_for
-    from blis.sweeping.sweeping import sweep
-    from blis.timeline.recording import Timeline
+    from blis.studies.capacity.capacity import Capacity, InstancesNeeded, capacity, instances_for
+    from blis.studies.compare.comparison import Comparison, compare
+    from blis.studies.evaluation import Scenario, evaluate
+    from blis.studies.plan.planning import Plan, plan
+    from blis.studies.sweep.sweeping import sweep
     from blis.workload.distribution import DistributionWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
     from blis.workload.scenarios import scenario
     from blis.workload.spec import WorkloadSpec
     from blis.workload.spec_file import load_workload_spec
-    from blis.workload.trace import load_trace
-    from blis.workload.tracev2 import TraceV2
+    from blis.workload.traces.loading import load_trace
+    from blis.workload.traces.tracev2.tracev2 import TraceV2
 
 __version__ = "0.1.0"
 
@@ -103,8 +103,8 @@ __all__ = [
 
 _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
-    "blis.calibration.calibrating": ("Calibration", "calibrate"),
-    "blis.comparison.comparison": ("Comparison", "compare"),
+    "blis.measurement.calibrate.calibrating": ("Calibration", "calibrate"),
+    "blis.studies.compare.comparison": ("Comparison", "compare"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (
@@ -116,21 +116,21 @@ _MODULES = {
         "InvariantError",
         "WorkloadError",
     ),
-    "blis.evaluation": ("Scenario", "evaluate"),
-    "blis.fitting.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
-    "blis.outcomes": ("Outcomes",),
-    "blis.planning.planning": ("Plan", "plan"),
+    "blis.studies.evaluation": ("Scenario", "evaluate"),
+    "blis.measurement.fit.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
+    "blis.outcomes.outcomes": ("Outcomes",),
+    "blis.studies.plan.planning": ("Plan", "plan"),
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
-    "blis.sizing.capacity": ("Capacity", "InstancesNeeded", "capacity", "instances_for"),
-    "blis.sweeping.sweeping": ("sweep",),
-    "blis.timeline.recording": ("Timeline",),
+    "blis.studies.capacity.capacity": ("Capacity", "InstancesNeeded", "capacity", "instances_for"),
+    "blis.studies.sweep.sweeping": ("sweep",),
+    "blis.outcomes.timeline.recording": ("Timeline",),
     "blis.workload.distribution": ("DistributionWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
     "blis.workload.scenarios": ("scenario",),
     "blis.workload.spec": ("WorkloadSpec",),
     "blis.workload.spec_file": ("load_workload_spec",),
-    "blis.workload.trace": ("load_trace",),
-    "blis.workload.tracev2": ("TraceV2",),
+    "blis.workload.traces.loading": ("load_trace",),
+    "blis.workload.traces.tracev2.tracev2": ("TraceV2",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

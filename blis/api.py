@@ -17,17 +17,17 @@ from blis import __version__
 from blis._core.codes import NONE, RequestStatus
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions, TraceOptions
 from blis.errors import ConfigError
-from blis.files import check_output
-from blis.outcomes import Outcomes
+from blis.files.output import check_output
+from blis.outcomes.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
 from blis.workload.spec import WorkloadSpec, describe
-from blis.workload.tracev2 import TraceV2, load_tracev2
+from blis.workload.traces.tracev2.tracev2 import TraceV2, load_tracev2
 
 if TYPE_CHECKING:
     from blis.config.resolve import Resolved
+    from blis.outcomes.timeline.recording import Timeline
     from blis.simulation import Control, DecisionSink, Progress, StepSink
-    from blis.timeline.recording import Timeline
     from blis.workload.arrivals import ArrivalProcess
     from blis.workload.content import SharedBlocks
 
@@ -86,7 +86,7 @@ class Simulation:
         if self.trace is None:
             outcomes = self._run(progress, steps=steps)
         else:
-            from blis.trace.tracer import run_traced
+            from blis.outcomes.decisions.tracer import run_traced
 
             numbers, about = self.table.numbers, self.metadata
             run = functools.partial(self._run, steps=steps)
@@ -110,7 +110,7 @@ class Simulation:
             prefix: path of the files, without their suffixes.
             created_at: when, as text; None: don't say.
         """
-        from blis.trace.exported import write_run
+        from blis.outcomes.decisions.exported import write_run
 
         write_run(outcomes, self.table, Path(prefix), self.horizon_us, created_at)
 
@@ -320,7 +320,7 @@ def _requests(
         from blis.workload.generation import generate as generate_spec
 
         return generate_spec(workload, seed, horizon_us)
-    from blis.workload.trace import load_trace
+    from blis.workload.traces.loading import load_trace
 
     return load_trace(Path(workload), horizon_us)
 

@@ -8,9 +8,9 @@ from helpers_outcomes import CLIENT_US, ints, make_outcomes
 
 from blis._core.codes import NEVER, RequestStatus
 from blis.workload.labels import SLO_CLASSES, labels
-from blis.workload.tracev2 import TraceV2
-from blis.workload.tracev2_header import TraceHeader, write_header
-from blis.workload.tracev2_records import OK, TraceRecords, no_labels, write_records
+from blis.workload.traces.tracev2.header import TraceHeader, write_header
+from blis.workload.traces.tracev2.records import OK, TraceRecords, no_labels, write_records
+from blis.workload.traces.tracev2.tracev2 import TraceV2
 
 #: Measured clocks count from 1970.
 EPOCH_US = 1_763_989_200_000_000

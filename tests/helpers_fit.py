@@ -10,9 +10,9 @@ from blis.latency.law import LatencyModel, compile_law
 from blis.simulation import Run
 from blis.simulation.steps import steps_of
 from blis.workload.requests import RequestTable
-from blis.workload.tracev2 import write_tracev2
-from blis.workload.tracev2_header import TraceHeader
-from blis.workload.tracev2_records import OK, TraceRecords, no_labels
+from blis.workload.traces.tracev2.header import TraceHeader
+from blis.workload.traces.tracev2.records import OK, TraceRecords, no_labels
+from blis.workload.traces.tracev2.tracev2 import write_tracev2
 
 
 def noisy_model(alpha, beta, noise):

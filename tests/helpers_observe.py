@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from blis.observe.observing import observe
-from blis.observe.options import ObserveOptions
+from blis.measurement.observe.observing import observe
+from blis.measurement.observe.options import ObserveOptions
 from blis.workload.requests import RequestTable, Sessions
-from blis.workload.tracev2 import read_tracev2, trace_paths
-from blis.workload.tracev2_records import STATUSES
+from blis.workload.traces.tracev2.records import STATUSES
+from blis.workload.traces.tracev2.tracev2 import read_tracev2, trace_paths
 
 
 def table_of(arrival_ms, input_tokens=20, output_tokens=4, **more):

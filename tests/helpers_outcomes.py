@@ -4,8 +4,8 @@ import numpy as np
 
 from blis._core.codes import NEVER, RequestStatus
 from blis.latency.law import LatencyModel
-from blis.outcomes import Outcomes
-from blis.result import EngineResult, InstanceFigures
+from blis.outcomes.outcomes import Outcomes
+from blis.simulation.result import EngineResult, InstanceFigures
 from blis.workload.labels import SLO_CLASSES, labels
 from blis.workload.requests import RequestTable
 

@@ -3,10 +3,10 @@
 import math
 
 from blis import Deployment, DistributionWorkload, EngineOptions
-from blis.sizing.measuring import ALWAYS, Sample
-from blis.sizing.objectives import Slos
-from blis.sizing.points import Effort, Point
-from blis.statistics.stability import Stability
+from blis.outcomes.statistics.stability import Stability
+from blis.studies.capacity.measuring import ALWAYS, Sample
+from blis.studies.capacity.objectives import Slos
+from blis.studies.capacity.points import Effort, Point
 
 #: One request at a time, 10 ms each: M/D/1.
 SERVICE_S = 0.01

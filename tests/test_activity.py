@@ -5,7 +5,7 @@ from helpers_outcomes import make_outcomes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blis.metrics.activity import activity, busy_share, busy_us
+from blis.outcomes.metrics.activity import activity, busy_share, busy_us
 
 
 def row(queued, scheduled, finished):

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blis._core.codes import RequestStatus
-from blis.metrics.anomalies import anomalies, count_inversions, hol_blocking_events, priority_inversions
+from blis.outcomes.metrics.anomalies import anomalies, count_inversions, hol_blocking_events, priority_inversions
 
 #: (arrival, end to end)
 PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 20)), max_size=40)

@@ -16,14 +16,14 @@ from test_sweep import failing_sweep
 
 import blis
 from blis.cli.main import main
-from blis.comparison.conditions import Failure
-from blis.comparison.page import comparison_page
 from blis.errors import InputError
-from blis.planning.page import plan_page
 from blis.report.figure_charts import on_front
 from blis.report.page import as_html
-from blis.sizing.page import sizing_page
-from blis.sweeping.page import read_swept, sweep_page
+from blis.studies.capacity.page import sizing_page
+from blis.studies.compare.conditions import Failure
+from blis.studies.compare.page import comparison_page
+from blis.studies.plan.page import plan_page
+from blis.studies.sweep.page import read_swept, sweep_page
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")
 

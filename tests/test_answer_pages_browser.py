@@ -17,7 +17,7 @@ from test_compare import run as compared_run
 from test_plan import spec as plan_spec
 
 import blis
-from blis.sweeping.page import read_swept, write_sweep_report
+from blis.studies.sweep.page import read_swept, write_sweep_report
 
 pytestmark = [*BROWSER, pytest.mark.usefixtures("compiled_engine")]
 

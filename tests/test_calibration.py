@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blis
-from blis.calibration.configuration import match_configuration
-from blis.calibration.pairing import Network, pair
-from blis.calibration.regimes import in_flight_when_sent, load_regimes
-from blis.calibration.report import throughput
-from blis.calibration.verdict import backlog_growth
 from blis.errors import InputError, WorkloadError
-from blis.workload.tracev2_header import Server, TraceHeader
-from blis.workload.tracev2_records import ERROR, TIMEOUT
+from blis.measurement.calibrate.configuration import match_configuration
+from blis.measurement.calibrate.pairing import Network, pair
+from blis.measurement.calibrate.regimes import in_flight_when_sent, load_regimes
+from blis.measurement.calibrate.report import throughput
+from blis.measurement.calibrate.verdict import backlog_growth
+from blis.workload.traces.tracev2.header import Server, TraceHeader
+from blis.workload.traces.tracev2.records import ERROR, TIMEOUT
 
 REAL = TraceHeader("real")
 

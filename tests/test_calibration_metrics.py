@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blis.errors import InputError
-from blis.metrics.calibration import compare, grade, pearson_r
+from blis.outcomes.metrics.calibration import compare, grade, pearson_r
 
 
 def test_values_by_hand():

@@ -8,7 +8,7 @@ import pytest
 from helpers_calibration import measured, simulated, steady, write_trace
 
 import blis
-from blis.calibration.plots import chart
+from blis.measurement.calibrate.plots import chart
 from blis.report.charting import MOST_POINTS, MOST_QUANTILES, sample
 
 

@@ -8,11 +8,11 @@ import pytest
 from helpers_sizing import BATCHING, ONE_SEAT, ONE_TOKEN, SERVICE_S, SINGLE
 
 import blis
-from blis.sizing.evaluating import Evaluator
-from blis.sizing.loads import Load
-from blis.sizing.objectives import Slos
-from blis.sizing.points import Effort
-from blis.sweeping.runner import Case
+from blis.studies.capacity.evaluating import Evaluator
+from blis.studies.capacity.loads import Load
+from blis.studies.capacity.objectives import Slos
+from blis.studies.capacity.points import Effort
+from blis.studies.sweep.runner import Case
 from blis.workload.lengths import Constant, Exponential, Lengths
 from blis.workload.spec import ClientSpec, ClosedLoop, MultiTurn, OpenLoop, Window
 

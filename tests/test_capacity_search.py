@@ -7,9 +7,9 @@ from helpers_sizing import fake_point
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blis.sizing.objectives import Slos
-from blis.sizing.points import Effort
-from blis.sizing.search import MOST_GROWTH, Limits, find_instances, find_rate
+from blis.studies.capacity.objectives import Slos
+from blis.studies.capacity.points import Effort
+from blis.studies.capacity.search import MOST_GROWTH, Limits, find_instances, find_rate
 
 SLOS = Slos.of(["p99_ttft=100ms"])
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import blis
-from blis.catalogue.hardware import gpu, gpus
-from blis.catalogue.models import model, model_ids, models
-from blis.catalogue.policies import policies, policies_named
-from blis.catalogue.workloads import workload, workloads
 from blis.cli.main import main
 from blis.cli.options import SCENARIOS, WORKLOADS
+from blis.config.catalogue.hardware import gpu, gpus
+from blis.config.catalogue.models import model, model_ids, models
+from blis.config.catalogue.policies import policies, policies_named
+from blis.config.catalogue.workloads import workload, workloads
 from blis.config.explained import EXPLAINED
 from blis.config.schema import ADMISSION_POLICIES, PRIORITY_POLICIES, ROUTING_POLICIES, SCORERS, Scheduler
 

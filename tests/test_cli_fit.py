@@ -6,7 +6,7 @@ import pytest
 from helpers_fit import measure, noisy_model, poisson
 
 from blis.cli.main import main
-from blis.workload.tracev2_header import Server, TraceHeader
+from blis.workload.traces.tracev2.header import Server, TraceHeader
 
 GUESS = ("--alpha-coeffs", "0,0,0", "--beta-coeffs", "15000,10,10", "--total-kv-blocks", "100000")
 

@@ -14,8 +14,8 @@ from helpers_cli import ROUND
 from helpers_server import answer, serving
 
 from blis.cli.main import main
-from blis.observe.options import ObserveOptions
-from blis.observe.recorder import partial_paths
+from blis.measurement.observe.options import ObserveOptions
+from blis.measurement.observe.recorder import partial_paths
 
 KEY = "sk-very-secret-0123456789"
 FAST = ("--rate", 200, "--num-requests", 12, "--output-tokens-max", 9, "--output-tokens", 5, "--output-tokens-stdev", 2)
@@ -54,7 +54,7 @@ def replay(capsys, trace):
 
 
 def final(folder):
-    from blis.workload.tracev2 import trace_paths
+    from blis.workload.traces.tracev2.tracev2 import trace_paths
 
     return trace_paths(folder / "t")[0]
 
@@ -191,7 +191,7 @@ def test_a_full_disk_costs_no_figures(capsys, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", str(tmp_path / "t.csv"))
 
-    monkeypatch.setattr("blis.observe.recorder.write_tracev2", full)
+    monkeypatch.setattr("blis.measurement.observe.recorder.write_tracev2", full)
     with serving() as server:
         summary, err = observe(capsys, server.url, tmp_path, *FAST, code=1)
     assert summary["ok"] == 12
@@ -204,7 +204,7 @@ def test_a_full_disk_does_not_end_a_measurement(capsys, tmp_path, monkeypatch):
         if fields[0] == 5:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("blis.observe.recorder._append", full)
+    monkeypatch.setattr("blis.measurement.observe.recorder._append", full)
     with serving() as server:
         summary, err = observe(capsys, server.url, tmp_path, *FAST)
     assert summary["ok"] == len(pl.read_csv(final(tmp_path).data)) == 12

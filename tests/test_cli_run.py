@@ -18,7 +18,7 @@ from blis._core import entry
 from blis.cli.console import progress_bar
 from blis.cli.main import cli, main
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
-from blis.outcomes import Outcomes
+from blis.outcomes.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")

@@ -126,7 +126,7 @@ def test_one_file_that_fails_does_not_cost_the_others(capsys, tmp_path, monkeypa
         raise OSError(28, "No space left on device", "r.json")
 
     monkeypatch.setattr("blis.report.json_report.write_results", fail)
-    monkeypatch.setattr("blis.trace.file.TraceFile.write", fail)
+    monkeypatch.setattr("blis.outcomes.decisions.file.TraceFile.write", fail)
     expected, _ = run(capsys, *RUN)
     files = {f"--{name}-path": tmp_path / name for name in ("results", "outcomes", "trace")}
     out, err = run(capsys, *RUN, *DECISIONS, *sum(files.items(), ()), code=1)

@@ -11,7 +11,7 @@ from helpers_spec import write
 import blis
 from blis.cli.main import main
 from blis.cli.options import SCENARIOS
-from blis.outcomes import Outcomes
+from blis.outcomes.outcomes import Outcomes
 from blis.workload.generation import generate
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")

@@ -16,8 +16,8 @@ from blis._core.codes import NEVER, RequestStatus
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import WorkloadError
 from blis.latency.blackbox import blackbox_model
-from blis.metrics.sessions import STATES, session_figures
-from blis.outcomes import Outcomes
+from blis.outcomes.metrics.sessions import STATES, session_figures
+from blis.outcomes.outcomes import Outcomes
 from blis.simulation import control_of, run_engine
 from blis.workload.requests import LiteralTokens, RequestTable, Sessions, TokenStreams
 

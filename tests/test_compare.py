@@ -15,10 +15,10 @@ from helpers_outcomes import make_outcomes, served
 
 import blis
 from blis.cli.main import main
-from blis.comparison.comparison import Change
-from blis.comparison.conditions import failures, parse_condition
-from blis.comparison.intervals import Interval
 from blis.errors import ConfigError, InputError
+from blis.studies.compare.comparison import Change
+from blis.studies.compare.conditions import failures, parse_condition
+from blis.studies.compare.intervals import Interval
 
 EXAMPLE = Path(blis.__file__).parent.parent / "examples" / "ci" / "compare.yaml"
 COUNT = 2_000

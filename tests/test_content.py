@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from blis.errors import WorkloadError
 from blis.workload import _jit
 from blis.workload.content import shared_blocks
-from blis.workload.hash_ids import HashIds, token_streams
 from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
+from blis.workload.traces.hash_ids import HashIds, token_streams
 
 TOKEN_RANGE = 2**31 - 1
 

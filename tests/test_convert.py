@@ -26,14 +26,14 @@ from helpers_convert import (
 )
 
 import blis
-from blis.convert.converting import convert
-from blis.convert.formats import recognise
-from blis.convert.options import FORMATS, ReadOptions, Selection
 from blis.errors import ConfigError, InputError
 from blis.workload.arrivals import arrival_times_us
 from blis.workload.content import shared_blocks
+from blis.workload.convert.converting import convert
+from blis.workload.convert.formats import recognise
+from blis.workload.convert.options import FORMATS, ReadOptions, Selection
 from blis.workload.rng import stream
-from blis.workload.trace import load_trace
+from blis.workload.traces.loading import load_trace
 
 
 def converted(tmp_path, text, **options):
@@ -315,7 +315,7 @@ def test_selections_are_checked(chosen):
 MEASURE = """
 import re, sys
 from pathlib import Path
-from blis.convert.converting import convert
+from blis.workload.convert.converting import convert
 convert(sys.argv[1], sys.argv[2])
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """

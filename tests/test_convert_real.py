@@ -12,7 +12,7 @@ import pytest
 import blis
 from blis.cli.main import main
 from blis.workload.content import shared_blocks
-from blis.workload.trace import load_trace
+from blis.workload.traces.loading import load_trace
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("BLIS_SHARED", ROOT.parent / "shared"))

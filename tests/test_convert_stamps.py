@@ -7,8 +7,8 @@ from helpers_convert import RESULT
 
 from blis.cli.main import main
 from blis.workload.content import shared_blocks
-from blis.workload.trace import load_trace
-from blis.workload.tracev2 import load_tracev2, read_tracev2, trace_paths
+from blis.workload.traces.loading import load_trace
+from blis.workload.traces.tracev2.tracev2 import load_tracev2, read_tracev2, trace_paths
 
 #: The engine's clock began 1,699,990,000 s after 1970; the second request took longest to be queued.
 STAMPS = [

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blis.errors import WorkloadError
-from blis.workload import csv_trace
-from blis.workload.csv_trace import load_csv_trace
-from blis.workload.trace import load_trace
+from blis.workload.traces import csv as csv_trace
+from blis.workload.traces.csv import load_csv_trace
+from blis.workload.traces.loading import load_trace
 
 HEADER = "arrival_time,request_id,model,prefill_tokens,decode_tokens\n"
 
@@ -228,7 +228,7 @@ def test_load_trace_goes_by_the_suffix(tmp_path):
 
 
 def test_every_kernel_is_compiled_for_one_signature_only(tmp_path):
-    from blis.workload import _csv_kernels
+    from blis.workload.traces import _csv_kernels
 
     load(tmp_path, HEADER + "1,a,b,[1],[1]\n")
     for function in vars(_csv_kernels).values():

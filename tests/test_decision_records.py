@@ -7,11 +7,11 @@ import pytest
 from helpers_trace import ADMISSION, ROUTING, chunk_of, control_by_name
 
 from blis._core.codes import ViewColumn
-from blis.trace import comparing
-from blis.trace.reasons import Reasons
-from blis.trace.rows import DecisionRows
-from blis.trace.samples import RegretSamples, Sample
-from blis.trace.summary import TraceSummary
+from blis.outcomes.decisions import comparing
+from blis.outcomes.decisions.reasons import Reasons
+from blis.outcomes.decisions.rows import DecisionRows
+from blis.outcomes.decisions.samples import RegretSamples, Sample
+from blis.outcomes.decisions.summary import TraceSummary
 
 NAN, INF = math.nan, math.inf
 

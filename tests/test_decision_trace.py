@@ -13,9 +13,9 @@ import pytest
 import blis
 from blis._core.codes import NONE, ViewColumn, ViewNumber
 from blis.api import prepare
+from blis.outcomes.decisions.file import TraceFile
 from blis.simulation import packing, run_engine
 from blis.simulation.interrupts import uninterrupted
-from blis.trace.file import TraceFile
 
 MODEL = "meta-llama/llama-3.1-8b-instruct"
 N = 120
@@ -118,7 +118,7 @@ def test_the_file_names_the_run(tmp_path):
 def test_chunks_leave_no_mark(tmp_path, monkeypatch):
     whole = traced(blis.TraceOptions(2, 3, tmp_path / "whole.parquet"))
     monkeypatch.setattr(packing, "DECISION_NUMBERS", 9 * 3 * 7)  # seven decisions
-    monkeypatch.setattr("blis.trace.file._CANDIDATES_PER_GROUP", 40)
+    monkeypatch.setattr("blis.outcomes.decisions.file._CANDIDATES_PER_GROUP", 40)
     pieces = traced(blis.TraceOptions(2, 3, tmp_path / "pieces.parquet"))
     assert pieces.trace.summary == whole.trace.summary
     polars.testing.assert_frame_equal(pieces.trace.realised, whole.trace.realised)
@@ -297,7 +297,7 @@ def test_a_file_that_can_not_be_written_is_told(caplog, monkeypatch):
     def fail(self, rows):
         raise OSError(28, "No space left on device", "t.parquet")
 
-    monkeypatch.setattr("blis.trace.file.TraceFile.write", fail)
+    monkeypatch.setattr("blis.outcomes.decisions.file.TraceFile.write", fail)
     monkeypatch.setattr("logging.Logger.propagate", True, raising=False)
     trace = blis.TraceOptions(path="t.parquet")
     outcomes = blis.simulate(MODEL, blis.DistributionWorkload(num_requests=3), trace=trace)
@@ -312,7 +312,7 @@ def test_ctrl_c_while_the_file_is_finished_costs_nothing(tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         finish(self, realised)
 
-    monkeypatch.setattr("blis.trace.file.TraceFile.finish", press)
+    monkeypatch.setattr("blis.outcomes.decisions.file.TraceFile.finish", press)
     outcomes = traced(blis.TraceOptions(path=tmp_path / "t.parquet"))
     assert outcomes.trace.interrupted
     assert not outcomes.result.interrupted

@@ -1,7 +1,7 @@
 import pytest
 
-from blis.decode import Section, read_json, read_yaml
 from blis.errors import ConfigError
+from blis.files.decode import Section, read_json, read_yaml
 
 
 def section(**values):

@@ -9,7 +9,7 @@ from blis.config.defaults import ModelDefault, TokenCounts, load_defaults
 from blis.config.hardware import load_hardware
 from blis.config.huggingface import shipped_config_folder
 from blis.errors import ConfigError
-from blis.resources import data_path
+from blis.files.resources import data_path
 
 LLAMA = "meta-llama/llama-3.1-8b-instruct"
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "reference" / "coefficients-2026-02.yaml"

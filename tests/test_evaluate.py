@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import blis
-from blis import evaluation
 from blis._core import entry
 from blis.simulation import run as simulation_run
+from blis.studies import evaluation
 from blis.workload import distribution
 from blis.workload.requests import Labels
 

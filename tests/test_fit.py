@@ -11,10 +11,10 @@ from helpers_fit import measure, noisy_model, poisson
 import blis
 from blis.cli.main import main
 from blis.errors import ConfigError, InputError
-from blis.fitting.export import DegenerateFitError, export
-from blis.fitting.report import report
-from blis.workload.tracev2 import trace_paths
-from blis.workload.tracev2_header import TraceHeader
+from blis.measurement.fit.export import DegenerateFitError, export
+from blis.measurement.fit.report import report
+from blis.workload.traces.tracev2.header import TraceHeader
+from blis.workload.traces.tracev2.tracev2 import trace_paths
 
 ALPHA = (5_000.0, 2.0)
 THREE = (9_000.0, 30.0, 60.0)

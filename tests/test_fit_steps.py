@@ -12,13 +12,13 @@ from blis.cli.main import main
 from blis.config.hardware import load_hardware
 from blis.config.huggingface import load_architecture, shipped_config_folder
 from blis.errors import InputError, WorkloadError
-from blis.fitting.export import DegenerateFitError, export
-from blis.fitting.laws import with_fields
-from blis.fitting.step_log import LOADS, read_step_log
 from blis.latency.blackbox import blackbox_model
 from blis.latency.law import step_durations_us
 from blis.latency.roofline import roofline_model
-from blis.workload.tracev2 import trace_paths
+from blis.measurement.fit.export import DegenerateFitError, export
+from blis.measurement.fit.laws import with_fields
+from blis.measurement.fit.step_log import LOADS, read_step_log
+from blis.workload.traces.tracev2.tracev2 import trace_paths
 
 LLAMA = "meta-llama/llama-3.1-8b-instruct"
 LABEL = blis.Deployment("m", "H100", 1, "0.19.0", alpha_coeffs=(0.0, 0.0, 0.0), beta_coeffs=(1e4, 10.0, 10.0))

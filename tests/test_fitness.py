@@ -5,7 +5,7 @@ from helpers_outcomes import make_outcomes, served, unserved
 
 from blis._core.codes import RequestStatus
 from blis.errors import ConfigError
-from blis.metrics.fitness import FITNESS_KEYS, fitness, parse_fitness_weights
+from blis.outcomes.metrics.fitness import FITNESS_KEYS, fitness, parse_fitness_weights
 
 
 def test_weights_are_read_and_sorted():

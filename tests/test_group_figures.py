@@ -6,11 +6,11 @@ from helpers_outcomes import cluster_outcomes, ints, make_outcomes, mixed_outcom
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blis.metrics.anomalies import overtaken, priority_inversions
-from blis.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
-from blis.metrics.slo import attained, slo_class_figures
-from blis.metrics.tenants import tenant_figures
-from blis.outcomes import ItlHistogram
+from blis.outcomes.metrics.anomalies import overtaken, priority_inversions
+from blis.outcomes.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
+from blis.outcomes.metrics.slo import attained, slo_class_figures
+from blis.outcomes.metrics.tenants import tenant_figures
+from blis.outcomes.outcomes import ItlHistogram
 
 
 def test_tenants_by_hand():

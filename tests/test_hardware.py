@@ -7,7 +7,7 @@ import pytest
 
 from blis.config.hardware import AllReduce, Efficiency, Gpu, HostProfile, canonical_gpu_name, load_hardware
 from blis.errors import ConfigError
-from blis.resources import data_path
+from blis.files.resources import data_path
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from blis.config.huggingface import LatentAttention, load_architecture, shipped_config_folder
 from blis.config.quantization import Quantization
 from blis.errors import ConfigError
-from blis.resources import data_path
+from blis.files.resources import data_path
 
 BASE = {
     "model_type": "llama",

@@ -11,13 +11,13 @@ from helpers_convert import AZURE, MOONCAKE, SHAREGPT, TINY, TOKEN_CSV
 
 from blis.cli.main import main
 from blis.cli.reading import bytes_bar
-from blis.convert.converting import convert
-from blis.convert.options import Selection
 from blis.errors import InputError
-from blis.inspect.arrivals import describe_arrivals
-from blis.inspect.lengths import PERCENTILES, Lengths
-from blis.inspect.survey import inspect_trace
-from blis.inspect.text import as_text, bars
+from blis.workload.convert.converting import convert
+from blis.workload.convert.options import Selection
+from blis.workload.inspect.arrivals import describe_arrivals
+from blis.workload.inspect.lengths import PERCENTILES, Lengths
+from blis.workload.inspect.survey import inspect_trace
+from blis.workload.inspect.text import as_text, bars
 
 
 def inspected(tmp_path, text):
@@ -187,7 +187,7 @@ def test_ctrl_c_leaves_nothing_behind(capsys, tmp_path, monkeypatch):
     def press(columns, name):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("blis.convert.csv_columns.Columns.lengths", press)
+    monkeypatch.setattr("blis.workload.convert.csv_columns.Columns.lengths", press)
     (tmp_path / "in").write_text(AZURE)
     assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out.parquet")]) == 130
     assert capsys.readouterr().err.strip() == "blis: error: interrupted"

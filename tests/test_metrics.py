@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blis._core.codes import NEVER, RequestStatus
-from blis.metrics.latency import duration_figures, histogram_figures
-from blis.metrics.summary import WallClock, instance_summaries, summarize
-from blis.metrics.throughput import cache_hit_rate, per_second
+from blis.outcomes.metrics.latency import duration_figures, histogram_figures
+from blis.outcomes.metrics.summary import WallClock, instance_summaries, summarize
+from blis.outcomes.metrics.throughput import cache_hit_rate, per_second
 
 #: The keys and their order in the sample output of the inference-sim project's README.
 SEED_KEYS = [

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from helpers_outcomes import CLIENT_US, mixed_outcomes
 
-from blis.metrics.network import client_e2e_us, client_ttft_us, transfer_us
-from blis.outcomes import Outcomes
+from blis.outcomes.metrics.network import client_e2e_us, client_ttft_us, transfer_us
+from blis.outcomes.outcomes import Outcomes
 from blis.workload.requests import ClientDetails, Labels
 
 

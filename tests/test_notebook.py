@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import blis
-from blis.plots import Plots
 from blis.report.charting import MOST_POINTS
+from blis.report.plots import Plots
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "quickstart.ipynb"
 METHODS = ("ttft_cdf", "latency_cdf", "timeline", "latency_vs_input")

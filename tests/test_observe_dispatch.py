@@ -10,10 +10,10 @@ import pytest
 from helpers_observe import errors, measure, sessions_of, statuses, table_of
 from helpers_server import answer, serving
 
-from blis.observe.sample import Sample
-from blis.observe.summary import lateness
+from blis.measurement.observe.sample import Sample
+from blis.measurement.observe.summary import lateness
 from blis.workload.requests import LiteralTokens, TokenStreams
-from blis.workload.tracev2 import load_tracev2, trace_paths
+from blis.workload.traces.tracev2.tracev2 import load_tracev2, trace_paths
 
 
 async def slow(call):
@@ -173,7 +173,7 @@ def test_a_measurement_that_breaks_down_at_once_leaves_no_files(tmp_path, monkey
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("blis.observe.observing.Clock", interrupted)
+    monkeypatch.setattr("blis.measurement.observe.observing.Clock", interrupted)
     with pytest.raises(KeyboardInterrupt):
         measure(tmp_path, "http://localhost:1", table_of([0]))
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from blis.errors import ConfigError
-from blis.observe.prompts import Prompts
-from blis.observe.words import common_vocabulary, vocabulary_of
+from blis.measurement.observe.prompts import Prompts
+from blis.measurement.observe.words import common_vocabulary, vocabulary_of
 from blis.workload.requests import LiteralTokens, TokenStreams
 
 WORDS = common_vocabulary()

@@ -12,7 +12,7 @@ from helpers_outcomes import CLIENT_US, cluster_outcomes, ints, make_outcomes, m
 
 from blis._core.codes import NEVER, RequestStatus
 from blis.errors import InputError
-from blis.outcomes import STATUS_NAMES, Outcomes
+from blis.outcomes.outcomes import STATUS_NAMES, Outcomes
 from blis.report.sections import Report
 
 STAMPS = ("enqueued_us", "first_scheduled_us", "first_token_us", "finished_us")
@@ -148,7 +148,7 @@ def test_same_outcomes_same_bytes(tmp_path):
 
 
 def test_several_row_groups_and_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr("blis.outcomes._ROWS_PER_GROUP", 3)
+    monkeypatch.setattr("blis.outcomes.outcomes._ROWS_PER_GROUP", 3)
     monkeypatch.setattr("blis.report.json_report._ROWS_PER_CHUNK", 3)
     outcomes = mixed_outcomes()
     outcomes.write_parquet(tmp_path / "o.parquet")

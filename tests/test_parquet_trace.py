@@ -11,10 +11,10 @@ import pytest
 from blis.errors import InputError, WorkloadError
 from blis.workload.content import shared_blocks
 from blis.workload.distribution import DistributionWorkload, generate
-from blis.workload.hash_ids import HashIds, token_streams
-from blis.workload.parquet_trace import load_parquet_trace, write_parquet_trace
 from blis.workload.requests import LiteralTokens, RequestTable
-from blis.workload.trace import load_trace
+from blis.workload.traces.hash_ids import HashIds, token_streams
+from blis.workload.traces.loading import load_trace
+from blis.workload.traces.parquet import load_parquet_trace, write_parquet_trace
 
 DOCS = Path(__file__).parents[1] / "docs" / "workload-formats.md"
 

@@ -9,7 +9,7 @@ import yaml
 
 import blis
 from blis.cli.main import main
-from blis.planning.planning import plan
+from blis.studies.plan.planning import plan
 
 #: Fast and dear, slow and cheap: 1 ms and 3 ms per step.
 FAST = {"hardware": "fast", "beta_coeffs": [1000, 10, 50]}

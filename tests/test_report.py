@@ -7,10 +7,10 @@ import re
 import numpy as np
 from helpers_outcomes import cluster_outcomes, make_outcomes, mixed_outcomes, served
 
-from blis.metrics.summary import WallClock
+from blis.outcomes.metrics.summary import WallClock
 from blis.report.json_report import _decimals
 from blis.report.sections import Report
-from blis.result import DecisionTrace
+from blis.simulation.result import DecisionTrace
 
 TRACE = {
     "total_decisions": 5,

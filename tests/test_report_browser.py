@@ -17,7 +17,7 @@ from helpers_browser import (
 )
 from helpers_report import TARGETS_US, busy_run
 
-from blis.metrics.timeline import MOST_BINS, timeline
+from blis.outcomes.metrics.timeline import MOST_BINS, timeline
 from blis.report.run_page import write_run_page
 from blis.report.sections import Report
 

@@ -8,7 +8,7 @@ from helpers_outcomes import cluster_outcomes, make_outcomes, mixed_outcomes
 from helpers_report import TARGETS_US, busy_run, specs, values
 
 import blis
-from blis.metrics.timeline import MOST_BINS
+from blis.outcomes.metrics.timeline import MOST_BINS
 from blis.report.charting import MOST_POINTS, MOST_QUANTILES
 from blis.report.page import (
     Chart,

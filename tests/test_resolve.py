@@ -9,7 +9,7 @@ from blis.config.defaults import load_defaults
 from blis.config.resolve import resolve
 from blis.config.schema import Deployment, EngineOptions
 from blis.errors import CapacityError, ConfigError
-from blis.resources import data_path
+from blis.files.resources import data_path
 
 LLAMA = "meta-llama/llama-3.1-8b-instruct"
 QWEN3 = "qwen/qwen3-14b"  # architecture shipped, no coefficients

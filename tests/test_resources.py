@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from blis import resources
 from blis.errors import ConfigError
-from blis.resources import data_path
+from blis.files import resources
+from blis.files.resources import data_path
 
 
 @pytest.mark.parametrize("name", ["defaults.yaml", "hardware_config.json", "model_configs"])

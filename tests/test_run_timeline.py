@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blis._core.codes import NEVER, RequestStatus
-from blis.metrics.activity import activity
-from blis.metrics.timeline import Grid, breakdown, timeline
+from blis.outcomes.metrics.activity import activity
+from blis.outcomes.metrics.timeline import Grid, breakdown, timeline
 
 METADATA = {"engine": {"block_size_tokens": 16}}
 

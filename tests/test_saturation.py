@@ -8,9 +8,9 @@ from helpers_outcomes import make_outcomes, served
 from helpers_sizing import BATCHING, ONE_SEAT, ONE_TOKEN, SERVICE_S, SINGLE
 
 import blis
-from blis.metrics.activity import load_share
+from blis.outcomes.metrics.activity import load_share
 from blis.report.run_table import verdict
-from blis.sizing.saturation import MOST_REQUESTS, saturation_rate
+from blis.studies.capacity.saturation import MOST_REQUESTS, saturation_rate
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blis._core.codes import RequestStatus
-from blis.metrics.fairness import jain_index, tenant_fairness
-from blis.metrics.slo import slo_class_figures
+from blis.outcomes.metrics.fairness import jain_index, tenant_fairness
+from blis.outcomes.metrics.slo import slo_class_figures
 
 
 def test_figures_per_class_by_hand():

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from blis.errors import ConfigError
-from blis.sizing.objectives import Objective, Slos
+from blis.studies.capacity.objectives import Objective, Slos
 
 
 @pytest.mark.parametrize(

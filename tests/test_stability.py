@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blis.errors import InputError
-from blis.statistics.stability import stability, trend
+from blis.outcomes.statistics.stability import stability, trend
 
 
 def verdicts(trials, count, load, **how):

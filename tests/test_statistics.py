@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from blis.errors import InputError
-from blis.statistics.estimates import batch_means, batch_quantile, replications, warm_up_of
-from blis.statistics.paired import paired_quantiles
-from blis.statistics.warm_up import mser5
+from blis.outcomes.statistics.estimates import batch_means, batch_quantile, replications, warm_up_of
+from blis.outcomes.statistics.paired import paired_quantiles
+from blis.outcomes.statistics.warm_up import mser5
 
 series_of_numbers = arrays(np.float64, st.integers(1, 400), elements=st.floats(-1e6, 1e6))
 

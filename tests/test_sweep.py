@@ -15,12 +15,12 @@ from helpers_sweep import BASE, killing_sweep, without_killing
 
 import blis
 from blis.cli.main import main
-from blis.metrics.summary import summarize
-from blis.sweeping.journal import Journal
-from blis.sweeping.keys import KEYS
-from blis.sweeping.runner import Case, Runner, StoppedError
-from blis.sweeping.threads import in_threads
-from blis.sweeping.work import Row
+from blis.outcomes.metrics.summary import summarize
+from blis.studies.sweep.journal import Journal
+from blis.studies.sweep.keys import KEYS
+from blis.studies.sweep.runner import Case, Runner, StoppedError
+from blis.studies.sweep.threads import in_threads
+from blis.studies.sweep.work import Row
 
 GRID = {"base": BASE, "grid": {"max_num_seqs": [1, 4], "rate": [5, 10, 20]}, "replications": 2}
 
@@ -197,7 +197,7 @@ def test_rows_of_another_sweep_are_refused(tmp_path, capsys):
     path.write_text(yaml.safe_dump(spec))
 
     def begin_and_kill():
-        from blis.sweeping.sweeping import prepare_sweep
+        from blis.studies.sweep.sweeping import prepare_sweep
 
         with Journal(output, prepare_sweep(path).identity) as journal:
             journal.add(Row(0, 42, None, {"completed_requests": -1}))
@@ -214,7 +214,7 @@ def test_rows_of_another_sweep_are_refused(tmp_path, capsys):
 
 
 def test_comments_may_change(tmp_path, sweep_file):
-    from blis.sweeping.sweeping import prepare_sweep
+    from blis.studies.sweep.sweeping import prepare_sweep
 
     before = prepare_sweep(sweep_file).identity
     sweep_file.write_text("# a remark\n" + sweep_file.read_text())
@@ -282,7 +282,7 @@ def test_a_stopped_runner_ends_runs_under_way():
 
 
 def test_requests_are_shared_and_forgotten(monkeypatch):
-    monkeypatch.setattr("blis.sweeping.runner._MOST_NUMBERS", 8 * 25)
+    monkeypatch.setattr("blis.studies.sweep.runner._MOST_NUMBERS", 8 * 25)
     runner = Runner()
     deployment = blis.Deployment("m")
     one, two = (Case(deployment, blis.DistributionWorkload(num_requests=10), seed=seed) for seed in (1, 2))

@@ -4,7 +4,7 @@ import pytest
 from helpers_sweep import BASE, killing_sweep, without_killing
 
 import blis
-from blis.sweeping.sweeping import sweep
+from blis.studies.sweep.sweeping import sweep
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,7 +38,7 @@ def test_dask_by_address():
 
 def test_nobody_at_the_address(monkeypatch):
     pytest.importorskip("distributed", reason="the extra dask is not installed")
-    monkeypatch.setattr("blis.sweeping.on_dask.CONNECT_S", 0.5)
+    monkeypatch.setattr("blis.studies.sweep.on_dask.CONNECT_S", 0.5)
     spec = {"base": BASE}
     with pytest.raises(blis.ConfigError, match=r"executor: no Dask scheduler can be reached at 127\.0\.0\.1:9"):
         sweep(spec, executor="dask://127.0.0.1:9")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import blis
 from blis.cli.run import run
-from blis.sweeping.file import load_sweep
-from blis.sweeping.keys import KEYS
-from blis.sweeping.sweeping import prepare_sweep
-from blis.sweeping.work import tasks
+from blis.studies.sweep.file import load_sweep
+from blis.studies.sweep.keys import KEYS
+from blis.studies.sweep.sweeping import prepare_sweep
+from blis.studies.sweep.work import tasks
 
 #: Flags that say what to do with a run, not what is simulated.
 NOT_KEYS = {
@@ -166,7 +166,7 @@ def test_replications_of_a_spec_begin_at_its_own_seed(tmp_path):
 
 
 def blis_cases(sweep):
-    from blis.sweeping.cases import Cases
+    from blis.studies.sweep.cases import Cases
 
     cases = Cases(sweep.folder)
     return [cases.case(task.settings, task.replication) for task in tasks(sweep, range(len(sweep)))]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import blis
 from blis._core.codes import NEVER
 from blis.cli.main import main
-from blis.metrics.activity import busy_us
-from blis.timeline import recording
+from blis.outcomes.metrics.activity import busy_us
+from blis.outcomes.timeline import recording
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")
 

@@ -13,9 +13,9 @@ from blis.cli.main import main
 from blis.errors import ConfigError, WorkloadError
 from blis.workload.labels import labels
 from blis.workload.requests import ClientDetails, Labels, LiteralTokens, RequestTable, Sessions, TokenStreams
-from blis.workload.tracev2 import TraceV2, load_tracev2, read_tracev2, trace_paths
-from blis.workload.tracev2_records import COLUMNS, read_records
-from blis.workload.tracev2_sharing import as_prefix_groups
+from blis.workload.traces.tracev2.records import COLUMNS, read_records
+from blis.workload.traces.tracev2.sharing import as_prefix_groups
+from blis.workload.traces.tracev2.tracev2 import TraceV2, load_tracev2, read_tracev2, trace_paths
 
 MODEL = blis.Deployment("m", alpha_coeffs=(100.0, 1.0, 10.0), beta_coeffs=(1000.0, 10.0, 1.0), total_kv_blocks=600)
 EPOCH_US = 1_763_989_200_123_456
@@ -310,7 +310,7 @@ def assert_replay_is_equal(folder, table, *, horizon_us=None, **options):
 
 def test_requests_never_sent_are_left_out_and_the_others_keep_their_names(tmp_path):
     from blis._core.codes import NEVER, RequestStatus
-    from blis.trace.exported import write_run
+    from blis.outcomes.decisions.exported import write_run
 
     simulation = blis.prepare(MODEL, random_table(10))
     outcomes = simulation.run()
@@ -413,7 +413,7 @@ def test_all_files_or_none(tmp_path, monkeypatch):
     def fails(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("blis.workload.tracev2.write_header", fails)
+    monkeypatch.setattr("blis.workload.traces.tracev2.tracev2.write_header", fails)
     simulation = blis.prepare(MODEL, random_table(content=streams(80)))
     outcomes = simulation.run()
     with pytest.raises(OSError, match="No space"):

@@ -9,7 +9,7 @@ import click
 
 from blis.cli.console import set_verbosity, wants_table
 from blis.cli.flags import LOG, OUTPUT_FORM, QUIET
-from blis.files import check_outputs, naming
+from blis.files.output import check_outputs, naming
 
 _PATH = click.Path(path_type=Path)
 _FROM_HEADER = "  [default: as the header says]"
@@ -61,7 +61,7 @@ def calibrate(ctx: click.Context, /, **flags: Any) -> None:
         [(f"--{name.replace('_', '-')}", flags[name]) for name in ("trace_header", "trace_data", "sim_outcomes")],
     )
     if flags["plots"] is not None:
-        from blis.calibration.plots import check_plots
+        from blis.measurement.calibrate.plots import check_plots
 
         check_plots(flags["plots"])
     is_page = flags["report"] is not None and flags["report"].suffix.lower() == ".html"
@@ -69,8 +69,8 @@ def calibrate(ctx: click.Context, /, **flags: Any) -> None:
         from blis.report.charting import check_charts
 
         check_charts(flags["report"])
-    from blis.calibration.calibrating import calibrate as compare
-    from blis.workload.tracev2 import TraceV2
+    from blis.measurement.calibrate.calibrating import calibrate as compare
+    from blis.workload.traces.tracev2.tracev2 import TraceV2
 
     names = ("warm_up_requests", "network_rtt_us", "network_bandwidth_mbps")
     found = compare(

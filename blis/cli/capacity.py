@@ -24,8 +24,8 @@ from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_fl
 from blis.config.schema import Deployment
 
 if TYPE_CHECKING:
-    from blis.sizing.capacity import Capacity, InstancesNeeded
-    from blis.sizing.points import Point
+    from blis.studies.capacity.capacity import Capacity, InstancesNeeded
+    from blis.studies.capacity.points import Point
 
 _RATE_ONLY = {"min_rate": "--min-rate", "max_rate": "--max-rate", "tolerance": "--tolerance"}
 
@@ -50,8 +50,8 @@ def capacity(ctx: click.Context, /, **flags: Any) -> None:
     warn_of_idle_flags(ctx, flags)
     check_page(flags)
     engine, cluster = choose_policies(ctx, flags)
-    from blis.sizing.capacity import capacity as find_capacity
-    from blis.sizing.capacity import instances_for
+    from blis.studies.capacity.capacity import capacity as find_capacity
+    from blis.studies.capacity.capacity import instances_for
 
     with redirect_stdout(sys.stderr), progress_of_points(flags) as progress:  # user policies may print
         deployment = from_flags(Deployment, flags)
@@ -70,7 +70,7 @@ def capacity(ctx: click.Context, /, **flags: Any) -> None:
         else:
             shared |= {name: flags[name] for name in _RATE_ONLY}
             result = find_capacity(deployment, workload, flags["slos"], **shared)
-    from blis.sizing.report import report, text
+    from blis.studies.capacity.report import report, text
 
     def show() -> None:
         print_result(flags["output"], lambda: report(result), lambda: text(result))

@@ -20,7 +20,7 @@ Tables = Callable[[Any], Iterable[Any]]
 @click.option("--output", **OUTPUT_FORM)
 def models(name: str | None, output: str | None) -> None:
     """List the models that ship with blis, or show all that is known of NAME."""
-    from blis.catalogue import models as known
+    from blis.config.catalogue import models as known
     from blis.report import catalogue_tables as tables
 
     if name is None:
@@ -34,7 +34,7 @@ def models(name: str | None, output: str | None) -> None:
 @click.option("--output", **OUTPUT_FORM)
 def hardware(name: str | None, output: str | None) -> None:
     """List the GPUs that ship with blis, or show all figures of NAME and their sources."""
-    from blis.catalogue import hardware as known
+    from blis.config.catalogue import hardware as known
     from blis.report import catalogue_tables as tables
 
     if name is None:
@@ -48,7 +48,7 @@ def hardware(name: str | None, output: str | None) -> None:
 @click.option("--output", **OUTPUT_FORM)
 def policies(name: str | None, output: str | None) -> None:
     """List the built-in policies and scorers, or show NAME, or all of one kind, with their parameters."""
-    from blis.catalogue import policies as known
+    from blis.config.catalogue import policies as known
     from blis.report import catalogue_tables as tables
 
     entries = known.policies() if name is None else known.policies_named(name)
@@ -62,7 +62,7 @@ def policies(name: str | None, output: str | None) -> None:
 @click.option("--output", **OUTPUT_FORM)
 def workloads(name: str | None, output: str | None) -> None:
     """List the preset workloads and scenarios, or show NAME."""
-    from blis.catalogue import workloads as known
+    from blis.config.catalogue import workloads as known
     from blis.report import catalogue_tables as tables
 
     if name is None:

@@ -13,11 +13,11 @@ from blis.cli.flags import LOG, QUIET, REPORT
 from blis.cli.pages import check_page, write_page
 from blis.cli.reading import FILE
 from blis.cli.values import one_of
-from blis.files import naming
+from blis.files.output import naming
 
 if TYPE_CHECKING:
-    from blis.comparison.comparison import Comparison
-    from blis.comparison.conditions import Failure
+    from blis.studies.compare.comparison import Comparison
+    from blis.studies.compare.conditions import Failure
 
 _FAILED = 1
 
@@ -50,8 +50,8 @@ def compare(
     """
     set_verbosity(flags)
     check_page(flags, [("A", a), ("B", b)])
-    from blis.comparison.comparison import compare as compare_runs
-    from blis.comparison.conditions import failures, parse_condition
+    from blis.studies.compare.comparison import compare as compare_runs
+    from blis.studies.compare.conditions import failures, parse_condition
 
     if more_conditions and not fail_on:
         raise click.UsageError(f"expected two runs, got {2 + len(more_conditions)} arguments: {more_conditions[0]!r}")
@@ -67,7 +67,7 @@ def compare(
 
 
 def _print(comparison: Comparison, failed: list[Failure], output: str | None) -> None:
-    from blis.comparison.report import markdown, report, text
+    from blis.studies.compare.report import markdown, report, text
 
     if output == "markdown":
         with naming(Path("stdout")):

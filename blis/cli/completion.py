@@ -40,13 +40,13 @@ def names_completed(names: Callable[[], Iterable[str]]) -> Completions:
 
 
 def _model_ids() -> list[str]:
-    from blis.catalogue.models import model_ids
+    from blis.config.catalogue.models import model_ids
 
     return model_ids()
 
 
 def _gpu_names() -> list[str]:
-    from blis.catalogue.hardware import gpu_names
+    from blis.config.catalogue.hardware import gpu_names
 
     return gpu_names()
 
@@ -58,7 +58,7 @@ def _policy_names() -> list[str]:
 
 
 def _workload_names() -> list[str]:
-    from blis.catalogue.workloads import workloads
+    from blis.config.catalogue.workloads import workloads
 
     return [entry["name"] for entry in workloads()]
 

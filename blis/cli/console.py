@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from blis.files import naming
+from blis.files.output import naming
 
 #: A bar for a run that is over at once would only flicker.
 BAR_AFTER_S = 1.5

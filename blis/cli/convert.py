@@ -11,10 +11,10 @@ from blis.cli.console import log, set_verbosity
 from blis.cli.flags import from_flags
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options
 from blis.cli.values import one_of
-from blis.convert.options import TARGETS, Selection
+from blis.workload.convert.options import TARGETS, Selection
 
 if TYPE_CHECKING:
-    from blis.convert.selecting import Counts
+    from blis.workload.convert.selecting import Counts
 
 
 @click.command()
@@ -35,7 +35,7 @@ def convert(source: Path, target: Path, **flags: Any) -> None:
     Reads Azure LLM inference, BurstGPT, Mooncake, ShareGPT, results of vLLM's benchmark, and blis's own traces.
     """
     set_verbosity(flags)
-    from blis.convert.converting import convert as convert_trace
+    from blis.workload.convert.converting import convert as convert_trace
 
     with bytes_bar(source, flags) as progress:
         format_name, counts = convert_trace(

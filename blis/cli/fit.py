@@ -16,8 +16,8 @@ from blis.cli.options import engine_options, fit_options, measured_model_options
 from blis.config.schema import Deployment, EngineOptions
 
 if TYPE_CHECKING:
-    from blis.fitting.fit import Fit, FitOptions
-    from blis.workload.tracev2 import TraceV2
+    from blis.measurement.fit.fit import Fit, FitOptions
+    from blis.workload.traces.tracev2.tracev2 import TraceV2
 
 
 @click.command(cls=GroupedCommand)
@@ -36,8 +36,8 @@ def fit(**flags: Any) -> None:
         raise click.UsageError("give --trace-header and --trace-data of a measured trace, or --step-log")
     if traces and flags["step_log"] is not None:
         raise click.UsageError("--step-log and traces cannot be combined")
-    from blis.fitting.export import check_export, export
-    from blis.fitting.fit import FitOptions
+    from blis.measurement.fit.export import check_export, export
+    from blis.measurement.fit.fit import FitOptions
 
     options = from_flags(FitOptions, flags)
     if flags["export"] is not None:
@@ -54,13 +54,13 @@ def _traces(flags: Mapping[str, Any]) -> list[TraceV2]:
         raise click.UsageError(f"got {len(headers)} --trace-header and {len(data)} --trace-data; they go in pairs")
     if not headers:
         return []
-    from blis.workload.tracev2 import TraceV2
+    from blis.workload.traces.tracev2.tracev2 import TraceV2
 
     return [TraceV2(*pair) for pair in zip(headers, data, strict=True)]
 
 
 def _fit(traces: list[TraceV2], options: FitOptions, flags: Mapping[str, Any]) -> Fit:
-    from blis.fitting.fit import fit_steps, fit_traces
+    from blis.measurement.fit.fit import fit_steps, fit_traces
 
     engine = from_flags(EngineOptions, flags)
     if not traces:
@@ -77,7 +77,7 @@ def _deployment(flags: Mapping[str, Any], model: str | None) -> Deployment:
 
 
 def _model_of(header: Path) -> str | None:
-    from blis.workload.tracev2_header import read_header
+    from blis.workload.traces.tracev2.header import read_header
 
     server = read_header(header).server
     return None if server is None else server.model
@@ -90,7 +90,7 @@ def _progress(flags: Mapping[str, Any]) -> Iterator[Callable[[int], None] | None
         return
     from tqdm import tqdm
 
-    from blis.fitting.search import ROUNDS
+    from blis.measurement.fit.search import ROUNDS
 
     with tqdm(total=ROUNDS, delay=BAR_AFTER_S, unit=" rounds", leave=False, file=sys.stderr) as bar:
 
@@ -101,6 +101,6 @@ def _progress(flags: Mapping[str, Any]) -> Iterator[Callable[[int], None] | None
 
 
 def _print(result: Fit, output: str | None) -> None:
-    from blis.fitting.report import report, text
+    from blis.measurement.fit.report import report, text
 
     print_result(output, lambda: report(result), lambda: text(result))

@@ -11,7 +11,7 @@ import click
 from blis.cli.console import set_verbosity, wants_table
 from blis.cli.flags import OUTPUT_FORM
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options
-from blis.files import naming
+from blis.files.output import naming
 
 
 @click.command()
@@ -23,8 +23,8 @@ def inspect(file: Path, **flags: Any) -> None:
 
     FILE may have any format that blis convert reads.
     """
-    from blis.inspect.survey import inspect_trace
-    from blis.inspect.text import as_text
+    from blis.workload.inspect.survey import inspect_trace
+    from blis.workload.inspect.text import as_text
 
     set_verbosity(flags)
     with bytes_bar(file, flags) as progress:

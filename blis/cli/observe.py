@@ -20,12 +20,12 @@ from blis.cli.options import (
     workload_options,
 )
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
-from blis.files import check_outputs, naming
-from blis.observe.options import ObserveOptions
+from blis.files.output import check_outputs, naming
+from blis.measurement.observe.options import ObserveOptions
 
 if TYPE_CHECKING:
     from blis.api import Workload
-    from blis.observe.dispatch import Progress
+    from blis.measurement.observe.dispatch import Progress
 
 _INPUTS = ("workload_traces_filepath", "workload_spec", "trace_header", "trace_data", "defaults_filepath")
 _FAILED, _INTERRUPTED = 1, 130
@@ -45,7 +45,7 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
     inputs = [(f"--{name.replace('_', '-')}", flags[name]) for name in _INPUTS if flags[name] is not None]
     check_outputs(_outputs(flags), inputs)
     from blis.api import check_horizon, load_requests, seed_of
-    from blis.observe.observing import observe as measure
+    from blis.measurement.observe.observing import observe as measure
 
     given = given_flags(ctx)
     check_horizon(flags["horizon_us"])
@@ -84,15 +84,15 @@ def _workload(flags: Mapping[str, Any], given: set[str]) -> Workload:
         raise click.UsageError("--trace-header and --trace-data go together")
     if header is None:
         return workload_from_flags(flags, given)
-    from blis.workload.tracev2 import TraceV2
+    from blis.workload.traces.tracev2.tracev2 import TraceV2
 
     return TraceV2(header, data)
 
 
 def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """Flag and path of every file that is going to be written."""
-    from blis.observe.recorder import partial_paths
-    from blis.workload.tracev2 import trace_paths
+    from blis.measurement.observe.recorder import partial_paths
+    from blis.workload.traces.tracev2.tracev2 import trace_paths
 
     trace, content = trace_paths(flags["trace_output"])
     partial = partial_paths(flags["trace_output"])

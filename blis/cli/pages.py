@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from blis.files import check_outputs
+from blis.files.output import check_outputs
 
 #: Flags that name files to read.
 _INPUTS = ("workload_traces_filepath", "workload_spec", "policy_config", "trace_header", "trace_data")

@@ -27,8 +27,8 @@ def plan(ctx: click.Context, /, file: Path, **flags: Any) -> None:
     """Find the cheapest deployment in FILE (YAML) that meets its SLOs, and those that no other one beats."""
     set_verbosity(flags)
     check_page(flags, [("FILE", file)])
-    from blis.planning.planning import plan as find_plan
-    from blis.planning.report import report, text
+    from blis.studies.plan.planning import plan as find_plan
+    from blis.studies.plan.report import report, text
 
     with redirect_stdout(sys.stderr), progress_of_points(flags) as progress:  # policies of the user's own may print
         result = find_plan(file, jobs=flags["jobs"], progress=progress)

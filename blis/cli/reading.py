@@ -13,7 +13,7 @@ import click
 from blis.cli.console import BAR_AFTER_S, wants_bar
 from blis.cli.flags import LOG, QUIET, from_flags
 from blis.cli.values import one_of
-from blis.convert.options import FORMATS, MOONCAKE_BLOCK_TOKENS, TOKENS_PER_WORD, ReadOptions
+from blis.workload.convert.options import FORMATS, MOONCAKE_BLOCK_TOKENS, TOKENS_PER_WORD, ReadOptions
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -31,6 +31,6 @@ def replay(ctx: click.Context, /, **flags: Any) -> int:
     """Simulate the requests of a TraceV2, each sent at its recorded time, and print metrics: tables or JSON."""
     set_verbosity(flags)
     check_outputs(flags)
-    from blis.workload.tracev2 import TraceV2
+    from blis.workload.traces.tracev2.tracev2 import TraceV2
 
     return simulate(ctx, flags, lambda: TraceV2(flags["trace_header"], flags["trace_data"]))

@@ -10,7 +10,7 @@ import click
 from blis.cli.console import log, set_verbosity
 from blis.cli.flags import LOG, QUIET
 from blis.cli.values import slo_targets_us
-from blis.files import check_outputs
+from blis.files.output import check_outputs
 
 _PATH = click.Path(path_type=Path)
 
@@ -37,14 +37,14 @@ def report(outcomes: Path, **flags: Any) -> None:
     from blis.report.charting import check_charts
 
     check_charts(flags["report"])
-    from blis.sweeping.page import is_swept, write_sweep_report
+    from blis.studies.sweep.page import is_swept, write_sweep_report
 
     if is_swept(outcomes):
         if flags["slo_targets_us"]:
             log.warning("--slo-targets has no effect on the table of a sweep")
         write_sweep_report(outcomes, flags["report"])
         return
-    from blis.outcomes import Outcomes
+    from blis.outcomes.outcomes import Outcomes
     from blis.report.run_page import write_run_page
     from blis.report.sections import Report
 

@@ -27,14 +27,14 @@ from blis.cli.pages import given_inputs
 from blis.cli.policies import choose_policies
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
 from blis.config.schema import Deployment, TraceOptions
-from blis.files import check_outputs as check_files
-from blis.files import naming
+from blis.files.output import check_outputs as check_files
+from blis.files.output import naming
 
 if TYPE_CHECKING:
     from blis.api import Workload
-    from blis.outcomes import Outcomes
+    from blis.outcomes.outcomes import Outcomes
+    from blis.outcomes.timeline.recording import Timeline
     from blis.report.sections import Report
-    from blis.timeline.recording import Timeline
 
 _INTERRUPTED = 130
 
@@ -68,7 +68,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     """
     engine, cluster = choose_policies(ctx, flags)
     from blis import api
-    from blis.metrics.summary import WallClock
+    from blis.outcomes.metrics.summary import WallClock
     from blis.report.sections import Report
 
     timeline = _timeline(flags)
@@ -87,7 +87,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
         )
         saturation = None
         if wants_table(flags["output"]):
-            from blis.sizing.saturation import saturation_rate
+            from blis.studies.capacity.saturation import saturation_rate
 
             saturation = saturation_rate(deployment, traffic, engine, cluster, seed)
         clock.append(time.perf_counter())
@@ -117,7 +117,7 @@ def _timeline(flags: Mapping[str, Any]) -> Timeline | None:
         if flags["timeline_window"] is not None:
             log.warning("--timeline-window has no effect without --timeline")
         return None
-    from blis.timeline.recording import Timeline
+    from blis.outcomes.timeline.recording import Timeline
 
     return Timeline() if flags["timeline_window"] is None else Timeline(flags["timeline_window"])
 
@@ -148,7 +148,7 @@ def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
         if flags[name] is not None:
             yield f"--{name.replace('_', '-')}", flags[name]
     if flags["trace_output"] is not None:
-        from blis.workload.tracev2 import trace_paths
+        from blis.workload.traces.tracev2.tracev2 import trace_paths
 
         trace, content = trace_paths(flags["trace_output"])
         yield from (("--trace-output", path) for path in (trace.header, trace.data, content))

@@ -14,10 +14,10 @@ from blis.cli.console import BAR_AFTER_S, log, set_verbosity, wants_bar
 from blis.cli.flags import LOG, QUIET, REPORT
 from blis.cli.pages import check_page
 from blis.errors import EngineError, InputError
-from blis.files import check_output, naming
+from blis.files.output import check_output, naming
 
 if TYPE_CHECKING:
-    from blis.sweeping.sweeping import Prepared
+    from blis.studies.sweep.sweeping import Prepared
 
 _PATH = click.Path(path_type=Path, dir_okay=False)
 _INTERRUPTED = 130
@@ -55,7 +55,7 @@ def sweep(ctx: click.Context, /, file: Path, **flags: Any) -> int:
         if output.resolve() == file.resolve():
             raise InputError(f"{output}: given for both FILE and --output")
         check_page(flags, [("FILE", file), ("--output", output)])
-    from blis.sweeping.sweeping import prepare_sweep
+    from blis.studies.sweep.sweeping import prepare_sweep
 
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
         prepared = prepare_sweep(file)
@@ -64,15 +64,15 @@ def sweep(ctx: click.Context, /, file: Path, **flags: Any) -> int:
         return 0
     code = _run(prepared, output, flags)
     if flags["report"] is not None and code == 0:
-        from blis.sweeping.page import write_sweep_report
+        from blis.studies.sweep.page import write_sweep_report
 
         write_sweep_report(output, flags["report"], ctx.find_object(tuple) or ())
     return code
 
 
 def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
-    from blis.sweeping.journal import journal_folder
-    from blis.sweeping.sweeping import run_sweep
+    from blis.studies.sweep.journal import journal_folder
+    from blis.studies.sweep.sweeping import run_sweep
 
     names = ("executor", "jobs", "max_failures", "restart")
     kept = f"finished runs are kept in {journal_folder(output)}, the same command goes on from there"
@@ -91,7 +91,7 @@ def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
 
 def _show(prepared: Prepared) -> None:
     """Print the points, and say how long they would take."""
-    from blis.sweeping.sweeping import seconds_per_run
+    from blis.studies.sweep.sweeping import seconds_per_run
 
     sweep = prepared.sweep
     with naming(Path("stdout")):

@@ -103,7 +103,7 @@ def seconds_range(value: str) -> tuple[float, float]:
 
 def fitness_weights(value: str) -> dict[str, float]:
     """Read ``key:weight,key:weight``; keys are those of the fitness components."""
-    from blis.metrics.fitness import parse_fitness_weights
+    from blis.outcomes.metrics.fitness import parse_fitness_weights
 
     return parse_fitness_weights(value)
 

@@ -26,14 +26,14 @@ def workload_from_flags(flags: Mapping[str, Any], given: set[str]) -> Workload:
         flags: of the group for workloads, and ``defaults_filepath``.
         given: those that the user has set.
     """
-    from blis.workload_flags import workload_of
+    from blis.studies.workload_flags import workload_of
 
     return workload_of({name: flags[name] for name in given})
 
 
 def warn_of_idle_flags(ctx: click.Context, flags: Mapping[str, Any]) -> None:
     """Say which of the given flags do nothing with this kind of workload."""
-    from blis.workload_flags import idle_fields
+    from blis.studies.workload_flags import idle_fields
 
     idle, kind, value = idle_fields(flags)
     for param in ctx.command.params:

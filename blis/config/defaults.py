@@ -8,9 +8,9 @@ from pathlib import Path
 
 from blis.config.hardware import canonical_gpu_name
 from blis.config.versions import normalize_version, parse_version
-from blis.decode import Section, read_yaml
 from blis.errors import ConfigError, nearest
-from blis.resources import data_path
+from blis.files.decode import Section, read_yaml
+from blis.files.resources import data_path
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from blis.config.versions import HostProfileName
-from blis.decode import Section, read_json
 from blis.errors import ConfigError, nearest
-from blis.resources import data_path
+from blis.files.decode import Section, read_json
+from blis.files.resources import data_path
 
 Type8Bit = Literal["fp8", "int8"]
 Status = Literal["measured", "prior"]

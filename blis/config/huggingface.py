@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blis.config.quantization import BYTES_16BIT, Quantization, read_quantization
-from blis.decode import Section, read_json
 from blis.errors import ConfigError
-from blis.resources import data_path
+from blis.files.decode import Section, read_json
+from blis.files.resources import data_path
 
 _GATED_ACTIVATIONS = ("silu", "swiglu", "geglu")
 _LAYER_TYPES_WITH_FULL_CACHE = ("full_attention", "chunked_attention")

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from blis.config.schema import ClusterOptions, EngineOptions, Scheduler, is_function_name
-from blis.decode import Section, read_yaml
 from blis.errors import ConfigError
+from blis.files.decode import Section, read_yaml
 
 Config = TypeVar("Config", ClusterOptions, EngineOptions)
 

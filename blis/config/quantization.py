@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 
 from blis.config.hardware import Type8Bit
-from blis.decode import Section
+from blis.files.decode import Section
 
 BYTES_16BIT = 2.0
 BYTES_8BIT = 1.0

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from blis.compiling import cached_cfunc
 from blis.errors import ConfigError
+from blis.latency.compiling import cached_cfunc
 
 _NUM_ALPHA = 3
 #: A quarter of an hour per token: beyond any server, and far from the end of int64.
@@ -52,7 +52,7 @@ def step_time_signature() -> Any:
 
 
 def compile_law(law: StepTimeFunction) -> Any:
-    """Compile a law; `blis.compiling.cached_cfunc` says how."""
+    """Compile a law; `blis.latency.compiling.cached_cfunc` says how."""
     return cached_cfunc(law, step_time_signature())
 
 

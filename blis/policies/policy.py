@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from blis._core import codes
 from blis._core.codes import ViewColumn, ViewNumber
-from blis.compiling import cached_cfunc
+from blis.latency.compiling import cached_cfunc
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -89,7 +89,7 @@ def _pointers() -> tuple[Any, Any, Any]:
 
 
 def compile_decision(function: Callable[..., int]) -> Any:
-    """Compile a built-in policy, which must be a closure over `source_digest`; see `blis.compiling.cached_cfunc`."""
+    """Compile a built-in policy, a closure over `source_digest`; `blis.latency.compiling.cached_cfunc` says why."""
     return cached_cfunc(function, decision_signature(), nogil=True, error_model="numpy")
 
 

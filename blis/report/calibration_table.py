@@ -15,7 +15,7 @@ _FIGURES = ("mean", "p50", "p90", "p99")
 
 
 def calibration_table(report: Mapping[str, Any]) -> str:
-    """Show what `blis.calibration.report.build_report` found; coloured only on a terminal."""
+    """Show what `blis.measurement.calibrate.report.build_report` found; coloured only on a terminal."""
     return render(_parts(report))
 
 

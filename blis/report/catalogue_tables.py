@@ -1,4 +1,4 @@
-"""What `blis.catalogue` lists, as tables for a terminal."""
+"""What `blis.config.catalogue` lists, as tables for a terminal."""
 
 from __future__ import annotations
 

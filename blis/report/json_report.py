@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NEVER, NONE, RequestStatus
-from blis.files import replacing
-from blis.metrics.network import client_e2e_us, client_ttft_us, has_network
-from blis.outcomes import STATUS_NAMES, instance_ids
+from blis.files.output import replacing
+from blis.outcomes.metrics.network import client_e2e_us, client_ttft_us, has_network
+from blis.outcomes.outcomes import STATUS_NAMES, instance_ids
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from blis.outcomes import Outcomes
+    from blis.outcomes.outcomes import Outcomes
 
 Ints = NDArray[np.int64]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blis._core.codes import RequestStatus
-from blis.metrics.slo import DEFAULT_CLASS
-from blis.metrics.timeline import Floats
-from blis.outcomes import Outcomes
+from blis.outcomes.metrics.slo import DEFAULT_CLASS
+from blis.outcomes.metrics.timeline import Floats
+from blis.outcomes.outcomes import Outcomes
 from blis.report.charting import INK, MOST_LINES, SERIES, Spec, opacity, sample, short_format, spec
 from blis.report.figure_charts import scale_for
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from blis.outcomes import Outcomes
+from blis.outcomes.outcomes import Outcomes
 from blis.report.run_table import LATENCIES, STATISTICS, latency_rows, totals, verdict
 
 _RIGHT, _LEFT = "text-align:right", "text-align:left"

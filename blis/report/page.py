@@ -17,7 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from blis.files import replacing
+from blis.files.output import replacing
 from blis.report.charting import check_charts
 
 Cell = str | int | float | None

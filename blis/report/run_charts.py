@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blis.metrics.timeline import Breakdown, Floats, Timeline
-from blis.outcomes import instance_ids
+from blis.outcomes.metrics.timeline import Breakdown, Floats, Timeline
+from blis.outcomes.outcomes import instance_ids
 from blis.report.charting import INK, MOST_LINES, SERIES, SOFT, Spec, short_format, spec
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
-from blis.metrics.anomalies import blocked_instances, overtaken
-from blis.metrics.timeline import MOST_BINS, Grid, Timeline
-from blis.outcomes import Outcomes, instance_ids
+from blis.outcomes.metrics.anomalies import blocked_instances, overtaken
+from blis.outcomes.metrics.timeline import MOST_BINS, Grid, Timeline
+from blis.outcomes.outcomes import Outcomes, instance_ids
 from blis.report.page import Finding
 
 Bools = NDArray[np.bool_]
@@ -36,7 +36,7 @@ class Incident(NamedTuple):
 
 
 def incidents(outcomes: Outcomes, anomalies: Mapping[str, int]) -> list[Incident]:
-    """Incidents that there were, the worst first; ``anomalies`` are the counts of `blis.metrics.anomalies`."""
+    """Incidents that there were, the worst first; ``anomalies`` are the counts of `blis.outcomes.metrics.anomalies`."""
     status = outcomes.result.status
     pairs = anomalies["priority_inversions"]
     inverted = overtaken(outcomes) if pairs else np.zeros(len(outcomes), np.bool_)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from blis.metrics.activity import busy_share
-from blis.metrics.slo import attained
-from blis.outcomes import Outcomes
+from blis.outcomes.metrics.activity import busy_share
+from blis.outcomes.metrics.slo import attained
+from blis.outcomes.outcomes import Outcomes
 from blis.report.page import Tile, Tiles
 from blis.report.run_table import intervals
 from blis.report.sections import Report

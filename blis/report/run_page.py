@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from blis._core.codes import RequestStatus
-from blis.metrics.activity import busy_us
-from blis.metrics.latency import known
-from blis.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
-from blis.metrics.slo import DEFAULT_CLASS
-from blis.metrics.summary import instance_summaries
-from blis.metrics.tenants import tenant_figures
-from blis.metrics.timeline import Floats, Timeline, breakdown, timeline
-from blis.outcomes import Outcomes
+from blis.outcomes.metrics.activity import busy_us
+from blis.outcomes.metrics.latency import known
+from blis.outcomes.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
+from blis.outcomes.metrics.slo import DEFAULT_CLASS
+from blis.outcomes.metrics.summary import instance_summaries
+from blis.outcomes.metrics.tenants import tenant_figures
+from blis.outcomes.metrics.timeline import Floats, Timeline, breakdown, timeline
+from blis.outcomes.outcomes import Outcomes
 from blis.report import latency_charts, run_charts
 from blis.report.charting import MOST_LINES, MOST_POINTS, quantile_shares
 from blis.report.configuration import configuration

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from blis.metrics.activity import activity, busy_share
-from blis.outcomes import Outcomes
+from blis.outcomes.metrics.activity import activity, busy_share
+from blis.outcomes.outcomes import Outcomes
 from blis.report.tables import number, pairs, percent, sparkline, table
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from blis.metrics.anomalies import anomalies
-from blis.metrics.fairness import tenant_fairness
-from blis.metrics.fitness import fitness
-from blis.metrics.sessions import session_figures
-from blis.metrics.slo import slo_class_figures
-from blis.metrics.summary import WallClock, instance_summaries, summarize
-from blis.outcomes import Outcomes
+from blis.outcomes.metrics.anomalies import anomalies
+from blis.outcomes.metrics.fairness import tenant_fairness
+from blis.outcomes.metrics.fitness import fitness
+from blis.outcomes.metrics.sessions import session_figures
+from blis.outcomes.metrics.slo import slo_class_figures
+from blis.outcomes.metrics.summary import WallClock, instance_summaries, summarize
+from blis.outcomes.outcomes import Outcomes
 
 _REGRETS = {"mean_regret": "Mean Regret", "max_regret": "Max Regret"}
 _REALISED_REGRETS = {
@@ -30,7 +30,7 @@ class Report:
 
     Attributes:
         outcomes: of a run or read from a file.
-        fitness_weights: per key of `blis.metrics.fitness.FITNESS_KEYS`; None: no score is asked for.
+        fitness_weights: per key of `blis.outcomes.metrics.fitness.FITNESS_KEYS`; None: no score is asked for.
         slo_targets_us: per service class, the longest end-to-end time that is good enough.
         summarize_trace: whether people read the summary of the decisions; programs do if they were recorded.
         wall_clock: when it took place; None: don't say.
@@ -66,7 +66,7 @@ class Report:
 
     def tables(self) -> str:
         """The same for people at a terminal, under a line that says how the run went."""
-        from blis.metrics.activity import load_share
+        from blis.outcomes.metrics.activity import load_share
         from blis.report.run_table import run_tables
         from blis.report.tables import render
 

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from blis._core import entry
 from blis._core import state as core
 from blis._core.codes import NEVER, NONE, RAISED, RequestStatus, StepLog, StopReason, ViewColumn, ViewWord
-from blis.compiling import cached_cfunc
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import EngineError, InvariantError
+from blis.latency.compiling import cached_cfunc
 from blis.latency.law import LatencyModel
 from blis.policies.policy import Policy, priority_signature
-from blis.result import EngineResult, InstanceFigures
 from blis.simulation import loops, packing
 from blis.simulation.control import Control, control_of
 from blis.simulation.gaps import added_up, long_form
 from blis.simulation.interrupts import uninterrupted
+from blis.simulation.result import EngineResult, InstanceFigures
 from blis.workload.content import SharedBlocks, shared_blocks
 from blis.workload.requests import Ints, RequestTable
 

@@ -9,8 +9,8 @@ import numpy as np
 from blis._core.codes import LogRecord, StepLog
 from blis.config.schema import EngineConfig
 from blis.latency.law import LatencyModel
-from blis.result import EngineResult
 from blis.simulation.control import Control
+from blis.simulation.result import EngineResult
 from blis.simulation.run import Run
 from blis.workload.content import SharedBlocks
 from blis.workload.requests import Ints, RequestTable

@@ -6,8 +6,8 @@ import csv
 import math
 from pathlib import Path
 
-from blis.decode import Section, read_json
 from blis.errors import ConfigError, WorkloadError
+from blis.files.decode import Section, read_json
 from blis.workload.lengths import (
     MAX_TOKENS,
     Constant,

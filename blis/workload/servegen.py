@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from blis.decode import Section, read_json
 from blis.errors import ConfigError, WorkloadError, nearest
+from blis.files.decode import Section, read_json
 from blis.workload.clients import Client, Mix
 from blis.workload.lengths import MAX_TOKENS, Constant, Empirical, Lengths
 from blis.workload.renewal import Phase, Process

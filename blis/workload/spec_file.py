@@ -7,8 +7,8 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from blis.decode import Section, read_yaml
 from blis.errors import ConfigError
+from blis.files.decode import Section, read_yaml
 from blis.workload.labels import SLO_CLASSES
 from blis.workload.lengths import MAX_TOKENS, Lengths
 from blis.workload.lengths_file import positive, read_lengths, read_think_time

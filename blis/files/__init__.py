@@ -1,0 +1,1 @@
+"""Reading strictly, and writing whole or not at all."""

@@ -1,0 +1,1 @@
+"""Real servers: measured, compared with simulations, and fitted."""

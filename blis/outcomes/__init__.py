@@ -1,0 +1,1 @@
+"""What happened: one row per request, and what it means."""

@@ -1,0 +1,110 @@
+"""Load, how busy instances were, and how many requests they had in hand over time, from the requests' stamps alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blis._core.codes import NEVER
+from blis.outcomes.outcomes import SERVED, Outcomes
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """How many requests there were over time.
+
+    Attributes:
+        end_us: (k,) when each of k equally long parts of the run ends.
+        running: (k,) mean number of requests between their first step and their end, preempted ones included.
+        waiting: (k,) mean number of requests in the queues that no step had scheduled yet.
+    """
+
+    end_us: Floats
+    running: Floats
+    waiting: Floats
+
+
+def busy_us(outcomes: Outcomes) -> Ints:
+    """(m,) how long each instance ran steps.
+
+    An instance takes steps, one right behind the other, while it holds any request; so this is the length of the union
+    of the times its requests were there.
+    """
+    result = outcomes.result
+    total = np.zeros(len(result.instances), np.int64)
+    rows = _rows(outcomes)
+    start, end = result.enqueued_us[rows], _end_us(outcomes, rows)
+    order = np.lexsort((start, result.instance[rows]))
+    instance, start, end = result.instance[rows][order], start[order], end[order]
+    bounds = np.searchsorted(instance, np.arange(len(total) + 1))
+    for index in range(len(total)):
+        part = slice(bounds[index], bounds[index + 1])
+        if bounds[index] == bounds[index + 1]:
+            continue
+        until = np.maximum.accumulate(end[part])
+        idle = np.maximum(start[part][1:] - until[:-1], 0).sum()
+        total[index] = until[-1] - start[part][0] - idle
+    return total
+
+
+def busy_share(outcomes: Outcomes) -> float | None:
+    """Share of the run in which the mean instance ran steps; None if the run has no length."""
+    end_us = outcomes.result.end_us
+    return None if end_us <= 0 else float(busy_us(outcomes).sum() / (end_us * len(outcomes.result.instances)))
+
+
+def load_share(outcomes: Outcomes, saturation_per_s: float | None) -> float | None:
+    """Requests that arrived per second, as a share of what a full system answers; None if either is not known."""
+    arrival_us = outcomes.result.arrival_us
+    arrival_us = arrival_us[(arrival_us != NEVER) & (arrival_us <= outcomes.result.end_us)]
+    if saturation_per_s is None or len(arrival_us) < 2 or np.ptp(arrival_us) == 0:
+        return None
+    return float((len(arrival_us) - 1) / (np.ptp(arrival_us) / 1e6) / saturation_per_s)
+
+
+def activity(outcomes: Outcomes, parts: int) -> Activity:
+    """Mean numbers of running and waiting requests in each of so many parts of the run; O(n log n) for n requests."""
+    edges = np.linspace(0, max(outcomes.result.end_us, 1), parts + 1)
+    running, waiting = _present(outcomes)
+    return Activity(edges[1:], *(_mean_count(*spans, edges) for spans in (running, waiting)))
+
+
+def _rows(outcomes: Outcomes) -> Ints:
+    """Requests that an instance had in hand."""
+    result = outcomes.result
+    there = (result.enqueued_us != NEVER) & np.isin(result.status, SERVED)
+    return np.flatnonzero(there & (result.enqueued_us <= result.end_us))
+
+
+def _end_us(outcomes: Outcomes, rows: Ints) -> Ints:
+    finished_us = outcomes.result.finished_us[rows]
+    return np.where(finished_us == NEVER, outcomes.result.end_us, finished_us)
+
+
+def _present(outcomes: Outcomes) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]:
+    """Beginnings and ends of the time each request ran, and of the time it waited."""
+    rows = _rows(outcomes)
+    end_us = _end_us(outcomes, rows)
+    scheduled_us = outcomes.result.first_scheduled_us[rows]
+    scheduled_us = np.where(scheduled_us == NEVER, end_us, scheduled_us)
+    return (scheduled_us, end_us), (outcomes.result.enqueued_us[rows], scheduled_us)
+
+
+def _mean_count(start_us: Ints, end_us: Ints, edges: Floats) -> Floats:
+    """(k,) mean number of spans that are open between each of k + 1 edges and the next."""
+    area = _time_since(start_us, edges) - _time_since(end_us, edges)
+    return np.diff(area) / np.diff(edges)
+
+
+def _time_since(stamps_us: Ints, edges: Floats) -> Floats:
+    """(k,) sum over all stamps before each edge of the time since then."""
+    stamps = np.sort(stamps_us)
+    before = np.searchsorted(stamps, edges)
+    sums = np.concatenate([[0.0], np.cumsum(stamps, dtype=np.float64)])
+    since: Floats = before * edges - sums[before]
+    return since

@@ -1,0 +1,397 @@
+"""`Outcomes`: what happened in a run, one row per request, in memory and as a Parquet file.
+
+Stamps are the server's. Durations are what the client sees: they contain the cost per output token on the
+client's side, ``trunc(alpha[2])`` µs, once in the time to first token and once per token in the end-to-end time.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blis._core.codes import NEVER, NONE, RequestStatus
+from blis.errors import InputError
+from blis.files.output import replacing
+from blis.latency.law import LatencyModel
+from blis.simulation.result import DecisionTrace, EngineResult, InstanceFigures
+from blis.workload.labels import label_column
+from blis.workload.requests import ClientDetails, Labels, RequestTable, Sessions
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from blis.outcomes.metrics.steady_state import SteadyState
+    from blis.report.plots import Plots
+
+Ints = NDArray[np.int64]
+Rows = slice | Ints
+
+STATUS_NAMES = tuple(code.name.lower() for code in RequestStatus)
+#: Requests that arrived and were neither rejected nor refused.
+SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
+
+_ROWS_PER_GROUP = 1 << 17
+_COLUMNS = (
+    "arrival_us",
+    "enqueued_us",
+    "first_scheduled_us",
+    "first_token_us",
+    "finished_us",
+    "produced_tokens",
+    "cached_tokens",
+    "num_preemptions",
+)
+_SCALARS = ("end_us", "usable_blocks", "interrupted")
+_HISTOGRAM = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
+#: What is known of each client's connection, if anything is.
+_CONNECTION = ("rtt_us", "bandwidth_mbps")
+#: Columns of few distinct names.
+_NAMES = ("instance_id", "slo_class", "tenant_id", "status")
+
+
+def instance_ids(count: int) -> list[str]:
+    """What the instances of a cluster are called."""
+    return [f"instance_{index}" for index in range(count)]
+
+
+class ItlHistogram(NamedTuple):
+    """Gaps between consecutive output tokens of one request, over many requests.
+
+    Attributes:
+        values_us: (k,) distinct gaps as the client sees them, ascending.
+        counts: (k,) how often each occurred.
+    """
+
+    values_us: Ints
+    counts: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What happened in one run.
+
+    Attributes:
+        table: the requests (their token content is not kept).
+        result: what the engine says about each of them, and about the run.
+        client_cost_us: client-side cost per output token.
+        metadata: version, seed, resolved configuration and inputs of the run; plain JSON values.
+        trace: of the decisions, if they were recorded; not kept in the Parquet file.
+    """
+
+    table: RequestTable
+    result: EngineResult
+    client_cost_us: int
+    metadata: Mapping[str, Any]
+    trace: DecisionTrace | None = None
+
+    @classmethod
+    def of(
+        cls, table: RequestTable, result: EngineResult, latency: LatencyModel, metadata: Mapping[str, Any]
+    ) -> Outcomes:
+        """Put together what went into a run and what came out."""
+        bare = dataclasses.replace(table, content=None, priority=None)
+        return cls(bare, result, int(latency.alpha[2]), metadata)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def ttft_us(self, rows: Rows = slice(None)) -> Ints:
+        """(n,) time from arrival to the first output token, -1 where there was none."""
+        return self._since_arrival(self.result.first_token_us, self.client_cost_us, rows)
+
+    def e2e_us(self, rows: Rows = slice(None)) -> Ints:
+        """(n,) time from arrival to the last output token, -1 for unfinished requests."""
+        client_us = self.result.produced_tokens[rows] * self.client_cost_us
+        return self._since_arrival(self.result.finished_us, client_us, rows)
+
+    def scheduling_delay_us(self, rows: Rows = slice(None)) -> Ints:
+        """(n,) time from arrival to the first step that scheduled some of it, -1 where there was none."""
+        return self._since_arrival(self.result.first_scheduled_us, 0, rows)
+
+    def itl_mean_us(self, rows: Rows = slice(None)) -> NDArray[np.float64]:
+        """(n,) mean gap between output tokens (TPOT), nan for unfinished ones and those with fewer than two tokens."""
+        gaps = self.result.produced_tokens[rows] - 1
+        known = (self.result.finished_us[rows] >= 0) & (gaps >= 1)
+        decode_us = self.e2e_us(rows) - self.ttft_us(rows)
+        return np.where(known, decode_us / np.where(known, gaps, 1), np.nan)
+
+    def _since_arrival(self, stamp_us: Ints, client_us: int | Ints, rows: Rows) -> Ints:
+        stamp_us = stamp_us[rows]
+        return np.where(stamp_us >= 0, stamp_us - self.result.arrival_us[rows] + client_us, NEVER)
+
+    @property
+    def itl(self) -> ItlHistogram:
+        """All gaps between output tokens, of finished and unfinished requests."""
+        return self.itl_of()
+
+    def itl_of(self, *, instance: int | None = None, slo_class: int | Sequence[int] | None = None) -> ItlHistogram:
+        """Those of one instance, or of requests of some service classes (codes; -1: none is given)."""
+        values_us, counts = self.result.itl_histogram(instance=instance, slo_class=slo_class)
+        return ItlHistogram(values_us + self.client_cost_us, counts)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The figures of the metrics block (docs/output.md); None where one cannot be computed."""
+        from blis.outcomes.metrics.summary import summarize
+
+        return summarize(self)
+
+    def _repr_html_(self) -> str:
+        """Headline figures, for notebooks."""
+        from blis.report.notebook import outcomes_html
+
+        return outcomes_html(self)
+
+    @property
+    def plot(self) -> Plots:
+        """Altair charts of the run; they need the extra ``plots``."""
+        from blis.report.plots import Plots
+
+        return Plots(self)
+
+    @cached_property
+    def steady_state(self) -> SteadyState:
+        """Whether the run settled, and intervals of its means."""
+        from blis.outcomes.metrics.steady_state import SteadyState
+
+        return SteadyState(self)
+
+    @cached_property
+    def requests(self) -> pl.DataFrame:
+        """One row per request, in the order in which they were given; the columns are those of the Parquet file."""
+        import polars as pl
+
+        frame = pl.DataFrame(self._arrow_table(0, len(self)))
+        return frame.with_columns(pl.col("status").cast(pl.Enum(STATUS_NAMES)))
+
+    def write_json(self, path: str | Path) -> None:
+        """Write the summary and one entry per request, sorted by arrival (docs/output.md)."""
+        from blis.report.json_report import write_results
+        from blis.report.sections import Report
+
+        write_results(self, Path(path), Report(self).values())
+
+    def write_report(self, path: str | Path, *, slo_targets_us: Mapping[str, int] | None = None) -> None:
+        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
+
+        Args:
+            path: of the file.
+            slo_targets_us: per service class, the longest end-to-end time that is good enough.
+
+        Raises:
+            InputError: the extra ``plots`` is not installed.
+        """
+        from blis.report.run_page import write_run_page
+        from blis.report.sections import Report
+
+        write_run_page(Report(self, slo_targets_us=slo_targets_us), Path(path))
+
+    def write_parquet(self, path: str | Path) -> None:
+        """Write one row per request, and everything needed to read the outcomes back."""
+        import pyarrow.parquet as pq
+
+        with (
+            replacing(Path(path)) as temporary,
+            pq.ParquetWriter(
+                temporary,
+                self._arrow_table(0, 0).schema,
+                compression="zstd",
+                use_dictionary=list(_NAMES),
+                store_schema=False,  # it would hide the metadata from `pyarrow.parquet.read_schema`
+            ) as writer,
+        ):
+            for group in self._row_groups():
+                writer.write_table(group)
+            writer.add_key_value_metadata({"blis": json.dumps(self.metadata), "blis.run": json.dumps(self._run())})
+
+    def _run(self) -> dict[str, Any]:
+        """What the file says besides the rows."""
+        result, table = self.result, self.table
+        columns = dataclasses.asdict(result.instances)
+        return {
+            "client_cost_us": self.client_cost_us,
+            **{name: getattr(result, name) for name in _SCALARS},
+            "instances": {name: values.tolist() for name, values in columns.items()},
+            "itl": _packed([getattr(result, name) for name in _HISTOGRAM]),
+            "slo_classes": table.slo_class and table.slo_class.names,
+            "tenants": table.tenant and table.tenant.names,
+        }
+
+    def _row_groups(self) -> Iterator[pa.Table]:
+        for start in range(0, len(self), _ROWS_PER_GROUP):
+            yield self._arrow_table(start, min(start + _ROWS_PER_GROUP, len(self)))
+
+    def _arrow_table(self, start: int, stop: int) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        def stamps(values: Ints) -> pa.Array:
+            return pa.array(values, mask=values == NEVER)
+
+        rows, result = slice(start, stop), self.result
+        number = pa.array(self.table.numbers[rows]).cast(pa.string())
+        instance = Labels(result.instance, tuple(instance_ids(len(result.instances))))
+        itl_mean_us = self.itl_mean_us(rows)
+        return pa.table(
+            {
+                "request_id": pc.binary_join_element_wise("request", number, "_"),
+                "arrival_us": stamps(result.arrival_us[rows]),
+                "enqueued_us": stamps(result.enqueued_us[rows]),
+                "first_scheduled_us": stamps(result.first_scheduled_us[rows]),
+                "first_token_us": stamps(result.first_token_us[rows]),
+                "finished_us": stamps(result.finished_us[rows]),
+                "input_tokens": self.table.input_tokens[rows],
+                "output_tokens": self.table.output_tokens[rows],
+                "produced_tokens": result.produced_tokens[rows],
+                "cached_tokens": result.cached_tokens[rows],
+                "num_preemptions": result.num_preemptions[rows],
+                "instance_id": label_column(instance, rows),
+                "slo_class": label_column(self.table.slo_class, rows),
+                "tenant_id": label_column(self.table.tenant, rows),
+                "session_id": self._session_column(rows, "session"),
+                "turn": self._session_column(rows, "turn"),
+                "status": pc.take(pa.array(STATUS_NAMES), pa.array(result.status[rows])),
+                "ttft_us": stamps(self.ttft_us(rows)),
+                "e2e_us": stamps(self.e2e_us(rows)),
+                "scheduling_delay_us": stamps(self.scheduling_delay_us(rows)),
+                "itl_mean_us": pa.array(itl_mean_us, mask=np.isnan(itl_mean_us)),
+                **self._client_columns(rows),
+            }
+        )
+
+    def _session_column(self, rows: slice, name: str) -> pa.Array:
+        import pyarrow as pa
+
+        sessions = self.table.sessions
+        if sessions is None:
+            return pa.nulls(len(range(*rows.indices(len(self)))), pa.int64())
+        return pa.array(getattr(sessions, name)[rows], mask=sessions.session[rows] == NONE)
+
+    def _client_columns(self, rows: slice) -> dict[str, Any]:
+        """What there is to say of the clients' connections, if anything."""
+        import pyarrow as pa
+
+        from blis.outcomes.metrics.network import client_e2e_us, client_ttft_us, has_network
+
+        details = self.table.details
+        if details is None or not has_network(self):
+            return {}
+        durations = {"client_ttft_us": client_ttft_us(self, rows), "client_e2e_us": client_e2e_us(self, rows)}
+        return {name: pa.array(values, mask=values == NEVER) for name, values in durations.items()} | {
+            name: getattr(details, name)[rows] for name in _CONNECTION
+        }
+
+    @classmethod
+    def read_parquet(cls, path: str | Path) -> Outcomes:
+        """Read what `write_parquet` wrote; its summary equals that of the run.
+
+        Raises:
+            InputError: the file cannot be read, or is none of ours.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            schema = pq.read_schema(path)
+            if b"blis.run" not in (schema.metadata or {}):
+                raise InputError(f"{path}: not a file of outcomes: its schema has no metadata 'blis.run'")
+            found = [name for name in _CONNECTION if name in schema.names]
+            names = ["request_id", "input_tokens", "output_tokens", "session_id", "turn", *_COLUMNS, *_NAMES, *found]
+            table = pq.read_table(path, columns=names)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
+        metadata = schema.metadata
+        return cls._from_arrow(table, json.loads(metadata[b"blis"]), json.loads(metadata[b"blis.run"]))
+
+    @classmethod
+    def _from_arrow(cls, table: pa.Table, metadata: Mapping[str, Any], run: dict[str, Any]) -> Outcomes:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        def column(name: str) -> Ints:
+            values: Ints = pc.fill_null(table[name], NEVER).to_numpy()
+            return values
+
+        def codes(name: str, names: Sequence[str]) -> Ints:
+            found = pc.index_in(table[name], value_set=pa.array(names, pa.string()))
+            values: Ints = pc.fill_null(found, NONE).to_numpy().astype(np.int64)
+            return values
+
+        def labels(name: str, names: Sequence[str] | None) -> Labels | None:
+            return None if names is None else Labels(codes(name, names), tuple(names))
+
+        has_clients = _CONNECTION[0] in table.column_names
+        requests = RequestTable(
+            np.maximum(column("arrival_us"), 0),
+            column("input_tokens"),
+            column("output_tokens"),
+            slo_class=labels("slo_class", run["slo_classes"]),
+            tenant=labels("tenant_id", run["tenants"]),
+            sessions=_sessions(column("session_id"), column("turn")),
+            details=_details(*(table[name].to_numpy() for name in _CONNECTION)) if has_clients else None,
+            request_number=pc.utf8_slice_codeunits(table["request_id"], len("request_")).cast(pa.int64()).to_numpy(),
+        )
+        instances = InstanceFigures(**{name: np.array(values, np.int64) for name, values in run["instances"].items()})
+        values: dict[str, Any] = {name: run[name] for name in _SCALARS}
+        values |= {name: column(name) for name in _COLUMNS}
+        values |= dict(zip(_HISTOGRAM, _unpacked(run["itl"], len(_HISTOGRAM)), strict=True))
+        result = EngineResult(
+            status=codes("status", STATUS_NAMES),
+            instance=codes("instance_id", instance_ids(len(instances))),
+            instances=instances,
+            **values,
+        )
+        return cls(requests, result, run["client_cost_us"], metadata)
+
+
+def _sessions(session: Ints, turn: Ints) -> Sessions | None:
+    """What outcomes say of sessions: who belongs to which, not who waited for whom."""
+    if (session == NONE).all():
+        return None
+    nobody = np.full(len(session), NONE)
+    return Sessions(session, np.maximum(turn, 0), nobody, np.zeros(len(session), np.int64))
+
+
+def _details(rtt_us: Ints, bandwidth_mbps: NDArray[np.float64]) -> ClientDetails:
+    """Details of requests of which only the clients' connections are known."""
+    count = len(rtt_us)
+    none, zeros = Labels(np.full(count, NONE), ()), np.zeros(count, np.int64)
+    return ClientDetails(
+        client=none,
+        prefix_group=none,
+        prefix_tokens=zeros,
+        streaming=np.zeros(count, np.bool_),
+        modality_tokens=np.zeros((count, 4), np.int64),
+        reason_ratio=np.zeros(count),
+        rtt_us=rtt_us,
+        bandwidth_mbps=bandwidth_mbps,
+    )
+
+
+def _packed(columns: Sequence[Ints]) -> dict[str, Any]:
+    """Columns of equal length as text: differences from row to row, little-endian, compressed (zstd), base64."""
+    import pyarrow as pa
+
+    differences = np.diff(np.stack(columns), axis=1, prepend=0).astype("<i8")
+    data = pa.compress(differences.tobytes(), codec="zstd", asbytes=True)
+    return {"rows": differences.shape[1], "data": base64.b64encode(data).decode()}
+
+
+def _unpacked(packed: Mapping[str, Any], count: int) -> Ints:
+    """(count, rows) what `_packed` was given."""
+    import pyarrow as pa
+
+    size = count * packed["rows"] * 8
+    data = pa.decompress(base64.b64decode(packed["data"]), decompressed_size=size, codec="zstd", asbytes=True)
+    differences = np.frombuffer(data, "<i8").reshape(count, packed["rows"])
+    return np.cumsum(differences, axis=1, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Answers of many runs: sweeps, capacities, plans, comparisons, scores of policies."""

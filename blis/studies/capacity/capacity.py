@@ -1,0 +1,362 @@
+"""`capacity` and `instances_for`: how much a deployment bears, and how many instances a load needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blis.api import Workload
+from blis.config.schema import ClusterOptions, Deployment, EngineOptions
+from blis.errors import ConfigError
+from blis.studies.capacity.evaluating import Evaluator, Progress
+from blis.studies.capacity.loads import Load, Unit
+from blis.studies.capacity.objectives import GOODPUT, Objective, Slos
+from blis.studies.capacity.points import Effort, Point
+from blis.studies.capacity.search import HIGHEST, LOWEST, Limits, Verdict, find_instances, find_rate
+from blis.studies.sweep.runner import Case
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NUM_REQUESTS = 2000
+REPLICATIONS = 8
+TOLERANCE = 0.01
+MAX_INSTANCES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Capacity:
+    """The highest rate at which a deployment meets its SLOs.
+
+    Attributes:
+        verdict: ``found``, ``none``: even the lowest rate misses, or ``no limit``: even the highest one meets.
+        rate: the highest that was seen to meet all SLOs, of ``unit`` per second; None: there is none.
+        unit: ``requests``; of specs whose clients send sessions ``sessions``, of such with both ``arrivals``.
+        low: lower end of the 95 % interval of the limit.
+        high: its upper end, at least the lowest rate that was seen to miss. Both None unless a limit was found.
+        is_sampled: whether the interval allows for the luck of the draw; a trace is one sequence of requests, whose
+            interval is the last bracket.
+        binding: the figure that stands in the way of more, or ``backlog``.
+        utilisation: rate / saturation_rate; None also where requests wait for others (`Load.waits`).
+        saturation_rate: what is answered per second when everything is there at once, likewise.
+        backlog: whether the backlog keeps its level at ``rate``.
+        slos: what had to hold.
+        points: everything that was tried, by rate.
+        configuration: version, seed, resolved configuration and inputs, as plain JSON values.
+    """
+
+    verdict: Verdict
+    rate: float | None
+    unit: Unit
+    low: float | None
+    high: float | None
+    is_sampled: bool
+    binding: str | None
+    utilisation: float | None
+    saturation_rate: float
+    backlog: str | None
+    slos: Slos
+    points: tuple[Point, ...]
+    configuration: Mapping[str, Any]
+
+    @property
+    def curve(self) -> pl.DataFrame:
+        """A row per point, by rate: figures, their intervals, and what was simulated for them."""
+        return curve(self.points, self.saturation_rate)
+
+    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
+        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
+
+        Args:
+            path: of the file.
+            command: arguments of ``blis`` that make the same; empty: not known.
+
+        Raises:
+            InputError: the extra ``plots`` is not installed.
+        """
+        _write_page(self, path, command)
+
+
+@dataclass(frozen=True, eq=False)
+class InstancesNeeded:
+    """The fewest instances that meet the SLOs at a rate.
+
+    Attributes:
+        rate: of ``unit`` per second.
+        unit: as in `Capacity`.
+        num_instances: the fewest; None: not even ``max_instances`` are enough.
+        max_instances: most that were allowed.
+        binding: the figure that is closest to its limit with them, or furthest beyond.
+        utilisation: rate / (instances * saturation_rate); None as in `Capacity`.
+        saturation_rate: what one instance answers per second when everything is there at once.
+        backlog: whether the backlog keeps its level.
+        slos: what had to hold.
+        points: everything that was tried, by number of instances.
+        configuration: as in `Capacity`, of one instance.
+    """
+
+    rate: float
+    unit: Unit
+    num_instances: int | None
+    max_instances: int
+    binding: str
+    utilisation: float | None
+    saturation_rate: float
+    backlog: str
+    slos: Slos
+    points: tuple[Point, ...]
+    configuration: Mapping[str, Any]
+
+    @property
+    def curve(self) -> pl.DataFrame:
+        """A row per point, by number of instances."""
+        return curve(self.points, self.saturation_rate, per_instance=True)
+
+    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
+        """Write a page, as `Capacity.write_report` does."""
+        _write_page(self, path, command)
+
+
+def capacity(
+    deployment: Deployment | str,
+    workload: Workload,
+    slos: Iterable[str | Objective] | str,
+    *,
+    goodput: float | None = None,
+    engine: EngineOptions | None = None,
+    cluster: ClusterOptions | None = None,
+    seed: int | None = None,
+    num_requests: int = NUM_REQUESTS,
+    replications: int = REPLICATIONS,
+    tolerance: float = TOLERANCE,
+    min_rate: float | None = None,
+    max_rate: float | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Capacity:
+    """Find the highest request rate that meets SLOs (docs/capacity.md).
+
+    Args:
+        deployment: what runs on which hardware; a model id alone takes that model's defaults.
+        workload: what arrives; its own rate and number of requests do not matter. Traces are stretched in time.
+        slos: such as ``p99_ttft=200ms`` or, held by each request, ``ttft=200ms``.
+        goodput: share of requests that must keep all limits per request; None: 0.99 if there are any.
+        engine: vLLM server parameters.
+        cluster: how many instances, and their admission and routing.
+        seed: of the first replication; the others follow it.
+        num_requests: of a run, at first; runs grow up to 64 times that, until the answer is as exact as asked for.
+        replications: runs per rate near the limit.
+        tolerance: relative width to which the rate is found.
+        min_rate: nothing is tried below; None: 1/1024 of the saturation rate.
+        max_rate: nor above this; None: 16 times the saturation rate.
+        jobs: threads; None: one per CPU.
+        progress: called after each point.
+
+    Raises:
+        InputError: something asked for is wrong.
+        EngineError: a run failed.
+    """
+    _check_effort(num_requests, replications)
+    if not 1e-4 <= tolerance <= 0.5:
+        raise ConfigError(f"tolerance: must be in [0.0001, 0.5], got {tolerance:g}")
+    evaluator = _evaluator(deployment, workload, Slos.of(slos, goodput), engine, cluster, seed, jobs, progress)
+    saturation = evaluator.saturation(num_requests)
+    lowest = LOWEST * saturation if min_rate is None else _checked_rate("min_rate", min_rate)
+    highest = max(HIGHEST * saturation, lowest) if max_rate is None else _checked_rate("max_rate", max_rate)
+    if min_rate is None:
+        lowest = min(lowest, highest)
+    if lowest > highest:
+        raise ConfigError(f"min_rate: must be at most max_rate, {highest:g}, got {lowest:g}")
+    load = evaluator.load
+    effort = Effort(num_requests, replications if load.is_drawn else 1)
+    found = find_rate(
+        evaluator.evaluate, saturation, Limits(tolerance, lowest, highest, effort, can_grow=load.can_grow)
+    )
+    meets, misses = found.meets, found.misses
+    low = high = None
+    if meets is not None and misses is not None:
+        spread = found.half_width or 0.0
+        low, high = meets.rate * max(1 - spread, 0.0), misses.rate * (1 + spread)
+    return Capacity(
+        verdict=found.verdict,
+        rate=None if meets is None else meets.rate,
+        unit=load.unit,
+        low=low,
+        high=high,
+        is_sampled=found.half_width is not None,
+        binding=misses.binding if misses is not None else None,
+        utilisation=None if meets is None or load.waits else meets.rate / saturation,
+        saturation_rate=saturation,
+        backlog=None if meets is None else meets.backlog,
+        slos=evaluator.slos,
+        points=_sorted(found.points),
+        configuration=evaluator.describe(),
+    )
+
+
+def instances_for(
+    rate: float,
+    deployment: Deployment | str,
+    workload: Workload,
+    slos: Iterable[str | Objective] | str,
+    *,
+    goodput: float | None = None,
+    engine: EngineOptions | None = None,
+    cluster: ClusterOptions | None = None,
+    seed: int | None = None,
+    num_requests: int = NUM_REQUESTS,
+    replications: int = REPLICATIONS,
+    max_instances: int = MAX_INSTANCES,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> InstancesNeeded:
+    """Find the fewest instances that meet SLOs at a rate.
+
+    Args:
+        rate: requests per second; of specs with sessions, sessions.
+        deployment: of each instance; this and what follows is as in `capacity`.
+        workload: as there.
+        slos: as there.
+        goodput: as there.
+        engine: as there.
+        cluster: policies; its number of instances does not matter.
+        seed: as there.
+        num_requests: as there; runs grow while it is not clear whether a number of instances is enough.
+        replications: runs per number of instances.
+        max_instances: no more are tried.
+        jobs: as there.
+        progress: as there.
+
+    Raises:
+        InputError: something asked for is wrong.
+        EngineError: a run failed.
+    """
+    _check_effort(num_requests, replications)
+    _checked_rate("rate", rate)
+    if not 1 <= max_instances <= 2**16:
+        raise ConfigError(f"max_instances: must be in [1, {2**16}], got {max_instances}")
+    evaluator = _evaluator(deployment, workload, Slos.of(slos, goodput), engine, cluster, seed, jobs, progress)
+    saturation = evaluator.saturation(num_requests, 1)
+    load = evaluator.load
+
+    def tried(count: int, effort: Effort) -> Point:
+        return evaluator.evaluate(rate, effort, num_instances=count, pilot=True)
+
+    # saturation is itself an estimate, and none at all where requests wait for others
+    least = 1 if load.waits else min(max(math.ceil(rate / saturation / 1.1), 1), max_instances)
+    effort = Effort(num_requests, replications if load.is_drawn else 1)
+    found = find_instances(tried, least, max_instances, effort, can_grow=load.can_grow)
+    shown = found.meets or found.misses
+    assert shown is not None
+    return InstancesNeeded(
+        rate=rate,
+        unit=load.unit,
+        num_instances=None if found.meets is None else found.meets.num_instances,
+        max_instances=max_instances,
+        binding=shown.binding,
+        utilisation=None if load.waits else rate / (shown.num_instances * saturation),
+        saturation_rate=saturation,
+        backlog=shown.backlog,
+        slos=evaluator.slos,
+        points=_sorted(found.points),
+        configuration=evaluator.describe(),
+    )
+
+
+def curve(points: Sequence[Point], saturation_rate: float, *, per_instance: bool = False) -> pl.DataFrame:
+    """A row per point; latencies in ms.
+
+    Args:
+        points: in the order of the rows.
+        saturation_rate: for the utilisation.
+        per_instance: whether that is of one instance, not of all.
+    """
+    import polars as pl
+
+    return pl.DataFrame([_row(point, saturation_rate, per_instance) for point in points], infer_schema_length=None)
+
+
+def _write_page(found: Capacity | InstancesNeeded, path: str | Path, command: Sequence[str]) -> None:
+    from blis.report.page import write_page
+    from blis.studies.capacity.page import sizing_page
+
+    write_page(sizing_page(found, command), Path(path))
+
+
+def _row(point: Point, saturation_rate: float, per_instance: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "rate_per_s": point.rate,
+        "num_instances": point.num_instances,
+        "utilisation": point.rate / saturation_rate / (point.num_instances if per_instance else 1),
+        "meets_slos": point.meets,
+        "strain": max(point.strains.values()),
+        "backlog": point.backlog,
+        "output_tokens_per_s": point.output_tokens_per_s,
+    }
+    for name in point.slos.names:
+        estimate = point.estimates[name]
+        key, unit = (name, 1.0) if name == GOODPUT else (f"{name}_ms", 1000.0)
+        for suffix, value in (("", estimate.mean), ("_low95", estimate.low), ("_high95", estimate.high)):
+            row[key + suffix] = value / unit if math.isfinite(value) else None
+    return {
+        **row,
+        "num_requests": point.effort.num_requests,
+        "replications": len(point.samples),
+        "stopped_early": point.stopped_early,
+    }
+
+
+def _sorted(points: Sequence[Point]) -> tuple[Point, ...]:
+    """By rate and instances; left out are points that ones with more requests lie around, or contradict."""
+
+    def place(point: Point) -> tuple[float, int]:
+        return point.rate, point.num_instances
+
+    def is_overtaken(point: Point) -> bool:
+        better = [other for other in points if _size(other) > _size(point)]
+        places = [place(other) for other in better]
+        if places and min(places) <= place(point) <= max(places):
+            return True
+        return any(other.meets != point.meets and (_load(other) < _load(point)) == point.meets for other in better)
+
+    return tuple(sorted((point for point in points if not is_overtaken(point)), key=place))
+
+
+def _load(point: Point) -> float:
+    return point.rate / point.num_instances
+
+
+def _size(point: Point) -> int:
+    return point.effort.num_requests * len(point.samples)
+
+
+def _evaluator(
+    deployment: Deployment | str,
+    workload: Workload,
+    slos: Slos,
+    engine: EngineOptions | None,
+    cluster: ClusterOptions | None,
+    seed: int | None,
+    jobs: int | None,
+    progress: Progress | None,
+) -> Evaluator:
+    if isinstance(deployment, str):
+        deployment = Deployment(deployment)
+    case = Case(deployment, workload, engine or EngineOptions(), cluster or ClusterOptions())
+    return Evaluator(case, Load(workload, seed), slos, jobs=jobs, progress=progress)
+
+
+def _check_effort(num_requests: int, replications: int) -> None:
+    if not 100 <= num_requests <= 10**7:
+        raise ConfigError(f"num_requests: must be in [100, 10000000], got {num_requests}")
+    if not 1 <= replications <= 1000:
+        raise ConfigError(f"replications: must be in [1, 1000], got {replications}")
+
+
+def _checked_rate(name: str, rate: float) -> float:
+    if not 0 < rate < math.inf:
+        raise ConfigError(f"{name}: must be a positive number per second, got {rate}")
+    return rate

@@ -1,0 +1,156 @@
+"""The page of a capacity, or of how many instances a load needs (docs/report.md)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from blis.report.charting import GREEN, ORANGE
+from blis.report.configuration import configuration
+from blis.report.figure_charts import Limit, against
+from blis.report.page import Cell, Chart, Page, Section, Table, Text, Tile, Tiles
+from blis.report.run_headlines import title
+from blis.report.tables import percent
+from blis.studies.capacity.capacity import Capacity, InstancesNeeded
+from blis.studies.capacity.objectives import GOODPUT
+from blis.studies.capacity.points import Point
+from blis.studies.capacity.report import headlines, limit_text, value_text
+
+_KINDS = {"meets all SLOs": GREEN, "misses one": ORANGE}
+
+
+def sizing_page(found: Capacity | InstancesNeeded, command: Sequence[str] = ()) -> Page:
+    """Put the page together.
+
+    Args:
+        found: of `blis.studies.capacity.capacity`.
+        command: arguments of ``blis`` that make the same; empty: not known.
+    """
+    first, *others = headlines(found)
+    of_instances = isinstance(found, InstancesNeeded)
+    count = 1 if of_instances else max(point.num_instances for point in found.points)
+    heading = "Instances of " if of_instances else "Capacity of "
+    return Page(
+        heading + title(found.configuration, count),
+        first,
+        [
+            Section("", [Tiles(list(_tiles(found)))]),
+            Section("SLOs against instances" if of_instances else "SLOs against load", list(_charts(found))),
+            Section("What was tried", [_table(found), Text(_HOW)]),
+            configuration(found.configuration, command),
+        ],
+        others,
+    )
+
+
+_HOW = (
+    "Each row is several runs with the same seeds, and hence the same requests, as the others. Figures are means over "
+    "them; their 95 % intervals are in the charts. Left out of figures are the start of each run, and its end."
+)
+
+
+def _tiles(found: Capacity | InstancesNeeded) -> Iterator[Tile]:
+    if isinstance(found, InstancesNeeded):
+        enough = found.num_instances is not None
+        value = f"{found.num_instances:,}" if enough else f"more than {found.max_instances:,}"
+        yield Tile("Instances", [("", value)], f"for {found.rate:g} {found.unit}/s", "good" if enough else "bad")
+        yield Tile("A full instance", [(f"{found.unit}/s", f"{found.saturation_rate:.4g}")])
+    else:
+        value = "none" if found.rate is None else f"{found.rate:.5g}"
+        note = "" if found.low is None else f"95 % interval {found.low:.5g} to {found.high:.5g}"
+        yield Tile(f"Capacity, {found.unit}/s", [("", value)], note, "bad" if found.rate is None else "good")
+        yield Tile(
+            "A full system",
+            [(f"{found.unit}/s", f"{found.saturation_rate:.5g}")],
+            "answered when all are there at once",
+        )
+    yield Tile("Utilisation", [("", percent(found.utilisation))], "of what a full system answers")
+    shown = _shown(found)
+    for name in shown.slos.names:
+        strain = shown.strains[name]
+        note = f"asked for: {limit_text(shown.slos, name)}"
+        yield Tile(name, [("", value_text(name, shown.estimates[name].mean))], note, "bad" if strain > 1 else "")
+    yield Tile("Backlog", [("", shown.backlog)], "", "bad" if shown.stable is False else "")
+
+
+def _shown(found: Capacity | InstancesNeeded) -> Point:
+    """The point that the answer is about: the best one that meets the SLOs, else the one that comes closest."""
+    meets = [point for point in found.points if point.meets]
+    if isinstance(found, InstancesNeeded):
+        return min(meets, key=lambda point: point.num_instances, default=found.points[-1])
+    return max(meets, key=lambda point: point.rate, default=found.points[0])
+
+
+def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
+    import polars as pl
+
+    of_instances = isinstance(found, InstancesNeeded)
+    answer = found.num_instances if isinstance(found, InstancesNeeded) else found.rate
+    for name in found.slos.names:
+        unit = 1.0 if name == GOODPUT else 1000.0
+        points = [point for point in found.points if math.isfinite(point.estimates[name].mean)]
+        if not points:
+            continue
+        frame = pl.DataFrame(
+            [
+                {
+                    "x": float(point.num_instances if of_instances else point.rate),
+                    "value": point.estimates[name].mean / unit,
+                    "low": _finite(point.estimates[name].low / unit),
+                    "high": _finite(point.estimates[name].high / unit),
+                    "kind": next(iter(_KINDS)) if point.meets else list(_KINDS)[1],
+                    "backlog": point.backlog,
+                    "requests": point.effort.num_requests,
+                    "runs": len(point.samples),
+                }
+                for point in points
+            ],
+            schema_overrides={"low": pl.Float64, "high": pl.Float64},
+        )
+        limits = [Limit(found.slos.limit(name) / unit, f"limit of {name}")]
+        if answer is not None:
+            limits.append(Limit(float(answer), "fewest instances" if of_instances else "capacity", is_upright=True))
+        yield Chart(
+            f"curve-{name.replace('_', '-')}",
+            limit_text(found.slos, name),
+            against(
+                frame,
+                "instances" if of_instances else f"{found.unit} per second",
+                "share of requests" if name == GOODPUT else f"{name}, ms",
+                _KINDS,
+                limits,
+                {"backlog": "backlog", "requests": "requests in a run", "runs": "runs"},
+            ),
+            "Dashed: the limit, and the answer. The band is the 95 % interval over the runs of a point.",
+            "full" if len(found.slos.names) == 1 else "half",
+        )
+
+
+def _table(found: Capacity | InstancesNeeded) -> Table:
+    names = found.slos.names
+    heads = [f"{found.unit}/s", "instances", *(name if name == GOODPUT else f"{name}, ms" for name in names)]
+    return Table(
+        [*heads, "backlog", "worst SLO, of its limit", "requests in a run", "runs", "SLOs"],
+        [_cells(point, names) for point in found.points],
+    )
+
+
+def _cells(point: Point, names: Sequence[str]) -> list[Cell]:
+    figures: list[Cell] = [
+        percent(point.estimates[name].mean) if name == GOODPUT else _finite(point.estimates[name].mean / 1000)
+        for name in names
+    ]
+    worst = max(point.strains.values())
+    early = " (stopped early)" if point.stopped_early else ""
+    return [
+        *(f"{point.rate:,.5g}", point.num_instances),
+        *figures,
+        *(point.backlog, percent(worst) if math.isfinite(worst) else None),
+        *(point.effort.num_requests, len(point.samples)),
+        ("met" if point.meets else "missed") + early,
+    ]
+
+
+def _finite(value: float) -> Any:
+    return value if math.isfinite(value) else None

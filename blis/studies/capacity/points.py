@@ -1,0 +1,120 @@
+"""What several runs of one load on one deployment say together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from blis.outcomes.metrics.steady_state import VERDICTS
+from blis.outcomes.statistics.estimates import Estimate, replications
+from blis.studies.capacity.measuring import Sample
+from blis.studies.capacity.objectives import Slos
+
+#: Of all intervals.
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is simulated for one point.
+
+    Attributes:
+        num_requests: in each run, if the workload can have any number.
+        replications: runs, with seeds of their own.
+    """
+
+    num_requests: int
+    replications: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """A rate on so many instances, tried.
+
+    Attributes:
+        rate: arrivals per second (`blis.studies.capacity.loads.Load.unit`).
+        num_instances: that serve them.
+        effort: what was asked for.
+        samples: one per replication.
+        slos: what must hold.
+        stopped_early: hopeless; a quarter of the requests was enough to see it.
+    """
+
+    rate: float
+    num_instances: int
+    effort: Effort
+    samples: tuple[Sample, ...]
+    slos: Slos
+    stopped_early: bool = False
+
+    @cached_property
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Mean of each figure over the replications, with its 95 % interval."""
+        return {name: self._estimate(name) for name in self.samples[0].values}
+
+    def _estimate(self, name: str) -> Estimate:
+        values = [sample.values[name] for sample in self.samples]
+        if not all(map(math.isfinite, values)):
+            return Estimate(math.inf, -math.inf, math.inf, 1.0, len(values))
+        return replications(np.array(values), CONFIDENCE)
+
+    @property
+    def strains(self) -> dict[str, float]:
+        """How much of each limit is used up; above 1 it is missed."""
+        return {name: self.slos.strain(name, self.estimates[name].mean) for name in self.slos.names}
+
+    @property
+    def stable(self) -> bool | None:
+        """Whether the backlog keeps its level: what more than half of the replications say; None: no such half."""
+        verdicts = [sample.backlog.stable for sample in self.samples]
+        return next((verdict for verdict in (False, True) if verdicts.count(verdict) * 2 > len(verdicts)), None)
+
+    @property
+    def backlog(self) -> str:
+        """The same in words, one of `VERDICTS`."""
+        return VERDICTS[self.stable]
+
+    @property
+    def strain(self) -> float:
+        """That of the limit that is used up most; infinite if the backlog grows."""
+        return math.inf if self.stable is False else max(self.strains.values())
+
+    @property
+    def meets(self) -> bool:
+        """Whether all SLOs are met, on average over the replications, and the backlog does not grow."""
+        return self.strain <= 1
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the intervals leave no doubt about that."""
+        return self.stable is False or self.strains_high <= 1 or any(low > 1 for low in self._strains_at("low"))
+
+    @property
+    def strains_high(self) -> float:
+        """The highest strain at the bad end of the intervals."""
+        return max(self._strains_at("high"))
+
+    def _strains_at(self, end: str) -> list[float]:
+        """Strains at the good (``low``) or the bad (``high``) end of the intervals."""
+        ends = []
+        for name in self.slos.names:
+            estimate = self.estimates[name]
+            strains = [self.slos.strain(name, value) for value in (estimate.low, estimate.high)]
+            ends.append(min(strains) if end == "low" else max(strains))
+        return ends
+
+    @property
+    def binding(self) -> str:
+        """What comes closest to its limit, or is beyond it most: the name of a figure, or ``backlog``."""
+        strains = self.strains
+        worst = max(strains, key=lambda name: strains[name])
+        return "backlog" if self.stable is False and strains[worst] <= 1 else worst
+
+    @property
+    def output_tokens_per_s(self) -> float:
+        """Mean over the replications."""
+        return float(np.mean([sample.output_tokens_per_s for sample in self.samples]))

@@ -1,0 +1,277 @@
+"""Searches for the highest rate, or the fewest instances, with which SLOs are met.
+
+The search knows nothing of simulation: it asks for points. It takes for granted that more load is never better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from blis.studies.capacity.points import Effort, Point
+
+Verdict = Literal["found", "none", "no limit"]
+
+#: Replications while the limit is far.
+FEW = 2
+#: Factor between rates while there is no bracket yet.
+STEP = 2.0
+#: The lowest rate that is tried, relative to that of saturation, unless another is given.
+LOWEST = 2.0**-10
+#: The highest, likewise.
+HIGHEST = 16.0
+#: Runs grow to so many times their first number of requests at most.
+MOST_GROWTH = 64
+#: How much they grow at a time, at least and at most.
+LEAST_GROWTH, MOST_GROWTH_AT_ONCE = 4, 16
+#: A relative slope of a figure against the rate is not taken for flatter than this.
+FLATTEST = 0.05
+#: Points further away than this factor say nothing about the slope.
+NEAR = 1.3
+
+
+class Evaluate(Protocol):
+    """Tries a rate; with ``pilot`` it may give up early on one that is hopeless."""
+
+    def __call__(self, rate: float, effort: Effort, *, pilot: bool = False) -> Point:
+        """See `blis.studies.capacity.evaluating.Evaluator.evaluate`."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How exact, and how far.
+
+    Attributes:
+        tolerance: relative width to which the rate is found.
+        lowest: rate below which nothing is tried.
+        highest: rate above which nothing is tried.
+        effort: the first number of requests in a run, and the most replications.
+        can_grow: whether runs may have more requests.
+    """
+
+    tolerance: float
+    lowest: float
+    highest: float
+    effort: Effort
+    can_grow: bool = True
+
+
+@dataclass(frozen=True)
+class FoundRate:
+    """Where the limit is.
+
+    Attributes:
+        verdict: ``none``: even the lowest rate misses; ``no limit``: even the highest one meets.
+        meets: the highest rate that was seen to meet; None: there is none.
+        misses: the lowest one that was seen to miss; None: there is none.
+        half_width: of the 95 % interval of the rate, relative; None: unknown.
+        points: all that were tried.
+    """
+
+    verdict: Verdict
+    meets: Point | None
+    misses: Point | None
+    half_width: float | None
+    points: tuple[Point, ...]
+
+
+@dataclass
+class _Level:
+    """Points of one effort."""
+
+    evaluate: Evaluate
+    effort: Effort
+    limits: Limits
+    pilot: bool = False
+    points: list[Point] = field(default_factory=list)
+
+    def at(self, rate: float) -> Point:
+        known = next((point for point in self.points if point.rate == rate), None)
+        if known is None:
+            known = self.evaluate(rate, self.effort, pilot=self.pilot)
+            self.points.append(known)
+        return known
+
+    def bracket(self, low: float, high: float) -> tuple[Point | None, Point | None]:
+        """The ends, moved apart until the lower one meets and the upper one misses; None: beyond the limits."""
+        lowest, highest = self.limits.lowest, self.limits.highest
+        step = high / low
+        above: Point | None = None
+        below = self.at(min(max(low, lowest), highest))
+        while not below.meets:
+            if below.rate <= lowest:
+                return None, below
+            above, below, step = below, self.at(max(below.rate / step, lowest)), min(step**2, STEP)
+        while above is None:
+            if below.rate >= highest:
+                return below, None
+            tried = self.at(min(below.rate * step, highest))
+            below, above, step = (tried, None, min(step**2, STEP)) if tried.meets else (below, tried, step)
+        return below, above
+
+    def halved(self, below: Point, above: Point) -> tuple[Point, Point]:
+        """Bisect until the bracket is as narrow as asked for, or as there is any use."""
+        while above.rate / below.rate > 1 + max(self.limits.tolerance, (self.half_width(below, above) or 0.0) / 2):
+            middle = self.at(math.sqrt(below.rate * above.rate))
+            below, above = (middle, above) if middle.meets else (below, middle)
+        return below, above
+
+    def half_width(self, below: Point, above: Point) -> float | None:
+        """Relative half-width of the interval of the rate at which the binding figure reaches its limit.
+
+        It is that of the figure, divided by how fast the figure grows with the rate (inverse prediction). If the
+        backlog binds, it is that of the rate itself, as well as n arrivals tell it: about 2/√n.
+        """
+        if len(below.samples) < 2:
+            return None
+        name = above.binding
+        if name == "backlog" or not math.isfinite(above.estimates[name].mean):
+            return 2 / math.sqrt(below.effort.num_requests * len(below.samples))
+        estimate = below.estimates[name]
+        value = self._used(below, name)
+        if value <= 0:
+            return None
+        ends = [below.slos.strain(name, end) for end in (estimate.low, estimate.high)]
+        return abs(ends[1] - ends[0]) / 2 / value / self._slope(name, below, above)
+
+    def _slope(self, name: str, below: Point, above: Point) -> float:
+        """Growth of log(figure) with log(rate), over the widest stretch nearby."""
+        near = [
+            point
+            for point in self.points
+            if below.rate / NEAR <= point.rate <= above.rate * NEAR
+            and point.stable is not False
+            and 0 < self._used(point, name) < math.inf
+        ]
+        first = min(near, key=lambda point: point.rate, default=below)
+        last = max([*near, above], key=lambda point: point.rate)
+        if first.rate == last.rate or not 0 < self._used(first, name) < self._used(last, name) < math.inf:
+            return FLATTEST
+        rise = math.log(self._used(last, name) / self._used(first, name))
+        return max(rise / math.log(last.rate / first.rate), FLATTEST)
+
+    @staticmethod
+    def _used(point: Point, name: str) -> float:
+        return point.slos.strain(name, point.estimates[name].mean)
+
+
+def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
+    """Find the highest rate at which SLOs are met.
+
+    First a bracket is found with few replications, in steps of 2 from a guess. There, all replications are made, and
+    the bracket is bisected. The same is done with four times as many requests in each run, or more, closer by, until
+    that changes the rate by less than the tolerance, the interval of the rate is no wider, and runs are long enough
+    to tell whether the backlog grows. If even the highest rate meets the SLOs, runs grow until that can be told of it.
+
+    Args:
+        evaluate: tries a rate.
+        start: the first one, such as that of saturation.
+        limits: how exact, and how far.
+    """
+    few = Effort(limits.effort.num_requests, min(FEW, limits.effort.replications))
+    level = _Level(evaluate, few, limits, pilot=True)
+    below, above = level.bracket(start / STEP, start)
+    points, effort = level.points, limits.effort
+    while above is None and below is not None and below.stable is None:  # runs too short for the backlog to show
+        longer = _larger(level.effort, below, None, limits, has_moved=True)
+        if longer is None:
+            break
+        level = _Level(evaluate, longer, limits, pilot=True)
+        below, above = level.bracket(below.rate / STEP, below.rate)
+        points, effort = points + level.points, Effort(longer.num_requests, limits.effort.replications)
+    half_width: float | None = None
+    before: float | None = None
+    while below is not None and above is not None:
+        spread = max(half_width or 0.0, limits.tolerance)
+        level = _Level(evaluate, effort, limits)
+        below, above = level.bracket(below.rate / (1 + spread), above.rate * (1 + spread))
+        if below is not None and above is not None:
+            below, above = level.halved(below, above)
+            half_width = level.half_width(below, above)
+        points = points + level.points
+        if below is None or above is None:
+            break
+        rate = math.sqrt(below.rate * above.rate)
+        has_moved = before is None or abs(rate / before - 1) > limits.tolerance
+        larger = _larger(effort, below, half_width, limits, has_moved=has_moved)
+        if larger is None:
+            break
+        effort, before = larger, rate
+    verdict: Verdict = "none" if below is None else "no limit" if above is None else "found"
+    return FoundRate(verdict, below, above, half_width if verdict == "found" else None, tuple(points))
+
+
+def _larger(
+    effort: Effort, below: Point, half_width: float | None, limits: Limits, *, has_moved: bool
+) -> Effort | None:
+    """The next effort; None: this one was enough, or the most that is made.
+
+    Runs that are too short are too kind to heavy loads, all in the same way, so that no interval shows it; the only
+    sign is that longer ones give another rate (``has_moved``).
+    """
+    most = limits.effort.num_requests * MOST_GROWTH
+    if not limits.can_grow or effort.num_requests >= most:
+        return None
+    wanted = ((half_width or 0.0) / limits.tolerance) ** 2
+    # at saturation itself no number of requests tells whether the backlog grows
+    is_told = below.stable is not None or effort.num_requests * effort.replications >= 4 / limits.tolerance**2
+    if wanted <= 1 and is_told and not has_moved:
+        return None
+    growth = min(max(2 ** math.ceil(math.log2(max(wanted, 1.0))), LEAST_GROWTH), MOST_GROWTH_AT_ONCE)
+    return Effort(min(effort.num_requests * growth, most), effort.replications)
+
+
+@dataclass(frozen=True)
+class FoundInstances:
+    """How many instances are enough.
+
+    Attributes:
+        meets: the fewest with which the SLOs were met; None: none up to the most that were allowed.
+        misses: one less, or the most that were allowed; None: one instance is enough.
+        points: all that were tried.
+    """
+
+    meets: Point | None
+    misses: Point | None
+    points: tuple[Point, ...]
+
+
+def find_instances(
+    evaluate: Callable[[int, Effort], Point], least: int, most: int, effort: Effort, *, can_grow: bool = True
+) -> FoundInstances:
+    """Find the fewest instances with which SLOs are met.
+
+    Args:
+        evaluate: tries a number of instances.
+        least: fewer cannot be enough.
+        most: that are allowed, >= least.
+        effort: the first number of requests in a run, and replications; runs grow while it is not clear whether a
+            number is enough, or whether the backlog grows.
+        can_grow: whether they may.
+    """
+    points: list[Point] = []
+
+    def tried(count: int) -> Point:
+        asked = effort
+        while True:
+            point = evaluate(count, asked)
+            points.append(point)
+            is_sure = point.is_clear and (point.stable is not None or not point.meets)
+            if is_sure or not can_grow or asked.num_requests >= effort.num_requests * MOST_GROWTH:
+                return point
+            asked = Effort(asked.num_requests * 4, asked.replications)
+
+    below: Point | None = None
+    count, step = least, 1
+    above = tried(count)
+    while not above.meets:
+        if count >= most:
+            return FoundInstances(None, above, tuple(points))
+        below, count, step = above, min(count + step, most), step * 2
+        above = tried(count)
+    while below is not None and above.num_instances - below.num_instances > 1:
+        middle = tried((above.num_instances + below.num_instances) // 2)
+        below, above = (below, middle) if middle.meets else (middle, above)
+    return FoundInstances(above, below, tuple(points))

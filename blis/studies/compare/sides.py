@@ -1,0 +1,147 @@
+"""One of the two runs that are compared, whatever it was kept in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blis._core.codes import NEVER
+from blis.errors import InputError
+from blis.outcomes.metrics.steady_state import arrival_order
+from blis.outcomes.outcomes import Outcomes
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+#: Durations that each request has by itself, and their key in an entry of a results file.
+DURATIONS = {"ttft": "ttft_ms", "e2e": "e2e_ms", "tpot": "itl_ms", "scheduling_delay": "scheduling_delay_ms"}
+_PARQUET_MAGIC = b"PAR1"
+_ENTRY_KEYS = ("arrived_at", "requestID", "num_prefill_tokens", "num_decode_tokens", *DURATIONS.values())
+_WHAT_FITS = "give a file of --results-path (JSON) or --outcomes-path (Parquet)"
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """Requests of a run in the order in which they arrived.
+
+    Attributes:
+        number: (n,) what each is called: ``request_{number}``.
+        arrival_us: (n,) -1 for those that never arrived.
+        input_tokens: (n,) of the prompt.
+        output_tokens: (n,) as asked for.
+        durations_ms: per key of `DURATIONS`, (n,) values; nan where there is none.
+    """
+
+    number: Ints
+    arrival_us: Ints
+    input_tokens: Ints
+    output_tokens: Ints
+    durations_ms: Mapping[str, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One run.
+
+    Attributes:
+        name: the path it was read from, or ``A`` or ``B``.
+        figures: the numbers of its summary, by key; None where one could not be computed.
+        verdict: whether it was in steady state (`blis.outcomes.metrics.steady_state.VERDICTS`); None: not known.
+        requests: None if only its summary is known.
+    """
+
+    name: str
+    figures: Mapping[str, float | None]
+    verdict: str | None
+    requests: Requests | None
+
+
+def side_of(run: Outcomes | Mapping[str, Any] | str | Path, name: str) -> Side:
+    """Take a run as it comes.
+
+    Args:
+        run: outcomes, the path of a file of them, the path of a results file, or what is in one.
+        name: what to call it if it has no path.
+
+    Raises:
+        InputError: the file cannot be read, or is neither.
+    """
+    if isinstance(run, Outcomes):
+        return _of_outcomes(run, name)
+    if isinstance(run, Mapping):
+        return _of_results(run, name)
+    path = Path(run)
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+        if is_parquet:
+            return _of_outcomes(Outcomes.read_parquet(path), str(path))
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: neither Parquet nor JSON ({error}); {_WHAT_FITS}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected an object of figures, got {type(content).__name__}; {_WHAT_FITS}")
+    return _of_results(content, str(path))
+
+
+def _of_outcomes(outcomes: Outcomes, name: str) -> Side:
+    order, result, table = arrival_order(outcomes), outcomes.result, outcomes.table
+    durations = {
+        "ttft": outcomes.ttft_us(order),
+        "e2e": outcomes.e2e_us(order),
+        "tpot": outcomes.itl_mean_us(order),
+        "scheduling_delay": outcomes.scheduling_delay_us(order),
+    }
+    requests = Requests(
+        table.numbers[order],
+        result.arrival_us[order],
+        table.input_tokens[order],
+        table.output_tokens[order],
+        {key: np.where(values >= 0, values / 1000, np.nan) for key, values in durations.items()},
+    )
+    return Side(name, _figures(outcomes.summary), outcomes.steady_state.verdict, requests)
+
+
+def _of_results(results: Mapping[str, Any], name: str) -> Side:
+    """Of a results file, or of a summary alone."""
+    figures = _figures(results)
+    if "completed_requests" not in figures:
+        raise InputError(f"{name}: has no completed_requests, so is no summary of a run; {_WHAT_FITS}")
+    steady_state = results.get("steady_state")
+    verdict = steady_state.get("verdict") if isinstance(steady_state, Mapping) else None
+    entries = results.get("requests")
+    return Side(name, figures, verdict, None if entries is None else _requests(entries, name))
+
+
+def _figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """The numbers; names, texts and what has parts are left out."""
+    numbers = (int, float, type(None))
+    return {key: value for key, value in summary.items() if isinstance(value, numbers) and not isinstance(value, bool)}
+
+
+def _requests(entries: Any, name: str) -> Requests:
+    if not isinstance(entries, list):
+        raise InputError(f"{name}: requests: expected a list, got {type(entries).__name__}")
+    columns: dict[str, list[Any]] = {}
+    try:
+        for key in _ENTRY_KEYS:
+            columns[key] = [entry[key] for entry in entries]
+        arrival_s = np.array(columns["arrived_at"], np.float64)  # None becomes nan
+        number = np.array([int(text.rpartition("_")[2]) for text in columns["requestID"]], np.int64)
+        return Requests(
+            number,
+            np.where(np.isnan(arrival_s), NEVER, np.rint(arrival_s * 1e6)).astype(np.int64),
+            np.array(columns["num_prefill_tokens"], np.int64),
+            np.array(columns["num_decode_tokens"], np.int64),
+            {key: np.array(columns[column], np.float64) for key, column in DURATIONS.items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{name}: requests: not those of a results file: {type(error).__name__} {error}") from error

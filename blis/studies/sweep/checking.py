@@ -1,0 +1,121 @@
+"""A sweep is wrong before it begins, or not at all: every point is decided, every file read, before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blis.api import check_horizon
+from blis.config.schema import is_function_name
+from blis.errors import ConfigError, InputError
+from blis.studies.sweep.file import Sweep
+from blis.studies.sweep.keys import KEYS
+from blis.studies.sweep.points import Settings
+from blis.studies.sweep.runner import Case
+from blis.studies.sweep.work import Worker
+from blis.studies.workload_flags import idle_fields
+from blis.workload.distribution import DistributionWorkload
+from blis.workload.spec import WorkloadSpec, describe
+from blis.workload.traces.tracev2.tracev2 import TraceV2
+
+_log = logging.getLogger("blis")
+
+
+def check_points(sweep: Sweep, worker: Worker) -> dict[str, str]:
+    """Decide everything about every point; what is worth a warning is said once.
+
+    Args:
+        sweep: the points.
+        worker: keeps what was read and decided.
+
+    Returns:
+        SHA-256 of every file that a point names, by the name it has in the sweep file.
+
+    Raises:
+        InputError: names the place in the sweep file, or the point.
+    """
+    inputs: dict[str, str] = {}
+    told: set[str] = set()
+    idle: dict[str, str | None] = {}
+    drawn: set[Any] = set()
+    for index, point in enumerate(sweep.points):
+        try:
+            case = worker.cases.case(point.values)
+            check_horizon(case.horizon_us)
+            resolved = worker.runner.check(case)
+            if not isinstance(case.workload, DistributionWorkload) and (case.workload, case.horizon_us) not in drawn:
+                worker.runner.requests(case)
+                drawn.add((case.workload, case.horizon_us))
+        except InputError as error:
+            raise _located(error, sweep.source, index, point) from None
+        told |= {note.text for note in resolved.notes if note.level == "warning"} - told
+        if sweep.replications > 1 and isinstance(case.workload, Path | TraceV2):
+            told.add("replications of a recorded trace are all alike: nothing in it is drawn")
+        _note_idle(idle, point)
+        _add_inputs(inputs, point, case, sweep.folder)
+    told |= {f"{name} has no effect with {cause}" for name, cause in idle.items() if cause is not None}
+    for text in sorted(told):
+        _log.warning("%s", text)
+    return inputs
+
+
+def _note_idle(idle: dict[str, str | None], point: Settings) -> None:
+    """Note keys that do nothing with the workload of this point, and have done nothing so far; None: they have."""
+    said = {name: value for name, value in point.values.items() if value is not None}
+    fields, kind, value = idle_fields({KEYS[name].field: value for name, value in said.items()})
+    for name in said:
+        if KEYS[name].field not in fields:
+            idle[name] = None
+        else:
+            idle.setdefault(name, f"{kind} {value}")
+
+
+def _located(error: InputError, source: str, index: int, point: Settings) -> InputError:
+    """The error with the place of the value that is wrong, or else the point."""
+    text = str(error)
+    field, colon, problem = text.partition(": ")
+    field = field.partition("[")[0]
+    for name, place in point.places.items():
+        if colon and KEYS[name].field == field:
+            return ConfigError(f"{source}: {place}: {problem}")
+    shown = ", ".join(f"{name} {KEYS[name].cell(value)}" for name, value in point.values.items() if value is not None)
+    return type(error)(f"{source}: point {index} ({shown}): {text}")
+
+
+def _add_inputs(inputs: dict[str, str], point: Settings, case: Case, folder: Path) -> None:
+    """Note the digests of the files that a point names, unless they are known."""
+    for name, value in point.values.items():
+        if KEYS[name].kind == "path" and value is not None and value not in inputs:
+            path = folder / value
+            is_spec = isinstance(case.workload, WorkloadSpec) and name == "workload_spec"
+            inputs[value] = _spec_digest(case.workload) if is_spec else _digest(path)
+    named = (
+        case.deployment.latency_model or "",
+        case.engine.priority_policy,
+        case.cluster.admission_policy,
+        case.cluster.routing_policy,
+    )
+    for name in filter(is_function_name, named):
+        path = Path(name.rpartition(":")[0])
+        if path.suffix == ".py" and path.name not in inputs:
+            inputs[path.name] = _digest(path)
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        path /= "config.json"  # of a model; nothing else of the folder is read
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _spec_digest(spec: Any) -> str:
+    """Digest of a workload spec with the files that it names, wherever it lies."""
+    values: Mapping[str, Any] = {**describe(spec), "source": ""}
+    data = values["servegen_data"]
+    if data is not None:
+        values = {**values, "servegen_data": {**data, "path": ""}}
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,67 @@
+"""The table of a sweep: one row per run, in the order of the points, as Parquet."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blis.files.output import replacing
+from blis.studies.sweep.file import Sweep
+from blis.studies.sweep.journal import Journal
+from blis.studies.sweep.keys import Kind
+from blis.studies.sweep.work import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS_PER_GROUP = 2**14
+#: Columns every table has, around those of parameters and before the metrics.
+RUN_COLUMNS, STATE_COLUMNS = ("point", "replication", "seed"), ("status", "error")
+
+
+def write_table(path: Path, sweep: Sweep, journal: Journal, metadata: Mapping[str, Any]) -> None:
+    """Write a row per run; the file appears when it is complete. The same rows give the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema(sweep, journal).with_metadata({"blis.sweep": json.dumps(metadata)})
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        rows = (_cells(sweep, row) for row in journal.rows())
+        while group := list(itertools.islice(rows, _ROWS_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema))
+
+
+def _cells(sweep: Sweep, row: Row) -> dict[str, Any]:
+    point, replication = divmod(row.run, sweep.replications)
+    values = sweep.points[point].values
+    return {
+        "point": point,
+        "replication": replication,
+        **{key.name: key.cell(values.get(key.name)) for key in sweep.keys},
+        "seed": row.seed,
+        "status": "ok" if row.error is None else "failed",
+        "error": row.error,
+        **row.metrics,
+    }
+
+
+def _schema(sweep: Sweep, journal: Journal) -> pa.Schema:
+    import pyarrow as pa
+
+    of_kind: dict[Kind, pa.DataType] = {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_()}
+    columns = dict.fromkeys(RUN_COLUMNS, pa.int64())
+    columns |= {key.name: of_kind.get(key.kind, pa.string()) for key in sweep.keys}
+    columns |= dict.fromkeys(STATE_COLUMNS, pa.string())
+    of_metric: dict[str, pa.DataType] = {}
+    for row in journal.rows():
+        for name, value in row.metrics.items():
+            if isinstance(value, str):
+                of_metric[name] = pa.string()
+            elif isinstance(value, float) or (value is None and name not in of_metric):
+                of_metric[name] = pa.float64()
+            elif value is not None:
+                of_metric.setdefault(name, pa.int64())
+    return pa.schema([*columns.items(), *of_metric.items()])

@@ -1,0 +1,96 @@
+"""Which format a file has: by name, or by what its beginning looks like."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from blis.errors import InputError, WorkloadError, nearest
+from blis.workload.convert import azure, burstgpt, mooncake, sharegpt, vllm, vllm_stamps
+from blis.workload.convert.options import FORMATS
+from blis.workload.convert.parquet import read_parquet
+from blis.workload.convert.source import Rows, Source
+from blis.workload.convert.token_csv import read_token_csv
+from blis.workload.traces.csv import COLUMNS as TOKEN_COLUMNS
+
+Reader = Callable[[Source], Iterator[Rows]]
+
+_HEAD_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The beginning of a file as CSV header and as JSON keys, wherever these stand; each may be empty."""
+
+    is_parquet: bool
+    fields: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+_READERS: dict[str, Reader] = {
+    "azure": azure.read_azure,
+    "burstgpt": burstgpt.read_burstgpt,
+    "mooncake": mooncake.read_mooncake,
+    "sharegpt": sharegpt.read_sharegpt,
+    "vllm": vllm.read_vllm,
+    "vllm-stamps": vllm_stamps.read_vllm_stamps,
+    "token-csv": read_token_csv,
+    "parquet": read_parquet,
+}
+_LOOKS_LIKE: dict[str, Callable[[_Head], bool]] = {
+    "azure": lambda head: set(azure.COLUMNS) <= set(head.fields),
+    "burstgpt": lambda head: set(burstgpt.COLUMNS) <= set(head.fields),
+    "mooncake": lambda head: all(not set(names).isdisjoint(head.keys) for names in (mooncake.INPUT, mooncake.OUTPUT)),
+    "sharegpt": lambda head: sharegpt.MESSAGES in head.keys,
+    "vllm": lambda head: {"num_prompts", "model_id"} <= set(head.keys) or set(vllm.LENGTHS) <= set(head.keys),
+    "vllm-stamps": lambda head: set(vllm_stamps.STAMPS) <= set(head.keys),
+    "token-csv": lambda head: head.fields[: len(TOKEN_COLUMNS)] == TOKEN_COLUMNS,
+    "parquet": lambda head: head.is_parquet,
+}
+
+
+def recognise(path: Path) -> str:
+    """Tell the format of a file from its beginning.
+
+    Raises:
+        WorkloadError: it cannot be read, or looks like no known format, or like several.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
+    if not beginning.strip():
+        raise WorkloadError(f"{path}: is empty")
+    head = _head(beginning)
+    found = [name for name, looks_like in _LOOKS_LIKE.items() if looks_like(head)]
+    if len(found) == 1:
+        return found[0]
+    formats = ", ".join(FORMATS)
+    if found:
+        raise WorkloadError(f"{path}: looks like {' and '.join(found)}; say with --from which of {formats} it is")
+    shown = f"keys {', '.join(head.keys[:8])}" if head.keys else f"a first line of {','.join(head.fields)[:80]!r}"
+    raise WorkloadError(f"{path}: is of no known format, it has {shown}; --from takes {formats}")
+
+
+def reader(name: str) -> Reader:
+    """The function that reads a format.
+
+    Raises:
+        InputError: there is no such format.
+    """
+    if name not in _READERS:
+        raise InputError(f"format {name!r} is unknown; {nearest(name, FORMATS)}")
+    return _READERS[name]
+
+
+def _head(beginning: bytes) -> _Head:
+    if beginning.startswith(b"PAR1"):
+        return _Head(True, (), ())
+    text = beginning.decode("utf-8-sig", errors="replace").lstrip()
+    if text.startswith(("{", "[")):
+        return _Head(False, (), tuple(dict.fromkeys(re.findall(r'"([^"\\]{1,40})"\s*:', text))))
+    return _Head(False, tuple(next(csv.reader([text.splitlines()[0]]), [])), ())

@@ -1,0 +1,46 @@
+"""JSON, one object per line, and values of JSON that must be numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from blis.workload.convert.source import Source, line_blocks
+
+
+def json_lines(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the objects of a file; empty lines are skipped.
+
+    Yields:
+        ``line 17`` and the object on it.
+    """
+    with source.path.open("rb") as file:
+        for first, block in line_blocks(source, file, 1):
+            for number, text in enumerate(block.split(b"\n"), first):
+                if text.strip():
+                    record = _parse(source, f"line {number}", text)
+                    if record is not None:
+                        yield f"line {number}", record
+
+
+def _parse(source: Source, place: str, text: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(text.decode("utf-8-sig"))
+    except ValueError as error:
+        source.bad_row(place, f"is no JSON: {str(error).replace('line 1 column', 'column')}")
+        return None
+    if not isinstance(record, dict):
+        source.bad_row(place, f"expected a JSON object, got {text[:40].decode()!r}")
+        return None
+    return record
+
+
+def whole(value: object, least: int, most: int) -> bool:
+    """Whether a value is an integer within bounds (``true`` is none)."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def number(value: object) -> bool:
+    """Whether a value is a number (``true`` is none)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

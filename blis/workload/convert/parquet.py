@@ -1,0 +1,73 @@
+"""Our own Parquet traces, a piece of rows at a time; what they hold is checked when they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from blis.workload.convert.source import MOST_LENGTH, Rows, Source
+from blis.workload.requests import MOST_US, Ints
+from blis.workload.traces.parquet import HASH_IDS, LENGTHS, TOKEN_IDS, needed_columns
+
+#: Prompts of some thousand token ids each still take little memory.
+_BATCH_ROWS = 1 << 13
+
+
+def read_parquet(source: Source) -> Iterator[Rows]:
+    """Read a trace; all its columns are kept.
+
+    Raises:
+        WorkloadError: the file is no Parquet, its columns are not those of a trace, or a value makes no sense.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(source.path) as file:
+            needed_columns(source.path, file.schema_arrow.names)
+            size, total, done = source.path.stat().st_size, max(file.metadata.num_rows, 1), 0
+            for batch in file.iter_batches(_BATCH_ROWS):
+                yield _rows(source, batch, done)
+                done += len(batch)
+                source.at(size * done // total)
+    except pa.ArrowException as error:
+        raise source.error(f"cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _rows(source: Source, batch: Any, first: int) -> Rows:
+    import pyarrow.compute as pc
+
+    columns = {name: batch[name] for name in batch.schema.names}
+    keep = np.full(len(batch), True)
+    arrival = _integers(source, columns.pop("arrival_us"), "arrival_us", MOST_US, first, keep)
+    if TOKEN_IDS[0] in columns:
+        measured = [pc.list_value_length(columns[name]) for name in TOKEN_IDS]
+    else:
+        measured = [columns.pop(name) for name in LENGTHS]
+    names = TOKEN_IDS if TOKEN_IDS[0] in columns else LENGTHS
+    prompt, output = (_integers(source, *pair, MOST_LENGTH, first, keep) for pair in zip(measured, names, strict=True))
+    for name in HASH_IDS:
+        if name in columns:
+            _note(source, columns[name].is_null().to_numpy(False), name, "must not be null", first, keep)
+    return Rows(arrival, prompt, output, columns).filter(keep)
+
+
+def _integers(source: Source, column: Any, name: str, most: int, first: int, keep: Any) -> Ints:
+    """The values of a column of integers; rows with wrong ones are reported and taken out of ``keep``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_integer(column.type):
+        raise source.error(f"{name}: expected integers, got {column.type}")
+    wrong = pc.or_kleene(pc.less(column, 0), pc.greater(column, most)).fill_null(True).to_numpy(False)
+    _note(source, wrong, name, f"must lie in [0, {most}]", first, keep)
+    values: Ints = pc.if_else(pa.array(wrong), pa.scalar(0, column.type), column).to_numpy(False).astype(np.int64)
+    return values
+
+
+def _note(source: Source, wrong: Any, name: str, problem: str, first: int, keep: Any) -> None:
+    for row in np.flatnonzero(wrong & keep).tolist():
+        keep[row] = False
+        source.bad_row(f"row {first + row}", f"{name}: {problem}")

@@ -1,0 +1,30 @@
+"""CSV traces with token ids, as `blis.workload.traces.csv` reads them: the first five columns count by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from blis.workload.convert.source import Rows, Source
+from blis.workload.requests import LiteralTokens, RequestTable
+from blis.workload.traces.csv import read_csv_pieces
+
+
+def read_token_csv(source: Source) -> Iterator[Rows]:
+    """Read token ids.
+
+    Raises:
+        WorkloadError: a row is wrong and not to be skipped, or the file cannot be cut into rows.
+    """
+    skip = source.options.on_bad_row == "skip"
+    for num_bytes, table, num_bad in read_csv_pieces(source.path, skip_bad_rows=skip):
+        source.at(num_bytes)
+        source.num_bad += num_bad
+        if table is not None:
+            yield _rows(table)
+
+
+def _rows(table: RequestTable) -> Rows:
+    from blis.workload.traces.parquet import token_columns
+
+    assert isinstance(table.content, LiteralTokens)
+    return Rows(table.arrival_us, table.input_tokens, table.output_tokens, token_columns(table))

@@ -1,0 +1,1 @@
+"""Traces of requests in files: CSV, Parquet, TraceV2."""

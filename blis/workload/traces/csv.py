@@ -1,0 +1,227 @@
+"""Traces in CSV with the token ids of every prompt and output (docs/workload-formats.md).
+
+The file is read in blocks of bytes; compiled kernels split rows and turn token lists into int32 without
+making a Python object per token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blis.errors import WorkloadError
+from blis.workload.requests import Ints, LiteralTokens, RequestTable
+
+#: What the columns mean, by position. Names in the file do not matter.
+COLUMNS = ("arrival_time", "request_id", "model", "prefill_tokens", "decode_tokens")
+
+Bytes = NDArray[np.uint8]
+
+_BLOCK_BYTES = 1 << 24
+_BLOCK_ROWS = 1 << 16
+_MAX_CLOCK_US = 2**63 - 1
+_EXCERPT_CHARS = 40
+_NEWLINE = ord("\n")
+
+
+def load_csv_trace(path: Path, horizon_us: int | None = None) -> RequestTable:
+    """Load a CSV trace with token ids.
+
+    Args:
+        path: the file.
+        horizon_us: rows arriving later are left out (wherever they stand), but checked.
+
+    Returns:
+        Requests in the order of their rows, with their tokens. Arrivals are seconds times 1e6, cut to whole µs.
+
+    Raises:
+        WorkloadError: the file cannot be read, holds no requests, or a row is wrong; names the line.
+    """
+    loader = _Loader(path, _MAX_CLOCK_US if horizon_us is None else horizon_us)
+    try:
+        with path.open("rb", buffering=0) as file:
+            for rows in _blocks(path, file):
+                loader.add(rows)
+    except OSError as error:
+        raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
+    return loader.table()
+
+
+def read_csv_pieces(path: Path, *, skip_bad_rows: bool = False) -> Iterator[tuple[int, RequestTable | None, int]]:
+    """Read a CSV trace with token ids piece by piece, so that little of it is in memory at a time.
+
+    Args:
+        path: the file.
+        skip_bad_rows: leave out rows with wrong values instead of raising; the file must still fall into rows.
+
+    Yields:
+        How many bytes were read so far, the next requests (None: none in this piece), and how many rows among them
+        were left out.
+
+    Raises:
+        WorkloadError: the file cannot be read or a row is wrong; names the line.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            for rows in _blocks(path, file):
+                table, num_bad = _piece(path, rows, skip_bad_rows)
+                yield file.tell(), table, num_bad
+    except OSError as error:
+        raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _piece(path: Path, rows: _Rows, skip_bad_rows: bool) -> tuple[RequestTable | None, int]:
+    """The requests of some rows, and how many were left out."""
+    loader = _Loader(path, _MAX_CLOCK_US)
+    num_bad = 0
+    try:
+        loader.add(rows)
+    except WorkloadError:
+        if not skip_bad_rows:
+            raise
+        loader = _Loader(path, _MAX_CLOCK_US)
+        for row in range(len(rows.lines)):
+            try:
+                loader.add(_Rows(rows.text, rows.bounds[row : row + 1], rows.lines[row : row + 1]))
+            except WorkloadError:
+                num_bad += 1
+    return (loader.table() if loader.has_requests else None), num_bad
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows: text, where the first five fields of each start and end, and the line each is on."""
+
+    text: Bytes
+    bounds: Ints
+    lines: Ints
+
+
+def _blocks(path: Path, file: FileIO) -> Iterator[_Rows]:
+    """Split the rows of a file behind its header; what was yielded is overwritten by the next ones."""
+    from blis.workload.traces import _csv_kernels as kernels
+
+    text = np.empty(_BLOCK_BYTES, dtype=np.uint8)
+    bounds = np.empty((_BLOCK_ROWS, 2 * len(COLUMNS)), dtype=np.int64)
+    lines = np.empty(_BLOCK_ROWS, dtype=np.int64)
+    start = size = num_fields = 0
+    line = 1
+    at_end = False
+    while not at_end:
+        text, size, at_end = _refill(file, text, start, size)
+        start = 0
+        status = kernels.FULL
+        while status == kernels.FULL:
+            count, num_fields, start, line, fields, status = kernels.split_rows(
+                text, start, size, num_fields, line, bounds, lines
+            )
+            if 0 < num_fields < len(COLUMNS):
+                names = ", ".join(COLUMNS)
+                raise WorkloadError(f"{path}: expected a header of at least 5 columns ({names}), got {num_fields}")
+            yield _Rows(text, bounds[:count], lines[:count])
+        if status == kernels.BAD_FIELD_COUNT:
+            raise WorkloadError(f"{path}: line {line}: expected {num_fields} fields as in the header, got {fields}")
+        if status == kernels.BAD_QUOTE:
+            raise WorkloadError(f"{path}: line {line}: stray quote; a field with quotes must be quoted as a whole")
+    if start < size:
+        raise WorkloadError(f"{path}: line {line}: a quoted field is never closed")
+
+
+def _refill(file: FileIO, text: Bytes, start: int, size: int) -> tuple[Bytes, int, bool]:
+    """Move what is left to the front and read on behind it; at the end, complete the last line."""
+    rest = size - start
+    larger = np.empty(2 * len(text), dtype=np.uint8) if 2 * rest >= len(text) else text
+    larger[:rest] = text[start:size]
+    got = file.readinto(larger.data[rest:-1])
+    if not got and rest and larger[rest - 1] != _NEWLINE:
+        larger[rest] = _NEWLINE
+        rest += 1
+    return larger, rest + got, not got
+
+
+class _Loader:
+    """Collects rows block by block."""
+
+    def __init__(self, path: Path, horizon_us: int) -> None:
+        self._path = path
+        self._horizon_us = horizon_us
+        self._tokens = np.empty(0, dtype=np.int32)
+        self._num_tokens = 0
+        self._has_rows = False
+        self._parts: list[tuple[Ints, Ints, Ints]] = []
+
+    def add(self, rows: _Rows) -> None:
+        """Check some rows and append those that arrive in time."""
+        from blis.workload.traces import _csv_kernels as kernels
+
+        count = len(rows.lines)
+        if count == 0:
+            return
+        self._has_rows = True
+        arrival = self._arrivals(rows)
+        keep = arrival <= self._horizon_us
+        self._make_room(int(rows.bounds[-1, -1] - rows.bounds[0, 0]) // 2 + 1)  # "1," is the shortest token
+        prompt = np.empty(count, dtype=np.int64)
+        output = np.empty(count, dtype=np.int64)
+        num_tokens, good, column, at, status = kernels.parse_rows(
+            rows.text, rows.bounds, keep, self._tokens, self._num_tokens, prompt, output
+        )
+        if status != kernels.OK:
+            start, end = (int(x) for x in rows.bounds[good, 2 * column : 2 * column + 2])
+            problem = {
+                kernels.NOT_A_LIST: "expected a JSON list of integers, got {}",
+                kernels.OUT_OF_RANGE: f"token ids must lie in [0, {kernels.MAX_TOKEN_ID}], got {{}}",
+                kernels.EMPTY_PROMPT: "a prompt must hold at least one token, got {}",
+            }[status]
+            raise self._error(rows, good, column, problem.format(_excerpt(rows.text[start:end], at - start)))
+        self._num_tokens = num_tokens
+        self._parts.append((arrival[keep], prompt[keep], output[keep]))
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether anything was collected."""
+        return bool(self._parts)
+
+    def table(self) -> RequestTable:
+        """What was collected."""
+        if not self._has_rows:
+            raise WorkloadError(f"{self._path}: holds no requests")
+        arrival, prompt, output = (np.concatenate(columns) for columns in zip(*self._parts, strict=True))
+        self._tokens.resize(self._num_tokens, refcheck=False)
+        offsets = np.concatenate(([0], np.cumsum(prompt + output)))
+        return RequestTable(arrival, prompt, output, LiteralTokens(self._tokens, offsets))
+
+    def _arrivals(self, rows: _Rows) -> Ints:
+        arrival = np.empty(len(rows.lines), dtype=np.int64)
+        text = rows.text.data
+        for row, (start, end) in enumerate(rows.bounds[:, :2].tolist()):
+            try:
+                micros = float(bytes(text[start:end])) * 1e6
+            except ValueError:
+                micros = math.nan
+            if not 0 <= micros < _MAX_CLOCK_US:
+                raise self._error(rows, row, 0, f"expected seconds >= 0, got {_excerpt(rows.text[start:end], 0)}")
+            arrival[row] = int(micros)
+        return arrival
+
+    def _make_room(self, num_tokens: int) -> None:
+        needed = self._num_tokens + num_tokens
+        if needed > len(self._tokens):
+            self._tokens.resize(max(needed, len(self._tokens) * 5 // 4), refcheck=False)
+
+    def _error(self, rows: _Rows, row: int, column: int, problem: str) -> WorkloadError:
+        return WorkloadError(f"{self._path}: line {rows.lines[row]}: {COLUMNS[column]}: {problem}")
+
+
+def _excerpt(field: Bytes, at: int) -> str:
+    """Quote a field; of a long one what is around ``at``."""
+    first = max(0, min(at - _EXCERPT_CHARS // 2, len(field) - _EXCERPT_CHARS))
+    last = first + _EXCERPT_CHARS
+    text = field[first:last].tobytes().decode(errors="replace")
+    return repr(("…" if first else "") + text + ("…" if last < len(field) else ""))
