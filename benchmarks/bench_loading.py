@@ -10,8 +10,7 @@ import pytest
 from workloads import NUM_REQUESTS, hundred_clients, independent, literal, write_csv_trace
 
 from blis.workload.content import shared_blocks
-from blis.workload.distribution import DistributionWorkload, generate
-from blis.workload.generation import generate as generate_spec
+from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import LiteralTokens, RequestTable
 from blis.workload.traces.loading import load_trace
 from blis.workload.traces.parquet import write_parquet_trace
@@ -31,21 +30,21 @@ def grouped_table(num_requests, prompt_tokens, prefix_tokens, num_groups):
 
 def test_generate_1m_requests(benchmark, record):
     workload = DistributionWorkload(rate=20, num_requests=NUM_REQUESTS)
-    table = benchmark(generate, workload, 42)
+    table = benchmark(workload.requests, 42)
     assert len(table) == NUM_REQUESTS
     record("draw 1 M requests")
 
 
 def test_generate_1m_requests_of_100_clients(benchmark, record):
     spec = hundred_clients(20)
-    table = benchmark.pedantic(generate_spec, (spec, 42), rounds=5, warmup_rounds=1)
+    table = benchmark.pedantic(spec.requests, (42,), rounds=5, warmup_rounds=1)
     assert NUM_REQUESTS - 5 < len(table) <= NUM_REQUESTS  # sessions of five turns come whole
     assert len(np.unique(table.details.client.codes)) == 100
     record("draw 1 M requests of a spec of 100 clients", budget={"cpu_s": 2.0})
 
 
 def test_identities_of_1m_requests_with_a_prefix(benchmark, record):
-    table = generate(DistributionWorkload(rate=20, num_requests=NUM_REQUESTS, prefix_tokens=300), 42)
+    table = DistributionWorkload(rate=20, num_requests=NUM_REQUESTS, prefix_tokens=300).requests(42)
     shared_blocks(table, 16)
     shared = benchmark(shared_blocks, table, 16)
     assert (shared.num_shared == 18).mean() > 0.99

@@ -12,7 +12,8 @@ from blis.config.huggingface import load_architecture, shipped_config_folder
 from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
 from blis.latency.roofline import roofline_model
-from blis.workload.distribution import DistributionWorkload, generate
+from blis.workload.client_spec import ClientSpec, MultiTurn, OpenLoop
+from blis.workload.distribution import DistributionWorkload
 from blis.workload.lengths import (
     Empirical,
     Exponential,
@@ -23,7 +24,7 @@ from blis.workload.lengths import (
     clamped_normal,
 )
 from blis.workload.requests import MOST_US, LiteralTokens, RequestTable, Sessions, TokenStreams
-from blis.workload.spec import ClientSpec, MultiTurn, OpenLoop, WorkloadSpec
+from blis.workload.spec import WorkloadSpec
 
 MODEL = "meta-llama/llama-3.1-8b-instruct"
 NUM_REQUESTS = 1_000_000
@@ -49,7 +50,7 @@ def roofline():
 
 def independent(rate, num_requests=NUM_REQUESTS):
     """Requests that share nothing: Poisson arrivals, 512 ± 256 input and 512 ± 256 output tokens."""
-    return generate(DistributionWorkload(rate=rate, num_requests=num_requests), SEED)
+    return DistributionWorkload(rate=rate, num_requests=num_requests).requests(SEED)
 
 
 def prefix_groups(rate, groups=1_000, prefix_tokens=300):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from blis.workload.spec_file import load_workload_spec
     from blis.workload.traces.loading import load_trace
     from blis.workload.traces.tracev2.tracev2 import TraceV2
+    from blis.workload.workload import Workload
 
 __version__ = "0.1.0"
 
@@ -76,6 +77,7 @@ __all__ = [
     "TokenStreams",
     "TraceOptions",
     "TraceV2",
+    "Workload",
     "WorkloadError",
     "WorkloadSpec",
     "__version__",
@@ -131,6 +133,7 @@ _MODULES = {
     "blis.workload.spec_file": ("load_workload_spec",),
     "blis.workload.traces.loading": ("load_trace",),
     "blis.workload.traces.tracev2.tracev2": ("TraceV2",),
+    "blis.workload.workload": ("Workload",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from blis.files.output import check_output
 from blis.outcomes.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
-from blis.workload.spec import WorkloadSpec, describe
-from blis.workload.traces.tracev2.tracev2 import TraceV2, load_tracev2
+from blis.workload.traces.loading import TraceFile
+from blis.workload.workload import Workload
 
 if TYPE_CHECKING:
     from blis.config.resolve import Resolved
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from blis.simulation import Control, DecisionSink, Progress, StepSink
     from blis.workload.arrivals import ArrivalProcess
     from blis.workload.content import SharedBlocks
-
-#: Something that says which requests arrive: a description, the requests themselves, or a recorded trace.
-Workload = DistributionWorkload | WorkloadSpec | RequestTable | TraceV2 | str | Path
 
 #: The context length vLLM users most often set for short-chat serving, and the default of the inference-sim
 #: project. Not enforced; requests beyond it are counted in a warning.
@@ -142,7 +138,7 @@ class Simulation:
 
 def simulate(
     deployment: Deployment | str,
-    workload: Workload,
+    workload: Workload | str | Path,
     *,
     engine: EngineOptions | None = None,
     cluster: ClusterOptions | None = None,
@@ -156,8 +152,8 @@ def simulate(
 
     Args:
         deployment: what runs on which hardware; a model id alone takes that model's defaults.
-        workload: a distribution or spec to draw from, the requests themselves, a TraceV2, or the path of another
-            trace.
+        workload: a distribution or spec to draw from, the requests themselves, a TraceV2, the path of another trace,
+            or anything else that is a `blis.Workload`.
         engine: vLLM server parameters.
         cluster: how many instances, and their admission and routing; one instance if not given.
         horizon_us: end of the simulated time; None: that of a workload spec or of the simulation that wrote a TraceV2,
@@ -183,7 +179,7 @@ def simulate(
 
 def prepare(
     deployment: Deployment | str,
-    workload: Workload,
+    workload: Workload | str | Path,
     *,
     engine: EngineOptions | None = None,
     cluster: ClusterOptions | None = None,
@@ -196,6 +192,7 @@ def prepare(
     from blis.simulation.control import control_of
 
     check_horizon(horizon_us)
+    workload = as_workload(workload)
     if isinstance(deployment, str):
         deployment = Deployment(deployment)
     cluster = cluster or ClusterOptions()
@@ -222,7 +219,7 @@ def describe_run(
         "blis_version": __version__,
         "seed": seed,
         "horizon_us": horizon_us,
-        "workload": _describe(workload),
+        "workload": workload.describe(),
         "cluster": dataclasses.asdict(cluster),
         **resolved.describe(),
     }
@@ -234,10 +231,14 @@ def check_horizon(horizon_us: int | None) -> None:
         raise ConfigError(f"horizon_us: must lie in [0, {_MAX_CLOCK_US}], got {horizon_us}")
 
 
+def as_workload(workload: Workload | str | Path) -> Workload:
+    """What simulates may be given the path of a trace, too."""
+    return TraceFile(Path(workload)) if isinstance(workload, str | Path) else workload
+
+
 def seed_of(workload: Workload, seed: int | None) -> int:
-    """The seed that is used: the one that is given, else that of a workload spec, else 42."""
-    if seed is None and isinstance(workload, WorkloadSpec):
-        seed = workload.seed
+    """The seed that is used: the one that is given, else that of the workload, else 42."""
+    seed = workload.seed if seed is None else seed
     return _USUAL_SEED if seed is None else seed
 
 
@@ -247,12 +248,8 @@ def load_requests(workload: Workload, seed: int, horizon_us: int | None) -> tupl
     Raises:
         InputError: the workload makes no sense, or a file of it cannot be read.
     """
-    if isinstance(workload, TraceV2):
-        return _replay(workload, horizon_us)
-    table = _requests(workload, seed, horizon_us)
-    if isinstance(workload, WorkloadSpec) and horizon_us is None:
-        horizon_us = workload.horizon_us
-    return table, horizon_us
+    table = workload.requests(seed, horizon_us)
+    return table, table.horizon_us if horizon_us is None else horizon_us
 
 
 def _check_trace(trace: TraceOptions, cluster: ClusterOptions) -> None:
@@ -298,49 +295,6 @@ def preset(
         preset=name,
         **figures,
     )
-
-
-def _replay(trace: TraceV2, horizon_us: int | None) -> tuple[RequestTable, int | None]:
-    replay = load_tracev2(trace, horizon_us)
-    if replay.num_failed:
-        _log.warning("%s: %d requests failed when they were measured; they are left out", trace.data, replay.num_failed)
-    return replay.table, replay.horizon_us if horizon_us is None else horizon_us
-
-
-def _requests(
-    workload: DistributionWorkload | WorkloadSpec | RequestTable | str | Path, seed: int, horizon_us: int | None
-) -> RequestTable:
-    if isinstance(workload, RequestTable):
-        return workload
-    if isinstance(workload, DistributionWorkload):
-        from blis.workload.distribution import generate
-
-        return generate(workload, seed, horizon_us)
-    if isinstance(workload, WorkloadSpec):
-        from blis.workload.generation import generate as generate_spec
-
-        return generate_spec(workload, seed, horizon_us)
-    from blis.workload.traces.loading import load_trace
-
-    return load_trace(Path(workload), horizon_us)
-
-
-def _describe(workload: Workload) -> dict[str, Any]:
-    if isinstance(workload, RequestTable):
-        return {"kind": "requests", "num_requests": len(workload)}
-    if isinstance(workload, DistributionWorkload):
-        return {"kind": "distribution", **dataclasses.asdict(workload)}
-    if isinstance(workload, WorkloadSpec):
-        return {"kind": "spec", **describe(workload)}
-    if isinstance(workload, TraceV2):
-        paths = {"header": str(workload.header), "path": str(workload.data)}
-        return {"kind": "tracev2", **paths, "sha256": _digest(workload.data)}
-    return {"kind": "trace", "path": str(workload), "sha256": _digest(Path(workload))}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _warn_of_long_requests(table: RequestTable) -> None:

@@ -4,7 +4,6 @@ from textwrap import dedent, indent
 
 import numpy as np
 
-from blis.workload.generation import generate
 from blis.workload.spec_file import load_workload_spec
 
 LENGTHS = """
@@ -31,7 +30,7 @@ def write(folder, top, *clients):
 
 
 def drawn(folder, top, *clients, seed=1, horizon_us=None):
-    return generate(load_workload_spec(write(folder, top, *clients)), seed, horizon_us)
+    return load_workload_spec(write(folder, top, *clients)).requests(seed, horizon_us)
 
 
 def ks_distance(samples, cdf):

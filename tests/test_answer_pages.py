@@ -19,10 +19,10 @@ from blis.cli.main import main
 from blis.errors import InputError
 from blis.report.figure_charts import on_front
 from blis.report.page import as_html
-from blis.studies.capacity.page import sizing_page
+from blis.studies.capacity.page import page_of as sizing_page
 from blis.studies.compare.conditions import Failure
-from blis.studies.compare.page import comparison_page
-from blis.studies.plan.page import plan_page
+from blis.studies.compare.page import page_of as comparison_page
+from blis.studies.plan.page import page_of as plan_page
 from blis.studies.sweep.page import read_swept, sweep_page
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")
@@ -126,7 +126,7 @@ def test_a_plan_without_an_answer_says_what_comes_closest():
 def test_a_comparison_shows_its_intervals_and_both_distributions():
     a, b = compared_run(), compared_run(100)
     found = blis.compare(a, b)
-    page = comparison_page(found, [Failure("x", "e2e_mean_ms went up")], ["compare", "a", "b"])
+    page = comparison_page(found, ["compare", "a", "b"], failed=[Failure("x", "e2e_mean_ms went up")])
     drawn = charts(page)
     assert list(drawn) == ["forest", "cdf-ttft", "cdf-e2e", "cdf-tpot", "cdf-scheduling-delay"]
     mean = next(row for row in rows_with(drawn["forest"], "metric") if row["metric"] == "e2e_mean_ms")

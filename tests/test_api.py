@@ -1,5 +1,6 @@
 """The Python face: the same results as the command line, from descriptions, tables and files."""
 
+import dataclasses
 import json
 import logging
 
@@ -106,3 +107,29 @@ def test_errors_are_one_family():
     assert issubclass(blis.InvariantError, blis.EngineError)
     with pytest.raises(blis.BlisError):
         blis.simulate("no-such/model", blis.DistributionWorkload())
+
+
+@dataclasses.dataclass(frozen=True)
+class EveryMillisecond:
+    """A workload of somebody's own."""
+
+    count: int
+    seed: int | None = None
+
+    def requests(self, seed, horizon_us):
+        lengths = np.random.default_rng(seed).integers(1, 100, (2, self.count))
+        return blis.RequestTable(np.arange(self.count) * 1000, *lengths, horizon_us=300_000)
+
+    def describe(self):
+        return {"kind": "every millisecond", "num_requests": self.count}
+
+
+def test_anything_that_says_what_arrives_is_a_workload():
+    workload = EveryMillisecond(500)
+    assert isinstance(workload, blis.Workload)
+    outcomes = blis.simulate("meta-llama/llama-3.1-8b-instruct", workload, seed=3)
+    assert outcomes.metadata["workload"] == {"kind": "every millisecond", "num_requests": 500}
+    assert outcomes.result.end_us == 300_000
+    same = blis.simulate("meta-llama/llama-3.1-8b-instruct", dataclasses.replace(workload, seed=3))
+    assert same.summary == outcomes.summary != blis.simulate("meta-llama/llama-3.1-8b-instruct", workload).summary
+    assert blis.simulate("meta-llama/llama-3.1-8b-instruct", workload, horizon_us=99_000).result.end_us == 99_000

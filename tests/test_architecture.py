@@ -1,13 +1,18 @@
 """Who may know whom: data goes one way, and so do imports. Reading the command's help loads nothing heavy."""
 
 import ast
+import importlib
 import subprocess
 import sys
+from collections import defaultdict
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import blis
+from blis.report.answer import Answer
 
 PACKAGE = Path(blis.__file__).parent
 
@@ -31,10 +36,13 @@ ALLOWED = {
     "cli": "errors files config config.catalogue workload outcomes report api studies measurement",
     "__main__": "cli",
 }
-#: `Outcomes` offers its pages, plots and results file as its own; imported when asked for.
+#: `Outcomes` offers its figures, pages, plots and results file as its own; imported when asked for.
 SHORTCUTS = {
     ("blis.outcomes.outcomes", target)
     for target in (
+        "blis.outcomes.metrics.network",
+        "blis.outcomes.metrics.steady_state",
+        "blis.outcomes.metrics.summary",
         "blis.report.plots",
         "blis.report.json_report",
         "blis.report.notebook",
@@ -67,6 +75,7 @@ def room(module):
     return next((name for name in APART if f"{inside}.".startswith(f"{name}.")), inside.split(".")[0])
 
 
+@cache
 def edges():
     return {
         (name, target)
@@ -148,3 +157,19 @@ def test_light_paths_load_nothing_heavy(code):
     check = f"import sys; {code}; print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_every_answer_has_a_page_of_which_it_knows_nothing():
+    answers = [cls for name in blis.__all__ if isinstance(cls := getattr(blis, name), type) and issubclass(cls, Answer)]
+    beside = {f"{cls.__module__.rpartition('.')[0]}.page" for cls in answers}
+    assert all(callable(importlib.import_module(page).page_of) for page in beside)
+    assert {name for name, target in edges() if target in beside and "cli" not in name} == set()
+    assert len(answers) == 5
+
+
+def test_no_modules_import_each_other():
+    """But for `Outcomes`, whose functions reach up to what shows them (`SHORTCUTS`)."""
+    targets = defaultdict(set)
+    for name, target in edges() - SHORTCUTS:
+        targets[name].add(target)
+    TopologicalSorter(targets).prepare()

@@ -13,8 +13,8 @@ from blis.studies.capacity.loads import Load
 from blis.studies.capacity.objectives import Slos
 from blis.studies.capacity.points import Effort
 from blis.studies.sweep.runner import Case
+from blis.workload.client_spec import ClientSpec, ClosedLoop, MultiTurn, OpenLoop, Window
 from blis.workload.lengths import Constant, Exponential, Lengths
-from blis.workload.spec import ClientSpec, ClosedLoop, MultiTurn, OpenLoop, Window
 
 QUICK = {"num_requests": 500, "replications": 3, "tolerance": 0.05}
 SHORT = blis.DistributionWorkload(prompt_tokens=200, prompt_tokens_stdev=100, output_tokens=40, output_tokens_stdev=20)

@@ -12,7 +12,6 @@ import blis
 from blis.cli.main import main
 from blis.cli.options import SCENARIOS
 from blis.outcomes.outcomes import Outcomes
-from blis.workload.generation import generate
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")
 
@@ -206,7 +205,7 @@ def test_an_unbounded_spec_names_the_remedy(capsys, tmp_path):
     ],
 )
 def test_scenarios(name, clients):
-    table = generate(blis.scenario(name, rate=20, num_requests=20_000), 5)
+    table = blis.scenario(name, rate=20, num_requests=20_000).requests(5)
     assert table.arrival_us[-1] / 1e6 == pytest.approx(1000, rel=0.1)
     assert table.details.client.names == tuple(clients)
     for code, (fraction, slo_class, inputs, outputs) in enumerate(clients.values()):

@@ -14,7 +14,7 @@ from blis.cli.main import main
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.latency.blackbox import blackbox_model
 from blis.simulation import control_of, run_engine
-from blis.workload.distribution import DistributionWorkload, generate
+from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable, TokenStreams
 
 LLAMA = "meta-llama/llama-3.1-8b-instruct"
@@ -25,7 +25,7 @@ POLICIES = ("round-robin", "least-loaded", "weighted", "prefix-affinity", "alway
 
 def requests(rate: float = 60.0, count: int = 4_000) -> RequestTable:
     """Poisson arrivals; every other request begins as one of 20 groups does."""
-    table = generate(DistributionWorkload(rate=rate, num_requests=count, prompt_tokens=300, output_tokens=60), 7)
+    table = DistributionWorkload(rate=rate, num_requests=count, prompt_tokens=300, output_tokens=60).requests(7)
     rng = np.random.default_rng(7)
     parent = np.concatenate([np.full(20, -1), np.where(rng.random(count) < 0.5, rng.integers(0, 20, count), -1)])
     fork = np.where(parent < 0, 0, 256)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blis.errors import ConfigError
-from blis.workload.distribution import DistributionWorkload, generate
+from blis.workload.distribution import DistributionWorkload
 from blis.workload.lengths import clamped_normal
 from blis.workload.rng import stream
 
@@ -26,13 +26,13 @@ def test_the_defaults_are_those_of_the_flags():
     assert (workload.output_tokens, workload.output_tokens_stdev) == (512, 256)
     assert (workload.output_tokens_min, workload.output_tokens_max) == (2, 7000)
     assert workload.prefix_tokens == 0
-    table = generate(workload, 42)
+    table = workload.requests(42)
     assert len(table) == 100
     assert table.content is None
 
 
 def test_lengths_follow_the_clamped_normal():
-    table = generate(DistributionWorkload(num_requests=200_000, prompt_tokens_max=600), 1)
+    table = DistributionWorkload(num_requests=200_000, prompt_tokens_max=600).requests(1)
     # statistics.NormalDist(512, 256): P(x > 599.5) = 0.3663, P(x < 2.5) = 0.0233, P(299.5 < x < 511.5) = 0.2960
     assert (table.input_tokens == 600).mean() == pytest.approx(0.3663, abs=0.005)
     assert (table.input_tokens == 2).mean() == pytest.approx(0.0233, abs=0.002)
@@ -56,37 +56,37 @@ def test_lengths_stay_within_their_bounds(low, stdev, width, seed):
         prompt_tokens_min=low,
         prompt_tokens_max=low + width,
     )
-    lengths = generate(workload, seed).input_tokens
+    lengths = workload.requests(seed).input_tokens
     assert lengths.min() >= low
     assert lengths.max() <= low + width
 
 
 def test_changing_one_thing_shifts_nothing_else():
     base = DistributionWorkload(num_requests=50)
-    arrivals, prompts, outputs = columns(generate(base, 5))
-    other = columns(generate(dataclasses.replace(base, rate=3.0, output_tokens_min=512, output_tokens_max=512), 5))
+    arrivals, prompts, outputs = columns(base.requests(5))
+    other = columns(dataclasses.replace(base, rate=3.0, output_tokens_min=512, output_tokens_max=512).requests(5))
     assert other[1] == prompts
     assert other[2] == [512] * 50
-    assert columns(generate(dataclasses.replace(base, prompt_tokens_stdev=1.0), 5))[::2] == (arrivals, outputs)
-    longer = columns(generate(dataclasses.replace(base, num_requests=80), 5))
+    assert columns(dataclasses.replace(base, prompt_tokens_stdev=1.0).requests(5))[::2] == (arrivals, outputs)
+    longer = columns(dataclasses.replace(base, num_requests=80).requests(5))
     assert [column[:50] for column in longer] == [arrivals, prompts, outputs]
-    assert columns(generate(base, 6)) != (arrivals, prompts, outputs)
+    assert columns(base.requests(6)) != (arrivals, prompts, outputs)
 
 
 def test_a_horizon_leaves_out_later_requests_only():
     workload = DistributionWorkload(num_requests=50, prefix_tokens=10)
-    every = generate(workload, 5)
+    every = workload.requests(5)
     horizon_us = int(every.arrival_us[19])
-    cut = generate(workload, 5, horizon_us)
+    cut = workload.requests(5, horizon_us)
     assert columns(cut) == tuple(column[:20] for column in columns(every))
     assert len(cut.content.stream) == 20
-    assert len(generate(workload, 5, 0)) == 0
+    assert len(workload.requests(5, 0)) == 0
 
 
 def test_a_prefix_lengthens_every_prompt_and_is_shared():
     workload = DistributionWorkload(num_requests=30, prefix_tokens=100)
-    table = generate(workload, 9)
-    plain = generate(dataclasses.replace(workload, prefix_tokens=0), 9)
+    table = workload.requests(9)
+    plain = dataclasses.replace(workload, prefix_tokens=0).requests(9)
     assert (table.input_tokens - plain.input_tokens == 100).all()
     content = table.content
     assert len(set(content.stream.tolist())) == 30
@@ -97,7 +97,7 @@ def test_a_prefix_lengthens_every_prompt_and_is_shared():
 
 def test_means_of_a_preset_are_free():
     workload = DistributionWorkload(preset="tiny", prompt_tokens=0, prompt_tokens_min=5, prompt_tokens_max=5)
-    assert np.unique(generate(workload, 0).input_tokens).tolist() == [5]
+    assert np.unique(workload.requests(0).input_tokens).tolist() == [5]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,6 @@ def test_wrong_arguments_are_refused(arguments, message):
 
 def test_stdev_may_be_zero_and_a_prefix_may_be_the_whole_prompt():
     workload = DistributionWorkload(prompt_tokens_stdev=0, output_tokens_stdev=0, num_requests=3)
-    assert np.unique(generate(workload, 0).input_tokens).tolist() == [512]
+    assert np.unique(workload.requests(0).input_tokens).tolist() == [512]
     alone = DistributionWorkload(prefix_tokens=64, prompt_tokens=0, prompt_tokens_min=0, prompt_tokens_max=0)
-    assert np.unique(generate(alone, 0).input_tokens).tolist() == [64]
+    assert np.unique(alone.requests(0).input_tokens).tolist() == [64]

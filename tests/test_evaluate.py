@@ -333,7 +333,7 @@ def test_wrong_arguments_are_refused():
 
 
 def test_requests_are_prepared_once(monkeypatch):
-    calls = {"generate": 0, "shared_blocks": 0, "late": 0}
+    calls = {"requests": 0, "shared_blocks": 0, "late": 0}
 
     def counting(name, function):
         def count(*args, **options):
@@ -342,7 +342,9 @@ def test_requests_are_prepared_once(monkeypatch):
 
         return count
 
-    monkeypatch.setattr(distribution, "generate", counting("generate", distribution.generate))
+    monkeypatch.setattr(
+        distribution.DistributionWorkload, "requests", counting("requests", distribution.DistributionWorkload.requests)
+    )
     monkeypatch.setattr(evaluation, "shared_blocks", counting("shared_blocks", evaluation.shared_blocks))
     monkeypatch.setattr(simulation_run, "shared_blocks", counting("late", simulation_run.shared_blocks))
     workload = blis.DistributionWorkload(rate=60, num_requests=50, prefix_tokens=64)
@@ -352,9 +354,9 @@ def test_requests_are_prepared_once(monkeypatch):
     ]
     for policy in ("least-loaded", least, "prefix-affinity"):
         assert blis.evaluate(policy, scenarios)["error"] is None
-    assert calls == {"generate": 2, "shared_blocks": 2, "late": 0}
+    assert calls == {"requests": 2, "shared_blocks": 2, "late": 0}
     blis.evaluate(least, scenario(seed=8))
-    assert calls["generate"] == 3
+    assert calls["requests"] == 3
 
 
 def test_what_is_known_of_a_scenario_goes_with_it():

@@ -232,3 +232,8 @@ def test_a_spec_runs_by_its_own_seed_and_horizon(tmp_path):
     assert other.table.arrival_us[-1] < 2_000_000  # arrivals end where the spec says
     assert not np.array_equal(usual.table.arrival_us, other.table.arrival_us)
     assert usual.metadata["workload"]["clients"][0]["id"] == "a"
+
+
+def test_a_client_of_sessions_may_have_none(tmp_path):
+    sessions = "id: late\nreasoning: {multi_turn: {max_rounds: 3, think_time_us: 5000}}"
+    assert len(drawn(tmp_path, "aggregate_rate: 1\nhorizon: 100000000", sessions, horizon_us=10)) == 0

@@ -10,7 +10,7 @@ import pytest
 
 from blis.errors import InputError, WorkloadError
 from blis.workload.content import shared_blocks
-from blis.workload.distribution import DistributionWorkload, generate
+from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import LiteralTokens, RequestTable
 from blis.workload.traces.hash_ids import HashIds, token_streams
 from blis.workload.traces.loading import load_trace
@@ -129,7 +129,7 @@ def test_rows_after_the_horizon_are_left_out(tmp_path):
 
 @pytest.mark.parametrize("priority", [None, [3, -1, 2]])
 def test_lengths_come_back_as_written(tmp_path, priority):
-    table = generate(DistributionWorkload(num_requests=3), 1)
+    table = DistributionWorkload(num_requests=3).requests(1)
     table = RequestTable(
         table.arrival_us, table.input_tokens, table.output_tokens, None, priority and np.array(priority)
     )
@@ -157,14 +157,14 @@ def test_hash_ids_come_back_as_written(tmp_path):
 
 
 def test_streams_without_hash_ids_cannot_be_written(tmp_path):
-    table = generate(DistributionWorkload(num_requests=3, prefix_tokens=9), 1)
+    table = DistributionWorkload(num_requests=3, prefix_tokens=9).requests(1)
     with pytest.raises(WorkloadError, match="token streams cannot be written; give the hash ids"):
         write_parquet_trace(table, tmp_path / "t.parquet")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
-    table = generate(DistributionWorkload(num_requests=3), 1)
+    table = DistributionWorkload(num_requests=3).requests(1)
     with pytest.raises(InputError, match="there is no directory"):
         write_parquet_trace(table, tmp_path / "no" / "t.parquet")
 

@@ -43,6 +43,7 @@ def test_exported_names():
         "TokenStreams",
         "TraceOptions",
         "TraceV2",
+        "Workload",
         "WorkloadError",
         "WorkloadSpec",
         "__version__",

@@ -8,9 +8,8 @@ from helpers_spec import write
 from test_convert_real import real
 
 import blis
-from blis.workload.generation import generate
+from blis.workload.client_spec import ServeGenData
 from blis.workload.servegen import load_servegen
-from blis.workload.spec import ServeGenData
 
 TRACE = "0,0,0,,0,0\n600,2,1.5,Gamma,1,1\n1200,0,0,,0,0\n1800,5,2,Weibull,1,1\n"
 DATASET = {
@@ -29,7 +28,7 @@ def chunk(folder, trace=TRACE, dataset=DATASET, number=0):
 def play(folder, top="", **keys):
     span = "".join(f", {key}: {value}" for key, value in keys.items())
     path = write(folder, f"{top}\nservegen_data: {{path: .{span}}}")
-    return generate(blis.load_workload_spec(path), 1)
+    return blis.load_workload_spec(path).requests(1)
 
 
 def test_windows_have_their_own_rates_and_lengths(tmp_path):
@@ -156,6 +155,6 @@ def test_the_real_data_keep_their_rates_through_time():
 @pytest.mark.parametrize("folder", ["m-small", "deepseek-r1"])
 def test_the_real_specs_load(folder):
     spec = blis.load_workload_spec(real("servegen", f"{folder}.workload.yaml"))
-    table = generate(spec, 42)
+    table = spec.requests(42)
     assert len(table) / 21_600 == pytest.approx(spec.aggregate_rate, rel=0.05)
     assert (table.details.reason_ratio.mean() > 0.5) == (folder == "deepseek-r1")

@@ -4,8 +4,8 @@ import pytest
 from helpers_spec import write
 
 import blis
+from blis.workload.client_spec import ClosedLoop, OpenLoop
 from blis.workload.lengths import Empirical, Lengths
-from blis.workload.spec import ClosedLoop, OpenLoop
 
 DIST = "input_distribution: {type: %s}"
 

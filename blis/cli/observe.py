@@ -24,8 +24,8 @@ from blis.files.output import check_outputs, naming
 from blis.measurement.observe.options import ObserveOptions
 
 if TYPE_CHECKING:
-    from blis.api import Workload
     from blis.measurement.observe.dispatch import Progress
+    from blis.workload.workload import Workload
 
 _INPUTS = ("workload_traces_filepath", "workload_spec", "trace_header", "trace_data", "defaults_filepath")
 _FAILED, _INTERRUPTED = 1, 130

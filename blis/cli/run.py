@@ -31,10 +31,10 @@ from blis.files.output import check_outputs as check_files
 from blis.files.output import naming
 
 if TYPE_CHECKING:
-    from blis.api import Workload
     from blis.outcomes.outcomes import Outcomes
     from blis.outcomes.timeline.recording import Timeline
     from blis.report.sections import Report
+    from blis.workload.workload import Workload
 
 _INTERRUPTED = 130
 

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from blis.cli.console import log
 
 if TYPE_CHECKING:
-    from blis.api import Workload
+    from blis.workload.workload import Workload
 
 
 def given_flags(ctx: click.Context) -> set[str]:

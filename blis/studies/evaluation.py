@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from blis.api import Simulation, Workload, prepare
+from blis.api import Simulation, as_workload, prepare
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions, is_function_name
 from blis.errors import BlisError, ConfigError, InputError, nearest
 from blis.outcomes.metrics.anomalies import anomalies
@@ -27,6 +27,7 @@ from blis.workload.requests import RequestTable
 
 if TYPE_CHECKING:
     from blis.policies._seams import Kind
+    from blis.workload.workload import Workload
 
 #: The decisions that a policy can be for.
 SeamName = Literal["admission", "routing", "priority", "step_time"]
@@ -62,7 +63,7 @@ class Scenario:
 
     name: str
     deployment: Deployment | str
-    workload: Workload
+    workload: Workload | str | Path
     engine: EngineOptions = field(default_factory=EngineOptions)
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
     seed: int = 42
@@ -158,20 +159,17 @@ def _prepared(scenario: Scenario) -> Simulation:
 
 
 def _prepare(scenario: Scenario) -> Simulation:
-    workload, seed, horizon_us = scenario.workload, scenario.seed, scenario.horizon_us
-    key = None
-    if not isinstance(workload, RequestTable):
-        key = (Path(workload).resolve() if isinstance(workload, (str, Path)) else workload, seed, horizon_us)
-        workload = _tables.get(key, workload)
+    workload, seed, horizon_us = as_workload(scenario.workload), scenario.seed, scenario.horizon_us
+    key = workload, seed, horizon_us
     simulation = prepare(
         scenario.deployment,
-        workload,
+        _tables.get(key, workload),
         engine=scenario.engine,
         cluster=scenario.cluster,
         horizon_us=horizon_us,
         seed=seed,
     )
-    if key is not None:
+    if simulation.table is not workload:  # else the key would keep its value
         _tables[key] = simulation.table
     if not simulation.resolved.engine.enable_prefix_caching:
         return simulation

@@ -7,12 +7,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from blis.api import Workload, preset
+from blis.api import preset
 from blis.config.schema import PRESETS, WORKLOADS
 from blis.errors import ConfigError, nearest
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.spec import WorkloadSpec
 from blis.workload.spec_file import load_workload_spec
+from blis.workload.traces.loading import TraceFile
+from blis.workload.workload import Workload
 
 _ARRIVAL_FIELDS = {"rate", "num_requests", "arrival", "arrival_cv", "seed"}
 _LENGTH_FIELDS = {
@@ -56,8 +58,7 @@ def workload_of(values: Mapping[str, Any], load_spec: Callable[[Path], WorkloadS
     if kind == "traces":
         if "workload_traces_filepath" not in values:
             raise ConfigError("workload_traces_filepath: missing; workload traces needs it")
-        path: Path = values["workload_traces_filepath"]
-        return path
+        return TraceFile(values["workload_traces_filepath"])
     if kind == "distribution":
         return DistributionWorkload(**_only(values, [field.name for field in fields(DistributionWorkload)]))
     if kind not in PRESETS:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blis.workload.client_spec import ClientSpec, ClosedLoop, Media, OpenLoop
 from blis.workload.lengths import Empirical, Floats, Lengths
 from blis.workload.renewal import Phase, arrivals_us
 from blis.workload.requests import MOST_US, Ints
 from blis.workload.rng import stream
-from blis.workload.spec import ClientSpec, ClosedLoop, Media, OpenLoop, WorkloadSpec
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Client:
             think[:, 0] = self.spec.load.think_time_us.draw(self._stream(seed, "think times"), shape[0])
         if self.spec.multi_turn is not None:
             rng = self._stream(seed, "turn gaps")
-            think[:, 1:] = self.spec.multi_turn.think_time_us.draw(rng, think[:, 1:].size).reshape(shape[0], -1)
+            think[:, 1:] = self.spec.multi_turn.think_time_us.draw(rng, think[:, 1:].size).reshape(think[:, 1:].shape)
         return think
 
     def _stream(self, seed: int, purpose: str) -> np.random.Generator:
@@ -128,17 +128,8 @@ class Turns:
         return prefix_tokens + before - self.output_tokens
 
 
-def clients_of(spec: WorkloadSpec) -> list[Client]:
-    """Give every client its rate: its fraction of the spec's, or what the ServeGen data say."""
-    if spec.servegen_data is not None:
-        from blis.workload.servegen import load_servegen
-
-        return load_servegen(spec.servegen_data, spec.aggregate_rate)
-    fractions = sum(load.rate_fraction for load in spec.open_loop())
-    return [_client(client, (spec.aggregate_rate or 0.0) / (fractions or 1.0)) for client in spec.clients]
-
-
-def _client(spec: ClientSpec, rate_per_fraction: float) -> Client:
+def with_rate(spec: ClientSpec, rate_per_fraction: float) -> Client:
+    """A client whose rate is its fraction times that of all, per second and fraction."""
     mix = Mix(0, spec.text, spec.output, spec.reason_percent)
     if isinstance(spec.load, ClosedLoop):
         return Client(spec, (), (mix,))

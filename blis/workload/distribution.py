@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from blis.errors import ConfigError
 from blis.workload.arrivals import ArrivalProcess, arrival_times_us, check_arrivals
 from blis.workload.lengths import MAX_TOKENS, clamped_normal
-from blis.workload.requests import RequestTable, TokenStreams
+from blis.workload.requests import Ints, RequestTable, TokenStreams
 from blis.workload.rng import stream
+
+_PARTS = ("prompt", "output")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,50 @@ class DistributionWorkload:
         for part, least in (("prompt", 0 if self.prefix_tokens else 1), ("output", 0)):
             self._check_length(f"{where}{part}_tokens", part, least)
 
-    def _check_length(self, key: str, part: str, least: int) -> None:
+    @property
+    def seed(self) -> None:
+        """That of the run."""
+
+    def requests(self, seed: int, horizon_us: int | None = None) -> RequestTable:
+        """Draw the requests.
+
+        Arrivals, prompt lengths and output lengths come from streams of their own (``arrivals``,
+        ``prompt lengths``, ``output lengths``; `blis.workload.rng`): changing one thing never shifts another.
+
+        Args:
+            seed: of all streams.
+            horizon_us: requests arriving later are left out; the others are the same with and without it.
+
+        Returns:
+            Requests in the order of their arrival. With a prefix their content says that they share it and
+            nothing else; without one they share nothing.
+        """
+        arrivals = arrival_times_us(
+            self.arrival,
+            self.rate,
+            self.num_requests,
+            stream(seed, "arrivals"),
+            cv=self.arrival_cv,
+            horizon_us=horizon_us,
+        )
+        prompt, output = (self._lengths(part, stream(seed, f"{part} lengths"), len(arrivals)) for part in _PARTS)
+        content = _common_prefix(len(arrivals), self.prefix_tokens) if self.prefix_tokens else None
+        return RequestTable(arrivals, self.prefix_tokens + prompt, output, content)
+
+    def describe(self) -> dict[str, Any]:
+        """All figures."""
+        return {"kind": "distribution", **asdict(self)}
+
+    def _lengths(self, part: str, rng: np.random.Generator, count: int) -> Ints:
+        mean, stdev, low, high = self._figures(part)
+        return clamped_normal(rng, count, mean=mean, stdev=stdev, minimum=low, maximum=high)
+
+    def _figures(self, part: str) -> tuple[float, float, int, int]:
         mean, stdev, low, high = (getattr(self, f"{part}_tokens{suffix}") for suffix in ("", "_stdev", "_min", "_max"))
+        return mean, stdev, low, high
+
+    def _check_length(self, key: str, part: str, least: int) -> None:
+        mean, stdev, low, high = self._figures(part)
         _check_count(f"{key}_min", low, least)
         _check_count(f"{key}_max", high, least)
         _check_number(key, mean)
@@ -69,50 +114,6 @@ class DistributionWorkload:
             raise ConfigError(f"{key}_min: must be <= {key}_max ({high}), got {low}")
         if self.preset is None and not low <= mean <= high:
             raise ConfigError(f"{key}: must lie in [{key}_min, {key}_max] = [{low}, {high}], got {mean}")
-
-
-def generate(workload: DistributionWorkload, seed: int, horizon_us: int | None = None) -> RequestTable:
-    """Draw the requests of a workload.
-
-    Arrivals, prompt lengths and output lengths come from streams of their own (``arrivals``,
-    ``prompt lengths``, ``output lengths``; `blis.workload.rng`): changing one thing never shifts another.
-
-    Args:
-        workload: what to draw.
-        seed: of all streams.
-        horizon_us: requests arriving later are left out; the others are the same with and without it.
-
-    Returns:
-        Requests in the order of their arrival. With a prefix their content says that they share it and
-        nothing else; without one they share nothing.
-    """
-    arrivals = arrival_times_us(
-        workload.arrival,
-        workload.rate,
-        workload.num_requests,
-        stream(seed, "arrivals"),
-        cv=workload.arrival_cv,
-        horizon_us=horizon_us,
-    )
-    count = len(arrivals)
-    prompt = clamped_normal(
-        stream(seed, "prompt lengths"),
-        count,
-        mean=workload.prompt_tokens,
-        stdev=workload.prompt_tokens_stdev,
-        minimum=workload.prompt_tokens_min,
-        maximum=workload.prompt_tokens_max,
-    )
-    output = clamped_normal(
-        stream(seed, "output lengths"),
-        count,
-        mean=workload.output_tokens,
-        stdev=workload.output_tokens_stdev,
-        minimum=workload.output_tokens_min,
-        maximum=workload.output_tokens_max,
-    )
-    content = _common_prefix(count, workload.prefix_tokens) if workload.prefix_tokens else None
-    return RequestTable(arrivals, workload.prefix_tokens + prompt, output, content)
 
 
 def _common_prefix(count: int, prefix_tokens: int) -> TokenStreams:

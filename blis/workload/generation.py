@@ -1,4 +1,4 @@
-"""Draws the requests of a `WorkloadSpec`: merges its clients by arrival, cuts at the bounds, and makes the table.
+"""Draws the requests of many clients: merges its clients by arrival, cuts at the bounds, and makes the table.
 
 What arrives at once is an *episode*: a single request, or a session with all of its turns. Episodes are merged and
 cut, never split; all columns are then filled client by client.
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from blis.errors import ConfigError
-from blis.workload.clients import Client, clients_of
+from blis.workload.client_spec import ClosedLoop
+from blis.workload.clients import Client
 from blis.workload.labels import SLO_CLASSES, labels
-from blis.workload.requests import MOST_US, ClientDetails, Ints, Labels, RequestTable, Sessions, TokenStreams
-from blis.workload.spec import ClosedLoop, WorkloadSpec
+from blis.workload.requests import ClientDetails, Ints, Labels, RequestTable, Sessions, TokenStreams
 
 
 @dataclass(frozen=True)
@@ -30,44 +30,39 @@ class _Episodes:
         return _Episodes(self.client[:count], self.start_us[:count], self.user[:count])
 
 
-def generate(spec: WorkloadSpec, seed: int, horizon_us: int | None = None) -> RequestTable:
-    """Draw the requests of a spec.
+@dataclass(frozen=True)
+class Bounds:
+    """Where drawing ends.
 
-    Args:
-        spec: what to draw.
-        seed: of all streams; each client has its own, so that a change of one shifts no other.
-        horizon_us: requests arriving later are left out; the others are the same with and without it.
+    Attributes:
+        end_us: nothing arrives from here on.
+        num_requests: requests in all; None: no limit.
+        where: begins messages about it.
+    """
 
-    Returns:
-        Requests in the order of their arrival, turns of a session one after the other. Those of closed loops
-        come first, users taking turns.
+    end_us: int
+    num_requests: int | None
+    where: str = ""
+
+
+def generate(clients: list[Client], seed: int, bounds: Bounds) -> RequestTable:
+    """Draw the requests of clients; `blis.workload.spec.WorkloadSpec.requests` says in which order.
 
     Raises:
-        ConfigError: nothing bounds the number of requests, or the bound is less than one session.
-        WorkloadError: ServeGen data are wrong.
+        ConfigError: the bound is less than one session.
     """
-    where = f"{spec.source}: " if spec.source else ""
-    if spec.num_requests is None and any(_is_loose(client.load) for client in spec.clients):
-        raise ConfigError(f"{where}nothing bounds the closed loops; set num_requests in it, or --max-prompts")
-    if horizon_us is None and not spec.is_bounded():
-        keys = "num_requests or horizon" if spec.servegen_data is None else "num_requests, horizon or span_end"
-        raise ConfigError(f"{where}nothing bounds the workload; set {keys} in it, or --max-prompts")
-    clients = clients_of(spec)
-    end_us = min(spec.horizon_us or MOST_US, MOST_US if horizon_us is None else horizon_us + 1)
-    closed = _closed_loop_episodes(clients, spec.num_requests)
-    episodes = _join(closed, _open_loop_episodes(clients, spec, seed, end_us))
+    closed = _closed_loop_episodes(clients, bounds.num_requests)
+    episodes = _join(closed, _open_loop_episodes(clients, bounds, seed))
     rounds = np.array([client.rounds for client in clients])
-    if spec.num_requests is not None:
-        kept = int(np.searchsorted(np.cumsum(rounds[episodes.client]), spec.num_requests, side="right"))
+    if bounds.num_requests is not None:
+        kept = int(np.searchsorted(np.cumsum(rounds[episodes.client]), bounds.num_requests, side="right"))
         if kept == 0 < len(episodes.client):
             turns = rounds[episodes.client[0]]
-            raise ConfigError(f"{where}num_requests: must be at least one session, {turns}, got {spec.num_requests}")
+            raise ConfigError(
+                f"{bounds.where}num_requests: must be at least one session, {turns}, got {bounds.num_requests}"
+            )
         episodes = episodes.first(kept)
     return _table(clients, episodes, rounds, seed)
-
-
-def _is_loose(load: object) -> bool:
-    return isinstance(load, ClosedLoop) and load.num_requests is None
 
 
 def _join(first: _Episodes, second: _Episodes) -> _Episodes:
@@ -96,17 +91,17 @@ def _closed_loop_episodes(clients: list[Client], num_requests: int | None) -> _E
     return _Episodes(client[order], np.zeros(len(order), dtype=np.int64), user[order])
 
 
-def _open_loop_episodes(clients: list[Client], spec: WorkloadSpec, seed: int, end_us: int) -> _Episodes:
+def _open_loop_episodes(clients: list[Client], bounds: Bounds, seed: int) -> _Episodes:
     """Merge the arrivals of clients with a rate: all before ``end_us``, or the first ``num_requests`` and some more."""
-    end_us = min(end_us, max((phase.end_us for client in clients for phase in client.phases), default=0))
+    end_us = min(bounds.end_us, max((phase.end_us for client in clients for phase in client.phases), default=0))
     until_us = end_us
-    if spec.num_requests is not None:
+    if bounds.num_requests is not None:
         turns_per_s = sum(client.phases[0].rate * client.rounds for client in clients if client.phases)
-        until_us = min(end_us, 1000 + int(1.02e6 * spec.num_requests / turns_per_s)) if turns_per_s else 0
+        until_us = min(end_us, 1000 + int(1.02e6 * bounds.num_requests / turns_per_s)) if turns_per_s else 0
     while True:
         starts = [client.starts_us(seed, until_us) for client in clients]
         turns = sum(len(times) * client.rounds for times, client in zip(starts, clients, strict=True))
-        if until_us >= end_us or turns >= (spec.num_requests or 0):
+        if until_us >= end_us or turns >= (bounds.num_requests or 0):
             break
         until_us = min(end_us, until_us + until_us // 2)
     times = np.concatenate(starts)

@@ -114,9 +114,9 @@ class ClientDetails:
     bandwidth_mbps: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RequestTable:
-    """What arrives: one row per request, in the order in which results come back.
+    """What arrives: one row per request, in the order in which results come back. It is equal to itself only.
 
     Rows need not be sorted by arrival. Requests with the same arrival keep the order of their rows.
 
@@ -131,6 +131,7 @@ class RequestTable:
         sessions: conversations and closed loops; None: every request is sent at its ``arrival_us``.
         details: what else is known of each request; None: nothing.
         request_number: (n,) the ``N`` of its name ``request_N`` in the outcomes; None: its row.
+        horizon_us: when a run of them ends, unless it is told otherwise; None: when all are finished.
     """
 
     arrival_us: Ints
@@ -143,6 +144,7 @@ class RequestTable:
     sessions: Sessions | None = None
     details: ClientDetails | None = None
     request_number: Ints | None = None
+    horizon_us: int | None = None
 
     def __post_init__(self) -> None:
         bounds = {"arrival_us": (0, MOST_US), "input_tokens": (1, MOST_TOKENS), "output_tokens": (0, MOST_TOKENS)}
@@ -216,6 +218,18 @@ class RequestTable:
         """(n,) by which the requests are called in the outcomes."""
         return np.arange(len(self)) if self.request_number is None else self.request_number
 
+    @property
+    def seed(self) -> None:
+        """Nothing is drawn (`blis.workload.workload.Workload`)."""
+
+    def requests(self, seed: int, horizon_us: int | None = None) -> RequestTable:
+        """The table itself."""
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        """How many they are."""
+        return {"kind": "requests", "num_requests": len(self)}
+
     def take(self, rows: Ints) -> RequestTable:
         """Some of the requests, under the same names.
 
@@ -234,6 +248,7 @@ class RequestTable:
             if self.details is None
             else ClientDetails(*(_rows_of(v, rows) for v in _values(self.details))),
             request_number=self.numbers[rows],
+            horizon_us=self.horizon_us,
         )
 
     def _content_of(self, rows: Ints) -> TokenStreams | LiteralTokens | None:

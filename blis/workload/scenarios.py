@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 
 from blis.errors import ConfigError, nearest
+from blis.workload.client_spec import ClientSpec, OpenLoop
 from blis.workload.lengths import MAX_TOKENS, Exponential, Gaussian, Lengths
-from blis.workload.spec import ClientSpec, OpenLoop, WorkloadSpec
+from blis.workload.spec import WorkloadSpec
 
 
 def scenario(name: str, rate: float = 1.0, seed: int | None = None, num_requests: int | None = 100) -> WorkloadSpec:

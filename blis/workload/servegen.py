@@ -19,10 +19,10 @@ from pathlib import Path
 
 from blis.errors import ConfigError, WorkloadError, nearest
 from blis.files.decode import Section, read_json
+from blis.workload.client_spec import ClientSpec, OpenLoop, ServeGenData
 from blis.workload.clients import Client, Mix
 from blis.workload.lengths import MAX_TOKENS, Constant, Empirical, Lengths
 from blis.workload.renewal import Phase, Process
-from blis.workload.spec import ClientSpec, OpenLoop, ServeGenData
 
 #: How long a trace's only row holds, s; otherwise the last row holds as long as the one before.
 _WINDOW_S = 600.0

@@ -1,137 +1,20 @@
 """`WorkloadSpec`: many clients, each with its own arrivals, lengths, shared prefix and conversations.
 
-These are descriptions only. `blis.workload.spec_file` reads them from YAML, `blis.workload.generation` draws the
-requests. Keys, rules and meaning are explained in docs/workload-spec.md.
+`blis.workload.spec_file` reads one from YAML. Keys, rules and meaning are explained in docs/workload-spec.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from blis.errors import ConfigError
-from blis.workload.lengths import Empirical, Lengths
-from blis.workload.renewal import Process
-from blis.workload.requests import MOST_US
-
-#: Tokens of a shared prefix, unless said otherwise, as in the inference-sim project.
-PREFIX_TOKENS = 50
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of time, µs: from ``start_us`` until just before ``end_us``."""
-
-    start_us: int
-    end_us: int
-
-
-@dataclass(frozen=True)
-class OpenLoop:
-    """Requests (or sessions) that arrive whatever happens to earlier ones.
-
-    Attributes:
-        rate_fraction: share of the spec's rate, relative to that of the other clients.
-        process: law of the gaps between arrivals.
-        cv: coefficient of variation of ``gamma`` and ``weibull`` gaps.
-        windows: when the client is there; empty: always.
-    """
-
-    rate_fraction: float
-    process: Process
-    cv: float = 1.0
-    windows: tuple[Window, ...] = ()
-
-
-@dataclass(frozen=True)
-class ClosedLoop:
-    """Users who send a request (or session), wait until it is done, think, and send the next.
-
-    Attributes:
-        concurrency: number of users; each begins at 0.
-        think_time_us: how long they think.
-        num_requests: how many they send together at most; None: as the spec allows.
-    """
-
-    concurrency: int
-    think_time_us: Lengths
-    num_requests: int | None = None
-
-
-@dataclass(frozen=True)
-class Media:
-    """Images, audio or video of a prompt: how many, and tokens of each."""
-
-    count: Lengths
-    tokens: Lengths
-
-
-@dataclass(frozen=True)
-class MultiTurn:
-    """Sessions of several turns instead of single requests.
-
-    Attributes:
-        max_rounds: turns of every session.
-        think_time_us: between the end of a turn and the next turn.
-        accumulate: whether a prompt begins with all earlier prompts and outputs of its session.
-    """
-
-    max_rounds: int
-    think_time_us: Lengths
-    accumulate: bool
-
-
-@dataclass(frozen=True)
-class ClientSpec:
-    """One kind of traffic.
-
-    Attributes:
-        id: its name, unlike the others'. Its random numbers depend on the seed and this name.
-        load: when it sends.
-        text: text tokens of a prompt, without a shared prefix and earlier turns.
-        output: output tokens.
-        tenant_id: who pays; "": not said.
-        slo_class: ``realtime``, ``interactive``, ``batch``, or "": none.
-        prefix_group: clients of the same group begin their prompts alike; "": none.
-        prefix_length: tokens with which they do.
-        streaming: whether tokens are read as they come.
-        rtt_us: network round trip.
-        bandwidth_mbps: of its connection, megabits per second; 0: unlimited.
-        media: images, audio and video of a prompt, each None if there are none; None: prompts are not multimodal.
-        reason_percent: share of the output that is reasoning, in percent; None: not said.
-        multi_turn: sessions; None: single requests.
-    """
-
-    id: str
-    load: OpenLoop | ClosedLoop
-    text: Lengths
-    output: Lengths
-    tenant_id: str = ""
-    slo_class: str = ""
-    prefix_group: str = ""
-    prefix_length: int = PREFIX_TOKENS
-    streaming: bool = False
-    rtt_us: int = 0
-    bandwidth_mbps: float = 0.0
-    media: tuple[Media | None, Media | None, Media | None] | None = None
-    reason_percent: Lengths | Empirical | None = None
-    multi_turn: MultiTurn | None = None
-
-
-@dataclass(frozen=True)
-class ServeGenData:
-    """A folder of native ServeGen data, and the part of it to play.
-
-    Attributes:
-        path: the folder.
-        span_start: where to begin, s on the data's clock; this moment is 0 of the run.
-        span_end: where to end, s; 0: where the data do.
-    """
-
-    path: str
-    span_start: float = 0.0
-    span_end: float = 0.0
+from blis.workload.client_spec import ClientSpec, ClosedLoop, OpenLoop, ServeGenData
+from blis.workload.clients import Client, with_rate
+from blis.workload.generation import Bounds, generate
+from blis.workload.requests import MOST_US, RequestTable
+from blis.workload.servegen import digest, load_servegen
 
 
 @dataclass(frozen=True)
@@ -195,8 +78,7 @@ class WorkloadSpec:
     def _check_bounds_of_loops(self) -> None:
         """Of a total, nobody could say which part is left to users whose pace is not known."""
         for i, client in enumerate(self.clients):
-            is_loose = isinstance(client.load, ClosedLoop) and client.load.num_requests is None
-            if is_loose and any(self.open_loop()):
+            if _is_loose(client.load) and any(self.open_loop()):
                 raise ConfigError(f"clients[{i}].num_requests: missing; needed beside clients with a rate_fraction")
 
     def is_bounded(self) -> bool:
@@ -214,12 +96,52 @@ class WorkloadSpec:
             len(load.windows) > 0 and all(window.end_us < MOST_US for window in load.windows)
         )
 
+    def requests(self, seed: int, horizon_us: int | None = None) -> RequestTable:
+        """Draw the requests.
 
-def describe(spec: WorkloadSpec) -> dict[str, Any]:
-    """All of a spec as plain values, with the digest of its ServeGen data."""
-    values = asdict(spec)
-    if spec.servegen_data is not None:
-        from blis.workload.servegen import digest
+        Args:
+            seed: of all streams; each client has its own, so that a change of one shifts no other.
+            horizon_us: requests arriving later are left out; the others are the same with and without it. None: that of
+                the spec.
 
-        values["servegen_data"]["sha256"] = digest(spec.servegen_data)
-    return values
+        Returns:
+            Requests in the order of their arrival, turns of a session one after the other. Those of closed loops
+            come first, users taking turns.
+
+        Raises:
+            ConfigError: nothing bounds the number of requests, or the bound is less than one session.
+            WorkloadError: ServeGen data are wrong.
+        """
+        self._check_bounded(horizon_us)
+        end_us = min(self.horizon_us or MOST_US, MOST_US if horizon_us is None else horizon_us + 1)
+        table = generate(self._with_rates(), seed, Bounds(end_us, self.num_requests, self._where))
+        return replace(table, horizon_us=self.horizon_us)
+
+    def describe(self) -> dict[str, Any]:
+        """All of it as plain values, with the digest of its ServeGen data."""
+        values = asdict(self)
+        if self.servegen_data is not None:
+            values["servegen_data"]["sha256"] = digest(self.servegen_data)
+        return {"kind": "spec", **values}
+
+    @property
+    def _where(self) -> str:
+        return f"{self.source}: " if self.source else ""
+
+    def _check_bounded(self, horizon_us: int | None) -> None:
+        if self.num_requests is None and any(_is_loose(client.load) for client in self.clients):
+            raise ConfigError(f"{self._where}nothing bounds the closed loops; set num_requests in it, or --max-prompts")
+        if horizon_us is None and not self.is_bounded():
+            keys = "num_requests or horizon" if self.servegen_data is None else "num_requests, horizon or span_end"
+            raise ConfigError(f"{self._where}nothing bounds the workload; set {keys} in it, or --max-prompts")
+
+    def _with_rates(self) -> list[Client]:
+        """Give every client its rate: its fraction of the spec's, or what the ServeGen data say."""
+        if self.servegen_data is not None:
+            return load_servegen(self.servegen_data, self.aggregate_rate)
+        fractions = sum(load.rate_fraction for load in self.open_loop())
+        return [with_rate(client, (self.aggregate_rate or 0.0) / (fractions or 1.0)) for client in self.clients]
+
+
+def _is_loose(load: OpenLoop | ClosedLoop) -> bool:
+    return isinstance(load, ClosedLoop) and load.num_requests is None

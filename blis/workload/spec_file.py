@@ -9,11 +9,7 @@ from pathlib import Path
 
 from blis.errors import ConfigError
 from blis.files.decode import Section, read_yaml
-from blis.workload.labels import SLO_CLASSES
-from blis.workload.lengths import MAX_TOKENS, Lengths
-from blis.workload.lengths_file import positive, read_lengths, read_think_time
-from blis.workload.requests import MOST_US
-from blis.workload.spec import (
+from blis.workload.client_spec import (
     PREFIX_TOKENS,
     ClientSpec,
     ClosedLoop,
@@ -22,8 +18,12 @@ from blis.workload.spec import (
     OpenLoop,
     ServeGenData,
     Window,
-    WorkloadSpec,
 )
+from blis.workload.labels import SLO_CLASSES
+from blis.workload.lengths import MAX_TOKENS, Lengths
+from blis.workload.lengths_file import positive, read_lengths, read_think_time
+from blis.workload.requests import MOST_US
+from blis.workload.spec import WorkloadSpec
 
 CATEGORIES = ("", "language", "multimodal", "reasoning")
 #: The coefficients of variation each process may have.

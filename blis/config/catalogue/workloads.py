@@ -7,9 +7,9 @@ from typing import Any
 
 from blis.config.defaults import PresetWorkload, load_defaults
 from blis.errors import ConfigError, nearest
+from blis.workload.client_spec import ClientSpec, OpenLoop
 from blis.workload.lengths import MAX_TOKENS, Exponential, Lengths
 from blis.workload.scenarios import SCENARIOS, scenario
-from blis.workload.spec import ClientSpec, OpenLoop
 
 _SOURCE = "inference-sim project, published February 2026"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ from blis.measurement.calibrate.regimes import in_flight_when_sent
 from blis.measurement.calibrate.report import build_report
 from blis.measurement.calibrate.verdict import Evidence, not_meaningful_because
 from blis.outcomes.outcomes import Outcomes
+from blis.report.answer import Answer
 from blis.workload.requests import Ints
 from blis.workload.traces.tracev2.header import TraceHeader
 from blis.workload.traces.tracev2.tracev2 import TraceV2, read_tracev2
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Answer):
     """How far a simulation is off from a measurement of the same requests.
 
     Attributes:
@@ -62,21 +62,6 @@ class Calibration:
         from blis.measurement.calibrate.plots import write_plots
 
         write_plots(self.pairs, self.in_flight, Path(path))
-
-    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
-        """Write figures and charts as one HTML file with everything inside.
-
-        Args:
-            path: of the file.
-            command: arguments of ``blis`` that make the same; empty: not known.
-
-        Raises:
-            InputError: the extra ``plots`` is not installed.
-        """
-        from blis.measurement.calibrate.page import calibration_page
-        from blis.report.page import write_page
-
-        write_page(calibration_page(self.report, self.pairs, self.in_flight, command), Path(path))
 
 
 def calibrate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from blis.measurement.calibrate.calibrating import Calibration
 from blis.measurement.calibrate.pairing import Pairs
 from blis.measurement.calibrate.plots import curves, metrics_of, over_time, scatter
 from blis.measurement.calibrate.report import METRICS
@@ -13,21 +14,19 @@ from blis.report.charting import spec
 from blis.report.configuration import command_lines
 from blis.report.page import Chart, Finding, Findings, Page, Part, Section, Table, Text, Tile, Tiles
 from blis.report.tables import number, percent
-from blis.workload.requests import Ints
 
 _FIGURES = ("mean", "p50", "p90", "p99")
 _WIDTH = 400  # the page sets its own
 
 
-def calibration_page(report: Mapping[str, Any], pairs: Pairs, in_flight: Ints, command: Sequence[str] = ()) -> Page:
-    """Put the page of a calibration together.
+def page_of(calibration: Calibration, command: Sequence[str] = ()) -> Page:
+    """Put the page together.
 
     Args:
-        report: its figures (`blis.measurement.calibrate.report.build_report`).
-        pairs: what was compared.
-        in_flight: (k,) requests the server had in hand when each of them was sent.
+        calibration: what was found.
         command: arguments of ``blis`` that make the same; empty: not known.
     """
+    report, pairs = calibration.report, calibration.pairs
     warnings = [*report["not_meaningful_because"], *report["notes"], *_other_settings(report)]
     sections = [
         Section("", [_tiles(report)]),
@@ -39,7 +38,7 @@ def calibration_page(report: Mapping[str, Any], pairs: Pairs, in_flight: Ints, c
                 Chart(
                     "errors",
                     "Relative error, and requests in flight when each was sent",
-                    spec(over_time(pairs, in_flight, _WIDTH)),
+                    spec(over_time(pairs, calibration.in_flight, _WIDTH)),
                     "Above 0: the simulation took longer.",
                 )
             ],

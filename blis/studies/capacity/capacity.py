@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blis.api import Workload
+from blis.api import as_workload
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.errors import ConfigError
+from blis.report.answer import Answer
 from blis.studies.capacity.evaluating import Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
 from blis.studies.capacity.objectives import GOODPUT, Objective, Slos
 from blis.studies.capacity.points import Effort, Point
 from blis.studies.capacity.search import HIGHEST, LOWEST, Limits, Verdict, find_instances, find_rate
 from blis.studies.sweep.runner import Case
+from blis.workload.workload import Workload
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +30,7 @@ MAX_INSTANCES = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Capacity:
+class Capacity(Answer):
     """The highest rate at which a deployment meets its SLOs.
 
     Attributes:
@@ -67,21 +69,9 @@ class Capacity:
         """A row per point, by rate: figures, their intervals, and what was simulated for them."""
         return curve(self.points, self.saturation_rate)
 
-    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
-        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
-
-        Args:
-            path: of the file.
-            command: arguments of ``blis`` that make the same; empty: not known.
-
-        Raises:
-            InputError: the extra ``plots`` is not installed.
-        """
-        _write_page(self, path, command)
-
 
 @dataclass(frozen=True, eq=False)
-class InstancesNeeded:
+class InstancesNeeded(Answer):
     """The fewest instances that meet the SLOs at a rate.
 
     Attributes:
@@ -115,14 +105,10 @@ class InstancesNeeded:
         """A row per point, by number of instances."""
         return curve(self.points, self.saturation_rate, per_instance=True)
 
-    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
-        """Write a page, as `Capacity.write_report` does."""
-        _write_page(self, path, command)
-
 
 def capacity(
     deployment: Deployment | str,
-    workload: Workload,
+    workload: Workload | str | Path,
     slos: Iterable[str | Objective] | str,
     *,
     goodput: float | None = None,
@@ -200,7 +186,7 @@ def capacity(
 def instances_for(
     rate: float,
     deployment: Deployment | str,
-    workload: Workload,
+    workload: Workload | str | Path,
     slos: Iterable[str | Objective] | str,
     *,
     goodput: float | None = None,
@@ -279,13 +265,6 @@ def curve(points: Sequence[Point], saturation_rate: float, *, per_instance: bool
     return pl.DataFrame([_row(point, saturation_rate, per_instance) for point in points], infer_schema_length=None)
 
 
-def _write_page(found: Capacity | InstancesNeeded, path: str | Path, command: Sequence[str]) -> None:
-    from blis.report.page import write_page
-    from blis.studies.capacity.page import sizing_page
-
-    write_page(sizing_page(found, command), Path(path))
-
-
 def _row(point: Point, saturation_rate: float, per_instance: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "rate_per_s": point.rate,
@@ -335,7 +314,7 @@ def _size(point: Point) -> int:
 
 def _evaluator(
     deployment: Deployment | str,
-    workload: Workload,
+    workload: Workload | str | Path,
     slos: Slos,
     engine: EngineOptions | None,
     cluster: ClusterOptions | None,
@@ -345,6 +324,7 @@ def _evaluator(
 ) -> Evaluator:
     if isinstance(deployment, str):
         deployment = Deployment(deployment)
+    workload = as_workload(workload)
     case = Case(deployment, workload, engine or EngineOptions(), cluster or ClusterOptions())
     return Evaluator(case, Load(workload, seed), slos, jobs=jobs, progress=progress)
 

@@ -9,11 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from blis.api import Workload, load_requests, seed_of
+from blis.api import seed_of
 from blis.errors import ConfigError
+from blis.workload.client_spec import ClosedLoop, OpenLoop
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
-from blis.workload.spec import ClosedLoop, OpenLoop, WorkloadSpec
+from blis.workload.spec import WorkloadSpec
+from blis.workload.workload import Workload
 
 #: What a rate counts: each request, each session of several, or both where some clients send one and some the other.
 Unit = Literal["requests", "sessions", "arrivals"]
@@ -104,7 +106,7 @@ class Load:
             spec = replace(self.workload, aggregate_rate=rate)
             if self.can_grow:
                 return replace(spec, num_requests=num_requests, horizon_us=None)
-            return load_requests(spec, self.seed_of(replication), None)[0]  # so that all of them are answered
+            return _unending(spec, self.seed_of(replication))
         own_rate = self.own_rate
         assert own_rate is not None
         return self._with_arrivals(own_rate / rate)
@@ -113,7 +115,7 @@ class Load:
         """The requests of the first replication, all arriving at 0."""
         if self.is_drawn:
             workload = self.at(self.own_rate or 1.0, num_requests) if self.can_grow else self.workload
-            table = load_requests(workload, self.seed_of(0), None)[0]
+            table = _unending(workload, self.seed_of(0))
         else:
             table = self._table
         return replace(table, arrival_us=np.zeros(len(table), np.int64))
@@ -132,7 +134,12 @@ class Load:
 
     @cached_property
     def _table(self) -> RequestTable:
-        return load_requests(self.workload, self.seed_of(0), None)[0]
+        return _unending(self.workload, self.seed_of(0))
+
+
+def _unending(workload: Workload, seed: int) -> RequestTable:
+    """Its requests without a horizon, so that all of them are answered."""
+    return replace(workload.requests(seed), horizon_us=None)
 
 
 def requests_per_arrival(table: RequestTable) -> float:

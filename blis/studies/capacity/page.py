@@ -20,7 +20,7 @@ from blis.studies.capacity.report import headlines, limit_text, value_text
 _KINDS = {"meets all SLOs": GREEN, "misses one": ORANGE}
 
 
-def sizing_page(found: Capacity | InstancesNeeded, command: Sequence[str] = ()) -> Page:
+def page_of(found: Capacity | InstancesNeeded, command: Sequence[str] = ()) -> Page:
     """Put the page together.
 
     Args:

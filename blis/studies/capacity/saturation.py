@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from blis.api import Workload
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.errors import InputError
 from blis.studies.capacity.evaluating import MOST_NUMBERS
 from blis.studies.capacity.loads import Load
 from blis.studies.capacity.measuring import throughput_per_s
 from blis.studies.sweep.runner import Case, Runner
+from blis.workload.workload import Workload
 
 #: Requests that fill the system; of a trace, all of its own.
 NUM_REQUESTS = 2000

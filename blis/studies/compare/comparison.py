@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from blis.report.answer import Answer
 from blis.studies.compare.intervals import Interval, difference_intervals, pair
 from blis.studies.compare.sides import Ints, Requests, Side, side_of
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from blis.outcomes.outcomes import Outcomes
-    from blis.studies.compare.conditions import Failure
 
 #: Confidence of all intervals.
 CONFIDENCE = 0.95
@@ -59,7 +59,7 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Answer):
     """Two runs side by side.
 
     Attributes:
@@ -83,22 +83,6 @@ class Comparison:
             KeyError: there is no such figure.
         """
         return self.by_metric[metric]
-
-    def write_report(self, path: str | Path, command: Sequence[str] = (), *, failed: Sequence[Failure] = ()) -> None:
-        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
-
-        Args:
-            path: of the file.
-            command: arguments of ``blis`` that make the same; empty: not known.
-            failed: conditions that hold (`blis.studies.compare.conditions.failures`).
-
-        Raises:
-            InputError: the extra ``plots`` is not installed.
-        """
-        from blis.report.page import write_page
-        from blis.studies.compare.page import comparison_page
-
-        write_page(comparison_page(self, failed, command), Path(path))
 
     @cached_property
     def by_metric(self) -> dict[str, Change]:

@@ -27,13 +27,13 @@ _HEADLINES = ("ttft_p99_ms", "tpot_p99_ms", "e2e_p99_ms", "responses_per_sec", "
 _KINDS = {"certain": ORANGE, "perhaps by chance": GREY}
 
 
-def comparison_page(comparison: Comparison, failed: Sequence[Failure] = (), command: Sequence[str] = ()) -> Page:
+def page_of(comparison: Comparison, command: Sequence[str] = (), *, failed: Sequence[Failure] = ()) -> Page:
     """Put the page together.
 
     Args:
         comparison: what was found.
-        failed: conditions that hold.
         command: arguments of ``blis`` that make the same; empty: not known.
+        failed: conditions that hold (`blis.studies.compare.conditions.failures`).
     """
     a, b = comparison.a, comparison.b
     warnings = [Finding("Failed", failure.reason) for failure in failed]

@@ -20,7 +20,7 @@ _KINDS = {"nothing else beats it": BLUE, "beaten by another": GREY}
 _FIGURES = {"p99_ttft": "p99 TTFT, ms", "p99_itl": "p99 ITL, ms"}
 
 
-def plan_page(plan: Plan, command: Sequence[str] = ()) -> Page:
+def page_of(plan: Plan, command: Sequence[str] = ()) -> Page:
     """Put the page together.
 
     Args:

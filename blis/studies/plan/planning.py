@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blis.errors import ConfigError, InputError
+from blis.report.answer import Answer
 from blis.studies.capacity.evaluating import MOST_NUMBERS, Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
 from blis.studies.capacity.points import Effort, Point
@@ -89,7 +90,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Answer):
     """What to deploy.
 
     Attributes:
@@ -121,21 +122,6 @@ class Plan:
         """Which of the rejected ones misses its worst limit by least."""
         missed = [one for one in self.rejected if one.strain is not None]
         return min(missed, key=lambda one: one.strain or 0.0, default=None)
-
-    def write_report(self, path: str | Path, command: Sequence[str] = ()) -> None:
-        """Write a page of figures and charts, one HTML file with everything inside (docs/report.md).
-
-        Args:
-            path: of the file.
-            command: arguments of ``blis`` that make the same; empty: not known.
-
-        Raises:
-            InputError: the extra ``plots`` is not installed.
-        """
-        from blis.report.page import write_page
-        from blis.studies.plan.page import plan_page
-
-        write_page(plan_page(self, command), Path(path))
 
     @property
     def frame(self) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from blis.workload.spec_file import load_workload_spec
 from blis.workload.traces.tracev2.tracev2 import TraceV2
 
 if TYPE_CHECKING:
-    from blis.api import Workload
+    from blis.workload.workload import Workload
 
 _REFRESHES = ("queue_depth_refresh_us", "batch_size_refresh_us", "kv_refresh_us")
 #: Files that are kept.

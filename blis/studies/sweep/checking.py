@@ -12,6 +12,7 @@ from typing import Any
 from blis.api import check_horizon
 from blis.config.schema import is_function_name
 from blis.errors import ConfigError, InputError
+from blis.files.digest import sha256
 from blis.studies.sweep.file import Sweep
 from blis.studies.sweep.keys import KEYS
 from blis.studies.sweep.points import Settings
@@ -19,7 +20,8 @@ from blis.studies.sweep.runner import Case
 from blis.studies.sweep.work import Worker
 from blis.studies.workload_flags import idle_fields
 from blis.workload.distribution import DistributionWorkload
-from blis.workload.spec import WorkloadSpec, describe
+from blis.workload.spec import WorkloadSpec
+from blis.workload.traces.loading import TraceFile
 from blis.workload.traces.tracev2.tracev2 import TraceV2
 
 _log = logging.getLogger("blis")
@@ -53,7 +55,7 @@ def check_points(sweep: Sweep, worker: Worker) -> dict[str, str]:
         except InputError as error:
             raise _located(error, sweep.source, index, point) from None
         told |= {note.text for note in resolved.notes if note.level == "warning"} - told
-        if sweep.replications > 1 and isinstance(case.workload, Path | TraceV2):
+        if sweep.replications > 1 and isinstance(case.workload, TraceFile | TraceV2):
             told.add("replications of a recorded trace are all alike: nothing in it is drawn")
         _note_idle(idle, point)
         _add_inputs(inputs, point, case, sweep.folder)
@@ -108,13 +110,12 @@ def _add_inputs(inputs: dict[str, str], point: Settings, case: Case, folder: Pat
 def _digest(path: Path) -> str:
     if path.is_dir():
         path /= "config.json"  # of a model; nothing else of the folder is read
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _spec_digest(spec: Any) -> str:
     """Digest of a workload spec with the files that it names, wherever it lies."""
-    values: Mapping[str, Any] = {**describe(spec), "source": ""}
+    values: Mapping[str, Any] = {**spec.describe(), "source": ""}
     data = values["servegen_data"]
     if data is not None:
         values = {**values, "servegen_data": {**data, "path": ""}}

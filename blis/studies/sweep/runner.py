@@ -7,9 +7,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
-from blis.api import Workload, load_requests, seed_of
+from blis.api import load_requests, seed_of
 from blis.config.resolve import Resolved, resolve
 from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, is_function_name
 from blis.errors import BlisError
@@ -17,6 +16,8 @@ from blis.outcomes.outcomes import Outcomes
 from blis.simulation import Control, Run, control_of
 from blis.workload.content import SharedBlocks, shared_blocks
 from blis.workload.requests import LiteralTokens, RequestTable
+from blis.workload.traces.loading import TraceFile
+from blis.workload.workload import Workload
 
 #: Numbers that the kept tables may hold together, about: 1 GiB.
 _MOST_NUMBERS = 2**27
@@ -220,9 +221,5 @@ class _Tables:
 
 
 def _key(case: Case) -> Hashable:
-    workload: Hashable = case.workload
-    if isinstance(workload, RequestTable):
-        return id(workload), case.horizon_us  # the table that is kept is this one, so no other gets its id
-    if isinstance(workload, str | Path):
-        return Path(workload).resolve(), case.horizon_us
-    return workload, case.seed, case.horizon_us
+    is_drawn = not isinstance(case.workload, RequestTable | TraceFile)
+    return case.workload, case.seed if is_drawn else None, case.horizon_us

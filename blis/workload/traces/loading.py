@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from blis.errors import WorkloadError
+from blis.files.digest import sha256
 from blis.workload.requests import RequestTable
+
+
+@dataclass(frozen=True)
+class TraceFile:
+    """A trace file as a workload.
+
+    Attributes:
+        path: of a file that `load_trace` reads.
+    """
+
+    path: Path
+
+    @property
+    def seed(self) -> None:
+        """Nothing is drawn."""
+
+    def requests(self, seed: int, horizon_us: int | None = None) -> RequestTable:
+        """Load it (`load_trace`)."""
+        return load_trace(self.path, horizon_us)
+
+    def describe(self) -> dict[str, Any]:
+        """Its path and digest."""
+        return {"kind": "trace", "path": str(self.path), "sha256": sha256(self.path)}
 
 
 def load_trace(path: str | os.PathLike[str], horizon_us: int | None = None) -> RequestTable:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from blis.workload.client_spec import PREFIX_TOKENS
 from blis.workload.requests import Ints, Labels, TokenStreams
-from blis.workload.spec import PREFIX_TOKENS
 from blis.workload.traces.tracev2.records import TraceRecords
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from blis.errors import WorkloadError
+from blis.files.digest import sha256
 from blis.files.output import replacing
 from blis.workload.requests import ClientDetails, Ints, Labels, RequestTable, Sessions, TokenStreams
 from blis.workload.traces.tracev2.content import Columns, extras, read_content, write_content
 from blis.workload.traces.tracev2.header import Extension, Sharing, TraceHeader, read_header, write_header
 from blis.workload.traces.tracev2.records import OK, TraceRecords, read_records, write_records
 from blis.workload.traces.tracev2.sharing import as_prefix_groups, of_prefix_groups, unsaid
+
+_log = logging.getLogger("blis")
 
 #: Measured stamps from here on count from 1970, not from the start of the measurement.
 _EPOCH_US = 10**15
@@ -34,6 +38,23 @@ class TraceV2:
 
     header: Path
     data: Path
+
+    @property
+    def seed(self) -> None:
+        """Nothing is drawn."""
+
+    def requests(self, seed: int, horizon_us: int | None = None) -> RequestTable:
+        """Load it for its replay (`load_tracev2`); a warning says how many requests are left out."""
+        replay = load_tracev2(self, horizon_us)
+        if replay.num_failed:
+            _log.warning(
+                "%s: %d requests failed when they were measured; they are left out", self.data, replay.num_failed
+            )
+        return dataclasses.replace(replay.table, horizon_us=replay.horizon_us)
+
+    def describe(self) -> dict[str, Any]:
+        """Paths, and the digest of the data."""
+        return {"kind": "tracev2", "header": str(self.header), "path": str(self.data), "sha256": sha256(self.data)}
 
 
 @dataclass(frozen=True, eq=False)
