@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from blis.workload.arrivals import ArrivalProcess
     from blis.workload.content import SharedBlocks
 
-#: The context length vLLM users most often set for short-chat serving, and the default of the inference-sim
-#: project. Not enforced; requests beyond it are counted in a warning.
-_USUAL_MAX_MODEL_LEN = 2048
-
 _USUAL_SEED = 42
 
 #: The clock is a signed 64-bit integer.
@@ -205,8 +201,8 @@ def prepare(
     seed = seed_of(workload, seed)
     table, horizon_us = load_requests(workload, seed, horizon_us)
     _log.info("requests: %d", len(table))
-    if resolved.engine.max_model_len is None:
-        _warn_of_long_requests(table)
+    if resolved.engine.max_model_len is None and resolved.context_length is not None:
+        _warn_of_long_requests(table, resolved.context_length)
     metadata = describe_run(resolved, cluster, workload, seed, horizon_us)
     return Simulation(resolved, control, table, horizon_us, metadata, trace)
 
@@ -297,12 +293,11 @@ def preset(
     )
 
 
-def _warn_of_long_requests(table: RequestTable) -> None:
-    long = int((table.input_tokens + table.output_tokens > _USUAL_MAX_MODEL_LEN).sum())
+def _warn_of_long_requests(table: RequestTable, context_length: int) -> None:
+    long = int((table.input_tokens + table.output_tokens > context_length).sum())
     if long:
         _log.warning(
-            "%d of %d requests have more than %d input + output tokens; no max_model_len is enforced unless set",
-            long,
-            len(table),
-            _USUAL_MAX_MODEL_LEN,
+            "%d of %d requests have more input + output tokens than the model's context of %s; "
+            "max_model_len (--max-model-len) %d enforces it",
+            *(long, len(table), f"{context_length:,}", context_length),
         )

@@ -197,6 +197,7 @@ engine_options = all_of(
         default=None,
         help="Refuse a prompt of exactly --max-model-len." + _PROFILE,
     ),
+    _engine("--allow-unservable", is_flag=True, help="Simulate settings that vLLM refuses when it starts."),
 )
 
 cluster_options = all_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blis.config.context_length import read_context_length
 from blis.config.quantization import BYTES_16BIT, Quantization, read_quantization
 from blis.errors import ConfigError
 from blis.files.decode import Section, read_json
@@ -77,6 +78,7 @@ class ModelArchitecture:
         tie_word_embeddings: whether the LM head shares the embeddings' weights.
         has_vision_encoder: whether the checkpoint has an image encoder beside the language model.
         latent_attention: the sizes of multi-head latent attention; None for attention with KV heads.
+        context_length: most tokens of a request that the model is made for; None: not said.
         quantization: bytes per weight and arithmetic.
     """
 
@@ -97,6 +99,7 @@ class ModelArchitecture:
     tie_word_embeddings: bool = False
     has_vision_encoder: bool = False
     latent_attention: LatentAttention | None = None
+    context_length: int | None = None
     quantization: Quantization = field(default_factory=Quantization)
 
     @property
@@ -253,6 +256,7 @@ def load_architecture(folder: Path) -> ModelArchitecture:
         tie_word_embeddings=config.flag("tie_word_embeddings", config.text("model_type", "").startswith("gemma")),
         has_vision_encoder=top.has("vision_config"),
         latent_attention=_read_latent_attention(config),
+        context_length=read_context_length(config),
         quantization=read_quantization(
             config, num_layers=num_layers, num_moe_layers=moe.num_layers, has_shared_experts=moe.shared_width > 0
         ),

@@ -10,6 +10,7 @@ Rules, in order:
    user's own, whose parameters are then the step-time coefficients given.
 4. KV blocks are what was given; else derived if architecture and GPU are known; else the published count.
 5. The vLLM version selects the scheduler's rules and the host profile; each rule can be set by itself.
+6. What vLLM itself would refuse with all that is refused, unless ``allow_unservable`` says otherwise.
 
 Every choice taken for the user becomes a `Note`.
 """
@@ -19,11 +20,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
 from blis.config.hardware import Gpu, load_hardware
 from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
+from blis.config.notes import Note
 from blis.config.schema import (
     LATENCY_MODELS,
     Deployment,
@@ -32,6 +34,7 @@ from blis.config.schema import (
     check_policy_name,
     is_function_name,
 )
+from blis.config.servability import check_servable
 from blis.config.versions import (
     FIRST_WITH_PRIORITY_SCHEDULING,
     FIRST_WITH_V1_ENGINE,
@@ -55,14 +58,6 @@ ROOFLINE_PERCENT_LESS_SURE = 30
 
 
 @dataclass(frozen=True)
-class Note:
-    """Something that was decided for the user, or that they should know about the result."""
-
-    level: Literal["info", "warning"]
-    text: str
-
-
-@dataclass(frozen=True)
 class Resolved:
     """Everything about one instance is decided.
 
@@ -73,6 +68,7 @@ class Resolved:
         hardware: GPU, by its main name where it is known; None if not said.
         tp: tensor parallelism degree; None if not said.
         vllm_version: release number, like ``0.8.4``; None if not said.
+        context_length: most tokens of a request that the model is made for; None if not known.
         notes: what was decided for the user.
         details: how the step time, the KV blocks and the scheduler's rules came about; plain JSON values.
     """
@@ -83,6 +79,7 @@ class Resolved:
     hardware: str | None
     tp: int | None
     vllm_version: str | None
+    context_length: int | None
     notes: tuple[Note, ...]
     details: Mapping[str, Any]
 
@@ -134,13 +131,17 @@ def resolve(deployment: Deployment, options: EngineOptions) -> Resolved:
     latency, latency_details = _choose_latency(deployment, target, defaults, notes)
     engine, profile = _choose_rules(options, target.vllm_version, notes)
     total_kv_blocks, kv_details = _choose_kv_blocks(deployment, engine, target, notes)
+    engine, architecture = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
+    allow = options.allow_unservable
+    notes += check_servable(engine, architecture, target.tp, target.vllm_version, allow=allow)
     return Resolved(
-        engine=dataclasses.replace(engine, total_kv_blocks=total_kv_blocks),
+        engine=engine,
         latency=latency,
         model=target.model,
         hardware=target.hardware,
         tp=target.tp,
         vllm_version=target.vllm_version,
+        context_length=architecture.context_length if architecture is not None else None,
         notes=tuple(notes),
         details={"latency_model": latency_details, "kv_blocks": kv_details, "scheduler_profile": profile},
     )
@@ -379,6 +380,7 @@ def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]
     profile = scheduler_profile(version)
     rules = {name: value for name, value in dataclasses.asdict(profile).items() if name != "name"}
     given = {name: value for name, value in dataclasses.asdict(options).items() if value is not None}
+    del given["allow_unservable"]
     notes.append(Note("info", f"scheduler: rules of {profile.name} ({_version_text(version)})"))
     release = parse_version(version) if version is not None else FIRST_WITH_PRIORITY_SCHEDULING
     if release < FIRST_WITH_V1_ENGINE:

@@ -93,7 +93,11 @@ class Deployment:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """vLLM server parameters, as asked for. None: what the vLLM version's scheduler profile says."""
+    """vLLM server parameters, as asked for. None: what the vLLM version's scheduler profile says.
+
+    The fields mean what they mean in `EngineConfig`. With ``allow_unservable`` settings are simulated which vLLM itself
+    refuses when it starts (docs/approach.md).
+    """
 
     max_num_running_reqs: int = 256
     max_num_scheduled_tokens: int = 2048
@@ -110,6 +114,7 @@ class EngineOptions:
     refuse_prompt_of_max_model_len: bool | None = None
     reserve_full_prompt: bool | None = None
     kv_watermark: float | None = None
+    allow_unservable: bool = False
 
     def __post_init__(self) -> None:
         _check_order(self)

@@ -1,0 +1,95 @@
+"""Settings with which vLLM does not start: they are refused, or simulated all the same if that is asked for.
+
+Sources: the checks that vLLM makes of its own settings, in releases 0.8.4 to 0.33.0. A check is left out where not all
+that it depends on is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from blis.config.huggingface import ModelArchitecture
+from blis.config.notes import Note
+from blis.config.schema import EngineConfig
+from blis.config.versions import parse_version
+from blis.errors import ConfigError
+
+#: Block sizes that releases below 0.19 let one choose among, taken together.
+_BLOCK_SIZES = (1, 8, 16, 32, 64, 128, 256)
+#: From this release on any size will do with which an attention kernel can work: a multiple of 16; on ROCm also 1.
+_FIRST_WITHOUT_CHOICES = (0, 19)
+_KERNEL_BLOCK_TOKENS = 16
+#: From this release on the reserved block is left out of what the KV cache can hold.
+_FIRST_WITHOUT_RESERVED_BLOCK = (0, 33)
+#: From this release on layers with a sliding window keep fewer blocks, in groups of their own.
+_FIRST_WITH_KV_GROUPS = (0, 11)
+
+
+def check_servable(
+    engine: EngineConfig,
+    architecture: ModelArchitecture | None,
+    tp: int | None,
+    version: str | None,
+    *,
+    allow: bool,
+) -> list[Note]:
+    """Refuse settings that vLLM itself refuses when it starts.
+
+    Args:
+        engine: what is going to be simulated.
+        architecture: of the model, if known.
+        tp: tensor parallelism degree, if known.
+        version: of vLLM, if known.
+        allow: simulate them all the same.
+
+    Returns:
+        If they are allowed: a warning for each.
+
+    Raises:
+        ConfigError: if they are not; begins with the field.
+    """
+    reasons = list(_reasons(engine, architecture, tp, parse_version(version) if version is not None else None))
+    if reasons and not allow:
+        raise ConfigError(f"{reasons[0]}; vLLM refuses to start so (allow_unservable simulates it all the same)")
+    return [Note("warning", f"{reason}; vLLM refuses to start so, simulated all the same") for reason in reasons]
+
+
+def _reasons(
+    engine: EngineConfig, architecture: ModelArchitecture | None, tp: int | None, release: tuple[int, ...] | None
+) -> Iterator[str]:
+    """Why vLLM would not start, each beginning with a field."""
+    size, length = engine.block_size_tokens, engine.max_model_len
+    if not _is_block_size(size, release):
+        choices = ", ".join(map(str, _BLOCK_SIZES))
+        from_choices = release is None or release < _FIRST_WITHOUT_CHOICES
+        valid = f"one of {choices}" if from_choices else f"a multiple of {_KERNEL_BLOCK_TOKENS}"
+        yield f"block_size_tokens: must be {valid}, got {size}"
+    tokens, requests = engine.max_num_scheduled_tokens, engine.max_num_running_reqs
+    if tokens < requests:
+        yield f"max_num_scheduled_tokens: must be >= max_num_running_reqs ({requests}), got {tokens}"
+    if architecture is not None and tp is not None and not architecture.splits_over(tp):
+        heads = f"{architecture.num_attention_heads} attention heads and {architecture.num_kv_heads} KV heads"
+        yield f"tp: {heads} cannot be split over {tp} GPUs"
+    if length is None:
+        return
+    context = architecture.context_length if architecture is not None else None
+    if context is not None and length > context:
+        yield f"max_model_len: must be <= {context}, the model's own context, got {length}"
+    blocks = engine.total_kv_blocks
+    if release is not None and release >= _FIRST_WITHOUT_RESERVED_BLOCK:
+        blocks -= 1
+    if length > blocks * size and not _may_have_kv_groups(architecture, release):
+        yield f"max_model_len: must be <= {blocks * size}, the tokens that {blocks} KV blocks hold, got {length}"
+
+
+def _is_block_size(tokens: int, release: tuple[int, ...] | None) -> bool:
+    is_choice = tokens in _BLOCK_SIZES
+    suits_kernels = tokens == 1 or tokens % _KERNEL_BLOCK_TOKENS == 0
+    if release is None:
+        return is_choice or suits_kernels
+    return is_choice if release < _FIRST_WITHOUT_CHOICES else suits_kernels
+
+
+def _may_have_kv_groups(architecture: ModelArchitecture | None, release: tuple[int, ...] | None) -> bool:
+    windowed = architecture is not None and architecture.num_sliding_window_layers > 0
+    return windowed and (release is None or release >= _FIRST_WITH_KV_GROUPS)
