@@ -193,11 +193,13 @@ def test_flags_without_effect_are_named(capsys, tmp_path):
     assert "--workload-traces-filepath has no effect" in err
 
 
-def test_long_requests_are_counted_unless_a_limit_is_set(capsys, tmp_path):
-    trace = write_trace(tmp_path / "t.csv", (0, 2_000, 48), (0, 2_000, 49))
-    _, err = run(capsys, *ROUND, *trace)
-    assert "1 of 2 requests have more than 2048" in err
-    assert run(capsys, *ROUND, *trace, "--max-model-len", 4096)[1] == ""
+def test_requests_beyond_the_models_context_are_counted_unless_a_limit_is_set(capsys, tmp_path):
+    trace = write_trace(tmp_path / "t.csv", (0, 131_000, 72), (0, 131_000, 73))
+    _, err = run(capsys, *LLAMA, *trace)
+    assert "1 of 2 requests have more input + output tokens than the model's context of 131,072" in err
+    assert "--max-model-len) 131072 enforces it" in err
+    assert run(capsys, *LLAMA, *trace, "--max-model-len", 131_072)[1] == ""
+    assert run(capsys, *ROUND, *trace, "--total-kv-blocks", 10_000)[1] == ""  # nobody knows the model
 
 
 def test_ctrl_c_prints_what_had_happened(capsys, tmp_path, monkeypatch):

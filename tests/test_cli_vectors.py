@@ -43,6 +43,7 @@ def flags_of(run: VectorRun) -> list[str]:
     switches = [
         "--enable-prefix-caching" if c["enable_prefix_caching"] else "--no-enable-prefix-caching",
         "--reserve-full-prompt" if c["reserve_full_isl"] else "--no-reserve-full-prompt",
+        "--allow-unservable",  # the records are of the scheduler alone, with caches smaller than any server has
     ]
     return [str(word) for item in values.items() for word in item] + switches
 

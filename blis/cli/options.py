@@ -197,7 +197,13 @@ engine_options = all_of(
         default=None,
         help="Refuse a prompt of exactly --max-model-len." + _PROFILE,
     ),
-    _engine("--allow-unservable", is_flag=True, help="Simulate settings that vLLM refuses when it starts."),
+    _engine(
+        "--allow-unservable",
+        is_flag=True,
+        default=EngineOptions.allow_unservable,
+        show_default=False,
+        help="Simulate settings that vLLM refuses when it starts.",
+    ),
 )
 
 cluster_options = all_of(
