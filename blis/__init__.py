@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from blis.measurement.calibrate.calibrating import Calibration, calibrate
     from blis.measurement.fit.fit import Fit, FitOptions, fit_steps, fit_traces
+    from blis.outcomes.event_log.recording import EventLog
     from blis.outcomes.outcomes import Outcomes
     from blis.outcomes.timeline.recording import Timeline
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
@@ -61,6 +62,7 @@ __all__ = [
     "EngineConfig",
     "EngineError",
     "EngineOptions",
+    "EventLog",
     "Fit",
     "FitOptions",
     "InputError",
@@ -120,6 +122,7 @@ _MODULES = {
     ),
     "blis.studies.evaluation": ("Scenario", "evaluate"),
     "blis.measurement.fit.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
+    "blis.outcomes.event_log.recording": ("EventLog",),
     "blis.outcomes.outcomes": ("Outcomes",),
     "blis.studies.plan.planning": ("Plan", "plan"),
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),

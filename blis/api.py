@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blis import __version__
-from blis._core.codes import NONE, RequestStatus
+from blis._core.codes import NONE, RequestStatus, StepLog
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions, TraceOptions
 from blis.errors import ConfigError
 from blis.files.output import check_output
@@ -24,7 +24,10 @@ from blis.workload.traces.loading import TraceFile
 from blis.workload.workload import Workload
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from blis.config.resolve import Resolved
+    from blis.outcomes.event_log.recording import EventLog
     from blis.outcomes.timeline.recording import Timeline
     from blis.simulation import Control, DecisionSink, Progress, StepSink
     from blis.workload.arrivals import ArrivalProcess
@@ -62,7 +65,9 @@ class Simulation:
     trace: TraceOptions | None = None
     blocks: SharedBlocks | None = None
 
-    def run(self, progress: Progress | None = None, *, timeline: Timeline | None = None) -> Outcomes:
+    def run(
+        self, progress: Progress | None = None, *, timeline: Timeline | None = None, events: EventLog | None = None
+    ) -> Outcomes:
         """Run the engine.
 
         ``progress`` is called now and then with requests finished, requests in all (of all runs, if samples of regret
@@ -70,18 +75,26 @@ class Simulation:
         (``outcomes.result.interrupted``); so do those of a run that was over when samples of regret were not
         (``outcomes.trace.interrupted``). A trace file that cannot be written does not end it
         (``outcomes.trace.file_error``). ``timeline`` gets the steps; the run is slower then.
+        ``events`` gets what its level needs.
 
         Raises:
             EngineError: the run failed.
         """
-        steps = None if timeline is None else timeline.record
+        recorders = [recorder for recorder in (timeline, events) if recorder is not None]
+
+        def record(instance: int, log: NDArray[np.int64]) -> None:
+            for recorder in recorders:
+                recorder.record(instance, log)
+
+        steps = record if recorders else None
+        log_steps = events.level if events is not None and timeline is None else StepLog.LOADS
         if self.trace is None:
-            outcomes = self._run(progress, steps=steps)
+            outcomes = self._run(progress, steps=steps, log_steps=log_steps)
         else:
             from blis.outcomes.decisions.tracer import run_traced
 
             numbers, about = self.table.numbers, self.metadata
-            run = functools.partial(self._run, steps=steps)
+            run = functools.partial(self._run, steps=steps, log_steps=log_steps)
             outcomes = run_traced(
                 run, self.control, self.trace, request_numbers=numbers, metadata=about, progress=progress
             )
@@ -113,6 +126,7 @@ class Simulation:
         decisions: DecisionSink | None = None,
         forced: tuple[int, int] = (NONE, NONE),
         steps: StepSink | None = None,
+        log_steps: StepLog = StepLog.LOADS,
     ) -> Outcomes:
         from blis.simulation import run_engine
 
@@ -128,6 +142,7 @@ class Simulation:
             forced=forced,
             blocks=self.blocks,
             steps=steps if forced == (NONE, NONE) else None,  # samples of regret are other runs
+            log_steps=log_steps,
         )
         return Outcomes.of(self.table, result, resolved.latency, self.metadata)
 
@@ -143,6 +158,7 @@ def simulate(
     trace: TraceOptions | None = None,
     progress: Progress | None = None,
     timeline: Timeline | None = None,
+    events: EventLog | None = None,
 ) -> Outcomes:
     """Simulate vLLM instances under a workload.
 
@@ -158,6 +174,7 @@ def simulate(
         trace: records the decisions about requests (``outcomes.trace``); None: nobody looks at them.
         progress: called now and then (`Simulation.run`).
         timeline: gets the steps; the run is slower then.
+        events: gets what happens, for a log.
 
     Raises:
         InputError: something asked for is wrong; the message says what would be valid.
@@ -166,7 +183,7 @@ def simulate(
     simulation = prepare(
         deployment, workload, engine=engine, cluster=cluster, horizon_us=horizon_us, seed=seed, trace=trace
     )
-    outcomes = simulation.run(progress, timeline=timeline)
+    outcomes = simulation.run(progress, timeline=timeline, events=events)
     if outcomes.trace is not None and outcomes.trace.file_error is not None:
         error = outcomes.trace.file_error
         _log.warning("%s: %s; there is no file of the decisions", error.filename, error.strerror)

@@ -59,9 +59,11 @@ class StepLog(IntEnum):
     """What a run writes to its step log."""
 
     NOTHING = 0
-    #: All of a step but its requests.
-    LOADS = 1
-    ALL = 2
+    #: Which requests were admitted, preempted and finished. Steps need not be taken one by one for that.
+    REQUESTS = 1
+    #: Also all of a step but its requests.
+    LOADS = 2
+    ALL = 3
 
 
 class LogRecord(IntEnum):
@@ -75,7 +77,7 @@ class LogRecord(IntEnum):
     SCHEDULED = 2
     #: (request, cached tokens, 1 if it was preempted before)
     ADMITTED = 3
-    #: (request, -, -)
+    #: (request, µs, -)
     PREEMPTED = 4
     #: (request, -, -)
     FINISHED = 5

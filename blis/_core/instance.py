@@ -67,6 +67,7 @@ LOG_PREFILLS = int(LogRecord.PREFILLS)
 LOG_LONGEST = int(LogRecord.LONGEST_PREFILL)
 LOG_SCHEDULED = int(LogRecord.SCHEDULED)
 LOG_END = int(LogRecord.END)
+REQUESTS_ONLY = int(StepLog.REQUESTS)
 LOADS_ONLY = int(StepLog.LOADS)
 #: Preemptions without a token in between that no working schedule comes near.
 MOST_FUTILE = 100_000
@@ -121,7 +122,7 @@ def begin_step(instance, laws):
         admit_waiting(instance, threshold)
     pool.at[LEAST_FREE] = min(pool.at[LEAST_FREE], pool.at[FREE])
     if at[BUDGET] == limits.max_tokens:  # nothing was scheduled
-        if limits.logging and at[PREEMPTIONS] > 0:
+        if limits.logging > REQUESTS_ONLY and at[PREEMPTIONS] > 0:
             at[LEFT_WAITING] = instance.queue.at[LENGTH]
             log_step(instance, int64(0))
             log_end(instance)
@@ -132,7 +133,7 @@ def begin_step(instance, laws):
     if duration < 0:
         return STEP_TIME_FAILED
     fly(instance, max(int64(1), duration))
-    if limits.logging:
+    if limits.logging > REQUESTS_ONLY:
         log_step(instance, at[DURATION])
     return GO_ON
 
@@ -154,7 +155,7 @@ def end_step(instance):
     at[IN_FLIGHT] = 0
     at[QUEUE_SUM] += at[LEFT_WAITING]
     collect_results(instance, at[NOW], at[DURATION])
-    if instance.limits.logging:
+    if instance.limits.logging > REQUESTS_ONLY:
         log_end(instance)
 
 

@@ -226,4 +226,4 @@ def preempt(instance, victim, current):
     enqueue(instance.queue, request, int64(1), limits)
     at[PREEMPTIONS] += 1
     if limits.logging:
-        log(instance.recorder, int64(PREEMPTED), request, int64(0), int64(0))
+        log(instance.recorder, int64(PREEMPTED), request, at[NOW], int64(0))

@@ -29,6 +29,9 @@ LOG_LEVELS = {
     "panic": logging.CRITICAL,
 }
 
+#: Those of them at which single runs tell their events.
+EVENT_LEVELS = ("debug", "trace")
+
 log = logging.getLogger("blis")
 
 
@@ -58,6 +61,8 @@ def logs_on_stderr() -> Iterator[None]:
 def set_verbosity(flags: Mapping[str, Any]) -> None:
     """Let through what ``--log`` asks for; ``--quiet`` leaves errors only."""
     log.setLevel(logging.ERROR if flags.get("quiet") else LOG_LEVELS[flags["log"]])
+    if flags["log"] in EVENT_LEVELS and "log_file" not in flags:
+        log.debug("this command tells no events; blis run and blis replay do")
 
 
 def wants_table(output: str | None) -> bool:
@@ -82,9 +87,15 @@ def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callab
         click.echo(render(as_text()), nl=False)
 
 
+def wants_events(flags: Mapping[str, Any]) -> bool:
+    """Whether stderr gets the events of a run."""
+    asked_for = "log_file" in flags and flags["log_file"] is None and flags["log"] in EVENT_LEVELS
+    return asked_for and not flags["quiet"]
+
+
 def wants_bar(flags: Mapping[str, Any]) -> bool:
     """Whether stderr is a terminal that a progress bar may be drawn on."""
-    return not flags.get("quiet") and sys.stderr.isatty()
+    return not flags.get("quiet") and not wants_events(flags) and sys.stderr.isatty()
 
 
 @contextmanager

@@ -385,7 +385,8 @@ output_options = all_of(
     _output("--timestamps", is_flag=True, help="Add wall-clock times to the metrics."),
     _output("--output", **OUTPUT_FORM),
     _output("--quiet", **QUIET),
-    _output("--log", **LOG),
+    _output("--log", **LOG | {"help": "Verbosity on stderr; debug: all events of requests, trace: steps, too."}),
+    _output("--log-file", type=_PATH, metavar="FILE", help="Write these events there instead (--log debug or trace)."),
 )
 
 server_options = all_of(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import log, progress_bar, set_verbosity, wants_table
+from blis.cli.console import EVENT_LEVELS, log, progress_bar, set_verbosity, wants_events, wants_table
 from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
     cluster_options,
@@ -31,6 +31,7 @@ from blis.files.output import check_outputs as check_files
 from blis.files.output import naming
 
 if TYPE_CHECKING:
+    from blis.outcomes.event_log.recording import EventLog
     from blis.outcomes.outcomes import Outcomes
     from blis.outcomes.timeline.recording import Timeline
     from blis.report.sections import Report
@@ -71,7 +72,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     from blis.outcomes.metrics.summary import WallClock
     from blis.report.sections import Report
 
-    timeline = _timeline(flags)
+    timeline, events = _timeline(flags), _events(flags)
     began, clock = datetime.now(), [time.perf_counter()]
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
         deployment, traffic = from_flags(Deployment, flags), workload()
@@ -92,7 +93,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             saturation = saturation_rate(deployment, traffic, engine, cluster, seed)
         clock.append(time.perf_counter())
         with progress_bar(flags) as progress:
-            outcomes = simulation.run(progress, timeline=timeline)
+            outcomes = simulation.run(progress, timeline=timeline, events=events)
     clock.append(time.perf_counter())
     wall_clock = WallClock(_stamp(began), _stamp(datetime.now()), clock[2] - clock[0]) if flags["timestamps"] else None
     asked_for = {name: flags[name] for name in ("fitness_weights", "slo_targets_us", "summarize_trace")}
@@ -103,7 +104,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             simulation.write_trace(outcomes, flags["trace_output"], created_at=created_at)
     finally:  # as below
         command = ctx.find_object(tuple) or ()
-        _write(Report(outcomes, **asked_for), timeline, flags, command)
+        _write(Report(outcomes, **asked_for), timeline, events, flags, command)
     _warn_of_overload(outcomes)
     clock.append(time.perf_counter())
     load_s, simulate_s, write_s = (later - earlier for earlier, later in pairwise(clock))
@@ -120,6 +121,24 @@ def _timeline(flags: Mapping[str, Any]) -> Timeline | None:
     from blis.outcomes.timeline.recording import Timeline
 
     return Timeline() if flags["timeline_window"] is None else Timeline(flags["timeline_window"])
+
+
+def _events(flags: Mapping[str, Any]) -> EventLog | None:
+    path: Path | None = flags["log_file"]
+    if flags["log"] not in EVENT_LEVELS:
+        if path is not None:
+            log.warning("--log-file has no effect without --log debug or trace")
+        return None
+    if path is None and not wants_events(flags):
+        return None
+    from blis.outcomes.event_log.recording import EventLog
+
+    return EventLog(steps=flags["log"] == "trace", scratch_folder=path and path.resolve().parent)
+
+
+def _tell_events(events: EventLog, outcomes: Outcomes) -> None:
+    with naming(Path("stderr")):
+        sys.stderr.writelines(f"{line}\n" for line in events.lines(outcomes))
 
 
 def _write_timeline(timeline: Timeline, outcomes: Outcomes, path: Path) -> None:
@@ -144,7 +163,7 @@ def check_outputs(flags: Mapping[str, Any]) -> None:
 
 def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """Flag and path of every file that is going to be written."""
-    for name in ("results_path", "outcomes_path", "trace_path", "timeline", "report"):
+    for name in ("results_path", "outcomes_path", "trace_path", "timeline", "report", "log_file"):
         if flags[name] is not None:
             yield f"--{name.replace('_', '-')}", flags[name]
     if flags["trace_output"] is not None:
@@ -154,7 +173,9 @@ def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
         yield from (("--trace-output", path) for path in (trace.header, trace.data, content))
 
 
-def _write(report: Report, timeline: Timeline | None, flags: Mapping[str, Any], command: Sequence[str]) -> None:
+def _write(
+    report: Report, timeline: Timeline | None, events: EventLog | None, flags: Mapping[str, Any], command: Sequence[str]
+) -> None:
     """Write what was asked for and print the figures; a file that can't be written costs neither them nor others.
 
     Raises:
@@ -172,7 +193,11 @@ def _write(report: Report, timeline: Timeline | None, flags: Mapping[str, Any], 
     }
     if timeline is not None:
         writers["timeline"] = lambda path: _write_timeline(timeline, outcomes, path)
+    if events is not None:
+        writers["log_file"] = lambda path: events.write(outcomes, path)
     try:
+        if events is not None and flags["log_file"] is None:
+            _tell_events(events, outcomes)
         for name, write in writers.items():
             try:
                 if flags[name] is not None:

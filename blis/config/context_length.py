@@ -1,7 +1,7 @@
 """How many tokens a model can attend to, from its ``config.json``: the largest ``max_model_len`` vLLM takes for it.
 
-The rules are those by which vLLM (0.8.4 to 0.33.0) finds that figure. Scaled rotary embeddings reach ``factor`` times as
-far as the config says, unless they are of a kind whose configs give the scaled figure already.
+The rules are those by which vLLM (0.8.4 to 0.33.0) finds that figure. Scaled rotary embeddings reach ``factor`` times
+as far as the config says, unless they are of a kind whose configs give the scaled figure already.
 """
 
 from __future__ import annotations

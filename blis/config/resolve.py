@@ -83,6 +83,11 @@ class Resolved:
     notes: tuple[Note, ...]
     details: Mapping[str, Any]
 
+    @property
+    def warnings(self) -> list[str]:
+        """Texts of the notes that are warnings."""
+        return [note.text for note in self.notes if note.level == "warning"]
+
     def describe(self) -> dict[str, Any]:
         """Everything that was decided, as plain JSON values."""
         return {
@@ -131,9 +136,8 @@ def resolve(deployment: Deployment, options: EngineOptions) -> Resolved:
     latency, latency_details = _choose_latency(deployment, target, defaults, notes)
     engine, profile = _choose_rules(options, target.vllm_version, notes)
     total_kv_blocks, kv_details = _choose_kv_blocks(deployment, engine, target, notes)
-    engine, architecture = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
-    allow = options.allow_unservable
-    notes += check_servable(engine, architecture, target.tp, target.vllm_version, allow=allow)
+    engine, known = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
+    notes += check_servable(engine, known, target.tp, target.vllm_version, allow=options.allow_unservable)
     return Resolved(
         engine=engine,
         latency=latency,
@@ -141,7 +145,7 @@ def resolve(deployment: Deployment, options: EngineOptions) -> Resolved:
         hardware=target.hardware,
         tp=target.tp,
         vllm_version=target.vllm_version,
-        context_length=architecture.context_length if architecture is not None else None,
+        context_length=known.context_length if known is not None else None,
         notes=tuple(notes),
         details={"latency_model": latency_details, "kv_blocks": kv_details, "scheduler_profile": profile},
     )
@@ -379,8 +383,8 @@ def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]
     """The scheduler's rules of the version, under everything that was set by itself; KV blocks are still open."""
     profile = scheduler_profile(version)
     rules = {name: value for name, value in dataclasses.asdict(profile).items() if name != "name"}
-    given = {name: value for name, value in dataclasses.asdict(options).items() if value is not None}
-    del given["allow_unservable"]
+    asked_for = dataclasses.asdict(options).items()
+    given = {name: value for name, value in asked_for if value is not None and name != "allow_unservable"}
     notes.append(Note("info", f"scheduler: rules of {profile.name} ({_version_text(version)})"))
     release = parse_version(version) if version is not None else FIRST_WITH_PRIORITY_SCHEDULING
     if release < FIRST_WITH_V1_ENGINE:

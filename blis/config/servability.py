@@ -50,7 +50,9 @@ def check_servable(
     """
     reasons = list(_reasons(engine, architecture, tp, parse_version(version) if version is not None else None))
     if reasons and not allow:
-        raise ConfigError(f"{reasons[0]}; vLLM refuses to start so, allow_unservable (--allow-unservable) simulates it all the same")
+        raise ConfigError(
+            f"{reasons[0]}; vLLM refuses to start so, allow_unservable (--allow-unservable) simulates it all the same"
+        )
     return [Note("warning", f"{reason}; vLLM refuses to start so, simulated all the same") for reason in reasons]
 
 

@@ -59,7 +59,7 @@ class Decisions(NamedTuple):
 
 #: Gets decisions as they are made.
 DecisionSink = Callable[[Decisions], None]
-#: Gets the next rows of an instance's step log.
+#: Gets the next rows of an instance's step log (`blis._core.codes.LogRecord`).
 StepSink = Callable[[int, Ints], None]
 
 
@@ -75,6 +75,7 @@ def run_engine(
     forced: tuple[int, int] = (NONE, NONE),
     blocks: SharedBlocks | None = None,
     steps: StepSink | None = None,
+    log_steps: StepLog = StepLog.LOADS,
 ) -> EngineResult:
     """Simulate instances serving the requests of a table.
 
@@ -88,7 +89,8 @@ def run_engine(
         decisions: gets every decision.
         forced: a request, and the instance to which it is sent whatever the routing policy says.
         blocks: what `shared_blocks` says of the table; None: it is asked.
-        steps: gets the loads of all steps; the run is then slower, with the same result.
+        steps: gets the step log; with all loads the run is slower. Its result is the same.
+        log_steps: what is in that log.
 
     Returns:
         What happened to each request; after a KeyboardInterrupt, what had happened until then.
@@ -97,7 +99,6 @@ def run_engine(
         EngineError: requests preempt each other for ever, as vLLM's would, or a policy failed.
         InvariantError: the engine broke one of its own laws.
     """
-    log_steps = StepLog.NOTHING if steps is None else StepLog.LOADS
     run = Run(
         table,
         engine,
@@ -107,7 +108,7 @@ def run_engine(
         decisions=decisions,
         forced=forced,
         blocks=blocks,
-        log_steps=log_steps,
+        log_steps=StepLog.NOTHING if steps is None else log_steps,
         steps=steps,
     )
     run.load()
@@ -120,7 +121,7 @@ class Run:
 
     Args:
         plain: serve every request one by one in every step: slow, with the same result.
-        log_steps: what to log of every step, see `blis._core.codes.LogRecord`; implies ``plain``.
+        log_steps: what to log, see `blis._core.codes.LogRecord`; what is of every step implies ``plain``.
         steps: gets the log; None: it is kept (`Run.steps`).
     """
 
@@ -166,7 +167,7 @@ class Run:
             self._horizon_us,
             n,
             closed_loop=table.is_closed_loop,
-            plain=plain or bool(log_steps),
+            plain=plain or log_steps > StepLog.REQUESTS,
             log_steps=log_steps,
         )
         self._requests = packing.request_columns(table, engine, latency, options, blocks, self._horizon_us)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from blis.workload.workload import Workload
 
 if TYPE_CHECKING:
     import polars as pl
+
+_log = logging.getLogger("blis")
 
 NUM_REQUESTS = 2000
 REPLICATIONS = 8
@@ -326,7 +329,10 @@ def _evaluator(
         deployment = Deployment(deployment)
     workload = as_workload(workload)
     case = Case(deployment, workload, engine or EngineOptions(), cluster or ClusterOptions())
-    return Evaluator(case, Load(workload, seed), slos, jobs=jobs, progress=progress)
+    evaluator = Evaluator(case, Load(workload, seed), slos, jobs=jobs, progress=progress)
+    for text in evaluator.resolved.warnings:
+        _log.warning("%s", text)
+    return evaluator
 
 
 def _check_effort(num_requests: int, replications: int) -> None:

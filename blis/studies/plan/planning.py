@@ -183,14 +183,19 @@ class _Planner:
         self._progress = progress
         self._cases = Cases(file.folder)
         self._runner = Runner(MOST_NUMBERS)
+        self._told: set[str] = set()
 
     def prepared(self, candidate: Candidate) -> _Prepared | Rejected:
         """The candidate, ready to be tried, or why it cannot run."""
         try:
             case = self._cases.case({**candidate.settings, "num_instances": 1})
-            self._runner.check(case)
+            resolved = self._runner.check(case)
         except InputError as error:
             return Rejected(candidate, " ".join(str(error).split()))
+        for text in resolved.warnings:
+            if text not in self._told:
+                _log.warning("%s", text)
+        self._told.update(resolved.warnings)
         load = Load(case.workload, case.seed)
         if load.own_rate is None:
             raise ConfigError(f"{self._file.source}: base: the workload does not say its rate; set its aggregate_rate")

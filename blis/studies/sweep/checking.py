@@ -54,7 +54,7 @@ def check_points(sweep: Sweep, worker: Worker) -> dict[str, str]:
                 drawn.add((case.workload, case.horizon_us))
         except InputError as error:
             raise _located(error, sweep.source, index, point) from None
-        told |= {note.text for note in resolved.notes if note.level == "warning"} - told
+        told.update(resolved.warnings)
         if sweep.replications > 1 and isinstance(case.workload, TraceFile | TraceV2):
             told.add("replications of a recorded trace are all alike: nothing in it is drawn")
         _note_idle(idle, point)
