@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,8 @@ class EventLog:
         #: What the engine has to record.
         self.level = StepLog.LOADS if steps else StepLog.REQUESTS
         folder = None if scratch_folder is None else str(scratch_folder)
-        self._file = tempfile.SpooledTemporaryFile(_MOST_BYTES, dir=folder)  # noqa: SIM115  # closed with this object
+        self._file = tempfile.SpooledTemporaryFile(_MOST_BYTES, dir=folder)  # noqa: SIM115  # closed below
+        weakref.finalize(self, self._file.close)
         self._error: OSError | None = None
         self._end = 0
         self._chunks: dict[int, list[tuple[int, int]]] = defaultdict(list)
