@@ -96,7 +96,7 @@ class EngineOptions:
     """vLLM server parameters, as asked for. None: what the vLLM version's scheduler profile says.
 
     The fields mean what they mean in `EngineConfig`. With ``allow_unservable`` settings are simulated which vLLM itself
-    refuses when it starts (docs/approach.md).
+    refuses when it starts (docs/commands.md).
     """
 
     max_num_running_reqs: int = 256
