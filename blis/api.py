@@ -75,7 +75,7 @@ class Simulation:
         (``outcomes.result.interrupted``); so do those of a run that was over when samples of regret were not
         (``outcomes.trace.interrupted``). A trace file that cannot be written does not end it
         (``outcomes.trace.file_error``). ``timeline`` gets the steps; the run is slower then.
-        ``events`` gets what its level needs.
+        ``events`` gets what an event log needs; with steps the run is slower, too.
 
         Raises:
             EngineError: the run failed.

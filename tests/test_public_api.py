@@ -27,6 +27,7 @@ def test_exported_names():
         "EngineConfig",
         "EngineError",
         "EngineOptions",
+        "EventLog",
         "Fit",
         "FitOptions",
         "InputError",

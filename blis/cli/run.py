@@ -133,7 +133,10 @@ def _events(flags: Mapping[str, Any]) -> EventLog | None:
         return None
     from blis.outcomes.event_log.recording import EventLog
 
-    return EventLog(steps=flags["log"] == "trace", scratch_folder=path and path.resolve().parent)
+    folder = None
+    if path is not None and (path.is_file() or not path.exists()):  # beside a device is no place for files
+        folder = path.resolve().parent
+    return EventLog(steps=flags["log"] == "trace", scratch_folder=folder)
 
 
 def _tell_events(events: EventLog, outcomes: Outcomes) -> None:
