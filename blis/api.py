@@ -21,6 +21,7 @@ from blis.outcomes.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
 from blis.workload.traces.loading import TraceFile
+from blis.workload.window import from_zero, listed
 from blis.workload.workload import Workload
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Simulation:
         Raises:
             EngineError: the run failed.
         """
+        from blis.outcomes.metrics.window import window_notes
+
         recorders = [recorder for recorder in (timeline, events) if recorder is not None]
 
         def record(instance: int, log: NDArray[np.int64]) -> None:
@@ -98,6 +101,8 @@ class Simulation:
             outcomes = run_traced(
                 run, self.control, self.trace, request_numbers=numbers, metadata=about, progress=progress
             )
+        for note in window_notes(outcomes):
+            _log.warning("%s", note)
         refused = int(np.isin(outcomes.result.status, _REFUSED).sum())
         if refused:
             _log.warning(
@@ -221,6 +226,8 @@ def prepare(
     if resolved.engine.max_model_len is None and resolved.context_length is not None:
         _warn_of_long_requests(table, resolved.context_length)
     metadata = describe_run(resolved, cluster, workload, seed, horizon_us)
+    if table.origin_us:
+        metadata["origin_us"] = table.origin_us
     return Simulation(resolved, control, table, horizon_us, metadata, trace)
 
 
@@ -262,7 +269,11 @@ def load_requests(workload: Workload, seed: int, horizon_us: int | None) -> tupl
         InputError: the workload makes no sense, or a file of it cannot be read.
     """
     table = workload.requests(seed, horizon_us)
-    return table, table.horizon_us if horizon_us is None else horizon_us
+    table, horizon_us = from_zero(table, table.horizon_us if horizon_us is None else horizon_us)
+    if table.origin_us:
+        began = np.datetime64(table.origin_us, "us")
+        _log.warning("arrivals count from 1970; time 0 of the run is the first of them (%s UTC)", began)
+    return listed(table, horizon_us), horizon_us
 
 
 def _check_trace(trace: TraceOptions, cluster: ClusterOptions) -> None:

@@ -46,12 +46,14 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
     check_outputs(_outputs(flags), inputs)
     from blis.api import check_horizon, load_requests, seed_of
     from blis.measurement.observe.observing import observe as measure
+    from blis.workload.window import in_time
 
     given = given_flags(ctx)
     check_horizon(flags["horizon_us"])
     workload = _workload(flags, given)
     seed = seed_of(workload, flags["seed"] if "seed" in given else None)
     table, horizon_us = load_requests(workload, seed, flags["horizon_us"])
+    table = in_time(table, horizon_us)
     described = next((flags[name] for name in _INPUTS[:3] if flags[name] is not None), None)
     with _progress_bar(flags) as progress:
         observation = measure(

@@ -170,10 +170,11 @@ def _outputs(flags: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
         if flags[name] is not None:
             yield f"--{name.replace('_', '-')}", flags[name]
     if flags["trace_output"] is not None:
-        from blis.workload.traces.tracev2.tracev2 import trace_paths
+        from blis.workload.traces.tracev2.tracev2 import trace_paths, unsent_path
 
         trace, content = trace_paths(flags["trace_output"])
-        yield from (("--trace-output", path) for path in (trace.header, trace.data, content))
+        paths = (trace.header, trace.data, content, unsent_path(flags["trace_output"]))
+        yield from (("--trace-output", path) for path in paths)
 
 
 def _write(

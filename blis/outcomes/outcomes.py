@@ -225,6 +225,7 @@ class Outcomes:
             "itl": _packed([getattr(result, name) for name in _HISTOGRAM]),
             "slo_classes": table.slo_class and table.slo_class.names,
             "tenants": table.tenant and table.tenant.names,
+            "unlisted": table.unlisted,
         }
 
     def _row_groups(self) -> Iterator[pa.Table]:
@@ -340,6 +341,7 @@ class Outcomes:
             sessions=_sessions(column("session_id"), column("turn")),
             details=_details(*(table[name].to_numpy() for name in _CONNECTION)) if has_clients else None,
             request_number=pc.utf8_slice_codeunits(table["request_id"], len("request_")).cast(pa.int64()).to_numpy(),
+            unlisted=run.get("unlisted", 0),  # older files list everybody
         )
         instances = InstanceFigures(**{name: np.array(values, np.int64) for name, values in run["instances"].items()})
         values: dict[str, Any] = {name: run[name] for name in _SCALARS}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from blis._core.codes import RequestStatus
 from blis.outcomes.metrics.anomalies import blocked_instances, overtaken
 from blis.outcomes.metrics.timeline import MOST_BINS, Grid, Timeline
+from blis.outcomes.metrics.window import window_notes
 from blis.outcomes.outcomes import Outcomes, instance_ids
 from blis.report.page import Finding
 
@@ -74,12 +75,13 @@ def incidents(outcomes: Outcomes, anomalies: Mapping[str, int]) -> list[Incident
 
 
 def findings(outcomes: Outcomes, found: list[Incident], over_time: Timeline) -> list[Finding]:
-    """A sentence about overload, one per incident and its place in time, and one about queues of uneven length."""
+    """Sentences about the time covered, overload, each incident and its place in time, and queues of uneven length."""
     texts = [
         Finding(each.name.capitalize(), f"{each.sentence.format(count=_requests(each.rows))} {_when(outcomes, each)}")
         for each in found
     ]
-    return [*_overloaded(outcomes), *texts, *_blocked(outcomes, over_time)]
+    covered = [Finding("Time covered", f"{note[:1].upper()}{note[1:]}.") for note in window_notes(outcomes)]
+    return [*covered, *_overloaded(outcomes), *texts, *_blocked(outcomes, over_time)]
 
 
 def _overloaded(outcomes: Outcomes) -> Iterator[Finding]:

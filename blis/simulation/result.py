@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blis.workload.requests import MOST_US
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +22,7 @@ class InstanceFigures:
     """What each of the m instances did.
 
     Attributes:
-        end_us: (m,) end of its last step, or the horizon if that cut the run.
+        end_us: (m,) end of its last step, or the horizon.
         num_steps: (m,) steps that ran tokens.
         peak_used_blocks: (m,) most KV blocks in use at once.
         queue_length_sum: (m,) requests left waiting when a step was scheduled, summed over its steps.
@@ -53,7 +55,7 @@ class EngineResult:
         num_preemptions: (n,) how often it lost its blocks.
         status: (n,) `blis._core.codes.RequestStatus`.
         instance: (n,) index of the instance it was sent to, -1: to none.
-        end_us: end of the run: the last step's end, or the horizon if that cut the run.
+        end_us: end of the run: the horizon if there was one (`until`), else the last step's end.
         usable_blocks: KV blocks there are in each instance, the reserved one not counted.
         itl_instance: (k,) instance that produced the tokens.
         itl_class: (k,) code of the requests' service class, -1: none is given.
@@ -81,6 +83,16 @@ class EngineResult:
     itl_counts: Ints
     instances: InstanceFigures
     interrupted: bool
+
+    def until(self, horizon_us: int | None) -> EngineResult:
+        """The same, observed until the horizon that was asked for, even if nothing happened at the end of that time.
+
+        What was interrupted has seen no more than the engine, and a horizon behind the clock's end is none.
+        """
+        if horizon_us is None or horizon_us >= MOST_US or self.interrupted:
+            return self
+        instances = replace(self.instances, end_us=np.full(len(self.instances), horizon_us))
+        return replace(self, end_us=horizon_us, instances=instances)
 
     @property
     def num_steps(self) -> int:

@@ -84,7 +84,7 @@ def run_engine(
         engine: scheduler and KV cache of an instance.
         latency: queueing delay, step time and client-side cost per token.
         control: how many instances, and the policies; None: one instance that gets everything.
-        horizon_us: nothing happens later than this; None: run until all is done.
+        horizon_us: nothing happens later than this, and the run is observed until then; None: run until all is done.
         progress: called now and then while the engine runs.
         decisions: gets every decision.
         forced: a request, and the instance to which it is sent whatever the routing policy says.
@@ -113,7 +113,7 @@ def run_engine(
     )
     run.load()
     run.advance(progress)
-    return run.result()
+    return run.result().until(horizon_us)
 
 
 class Run:

@@ -10,8 +10,9 @@ import numpy as np
 from blis.errors import ConfigError
 from blis.workload.arrivals import ArrivalProcess, arrival_times_us, check_arrivals
 from blis.workload.lengths import MAX_TOKENS, clamped_normal
-from blis.workload.requests import Ints, RequestTable, TokenStreams
+from blis.workload.requests import MOST_US, Ints, RequestTable, TokenStreams
 from blis.workload.rng import stream
+from blis.workload.window import MOST_LATE
 
 _PARTS = ("prompt", "output")
 
@@ -74,27 +75,28 @@ class DistributionWorkload:
 
         Args:
             seed: of all streams.
-            horizon_us: requests arriving later are left out; the others are the same with and without it.
+            horizon_us: of the requests arriving later no more have rows than need to (`blis.workload.window`).
 
         Returns:
             Requests in the order of their arrival. With a prefix their content says that they share it and
             nothing else; without one they share nothing.
         """
-        arrivals = arrival_times_us(
-            self.arrival,
-            self.rate,
-            self.num_requests,
-            stream(seed, "arrivals"),
-            cv=self.arrival_cv,
-            horizon_us=horizon_us,
-        )
+        count, last_us = self.num_requests, None if horizon_us is None else MOST_US
+        if horizon_us is not None and count > MOST_LATE:
+            count = min(count, len(self._arrivals_us(seed, count, horizon_us)) + MOST_LATE)
+        arrivals = self._arrivals_us(seed, count, last_us)
         prompt, output = (self._lengths(part, stream(seed, f"{part} lengths"), len(arrivals)) for part in _PARTS)
         content = _common_prefix(len(arrivals), self.prefix_tokens) if self.prefix_tokens else None
-        return RequestTable(arrivals, self.prefix_tokens + prompt, output, content)
+        unlisted = self.num_requests - len(arrivals)
+        return RequestTable(arrivals, self.prefix_tokens + prompt, output, content, unlisted=unlisted)
 
     def describe(self) -> dict[str, Any]:
         """All figures."""
         return {"kind": "distribution", **asdict(self)}
+
+    def _arrivals_us(self, seed: int, count: int, last_us: int | None) -> Ints:
+        rng = stream(seed, "arrivals")
+        return arrival_times_us(self.arrival, self.rate, count, rng, cv=self.arrival_cv, horizon_us=last_us)
 
     def _lengths(self, part: str, rng: np.random.Generator, count: int) -> Ints:
         mean, stdev, low, high = self._figures(part)

@@ -132,6 +132,8 @@ class RequestTable:
         details: what else is known of each request; None: nothing.
         request_number: (n,) the ``N`` of its name ``request_N`` in the outcomes; None: its row.
         horizon_us: when a run of them ends, unless it is told otherwise; None: when all are finished.
+        unlisted: how many more would arrive after the end of the run (`blis.workload.window`).
+        origin_us: what time 0 is on the clock of those who recorded the arrivals, in µs since 1970; 0: not known.
     """
 
     arrival_us: Ints
@@ -145,6 +147,8 @@ class RequestTable:
     details: ClientDetails | None = None
     request_number: Ints | None = None
     horizon_us: int | None = None
+    unlisted: int = 0
+    origin_us: int = 0
 
     def __post_init__(self) -> None:
         bounds = {"arrival_us": (0, MOST_US), "input_tokens": (1, MOST_TOKENS), "output_tokens": (0, MOST_TOKENS)}
@@ -197,13 +201,13 @@ class RequestTable:
         return Labels(np.ascontiguousarray(codes, dtype=np.int64), tuple(labels.names))
 
     def _set_column(self, name: str) -> None:
-        """Bring a column into the one form that the engine takes: contiguous int64, as long as the others."""
+        """Bring a column into the one form that the engine takes: contiguous, writable int64, as long as the others."""
         column = np.asarray(getattr(self, name))
         if not np.issubdtype(column.dtype, np.integer):
             raise WorkloadError(f"{name}: must be integers, got {column.dtype}")
         if column.shape != (len(self.arrival_us),):
             raise WorkloadError(f"{name}: {len(column)} values for {len(self.arrival_us)} requests")
-        object.__setattr__(self, name, np.ascontiguousarray(column, dtype=np.int64))
+        object.__setattr__(self, name, np.require(column, np.int64, ["C", "W"]))
 
     def __len__(self) -> int:
         return len(self.arrival_us)
@@ -249,6 +253,8 @@ class RequestTable:
             else ClientDetails(*(_rows_of(v, rows) for v in _values(self.details))),
             request_number=self.numbers[rows],
             horizon_us=self.horizon_us,
+            unlisted=self.unlisted,
+            origin_us=self.origin_us,
         )
 
     def _content_of(self, rows: Ints) -> TokenStreams | LiteralTokens | None:

@@ -15,6 +15,7 @@ from blis.workload.clients import Client, with_rate
 from blis.workload.generation import Bounds, generate
 from blis.workload.requests import MOST_US, RequestTable
 from blis.workload.servegen import digest, load_servegen
+from blis.workload.window import MOST_LATE
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ class WorkloadSpec:
 
         Args:
             seed: of all streams; each client has its own, so that a change of one shifts no other.
-            horizon_us: requests arriving later are left out; the others are the same with and without it. None: that of
-                the spec.
+            horizon_us: of the requests arriving later those have rows that the spec's own bounds let in, but no more
+                than need to (`blis.workload.window`). None: that of the spec.
 
         Returns:
             Requests in the order of their arrival, turns of a session one after the other. Those of closed loops
@@ -113,9 +114,24 @@ class WorkloadSpec:
             WorkloadError: ServeGen data are wrong.
         """
         self._check_bounded(horizon_us)
-        end_us = min(self.horizon_us or MOST_US, MOST_US if horizon_us is None else horizon_us + 1)
-        table = generate(self._with_rates(), seed, Bounds(end_us, self.num_requests, self._where))
-        return replace(table, horizon_us=self.horizon_us)
+        clients, count = self._with_rates(), self.num_requests
+        bounds = Bounds(self.horizon_us or MOST_US, count, self._where)
+        if horizon_us is not None and (count is None or count > MOST_LATE):
+            in_time = replace(bounds, end_us=min(bounds.end_us, horizon_us + 1))
+            if count is not None:
+                most = len(generate(clients, seed, in_time)) + MOST_LATE
+                bounds = replace(bounds, num_requests=min(count, most))
+            elif not self.is_bounded():
+                bounds = in_time
+        table = generate(clients, seed, bounds)
+        return replace(table, horizon_us=self.horizon_us, unlisted=self._unlisted(clients, len(table), bounds))
+
+    def _unlisted(self, clients: list[Client], drawn: int, bounds: Bounds) -> int:
+        """How many requests were asked for, but not drawn; none if there are no more."""
+        if self.num_requests is None or bounds.num_requests is None:
+            return 0
+        longest = max(client.rounds for client in clients)  # sessions are not split, so a few may be missing anyway
+        return self.num_requests - bounds.num_requests if drawn > bounds.num_requests - longest else 0
 
     def describe(self) -> dict[str, Any]:
         """All of it as plain values, with the digest of its ServeGen data."""

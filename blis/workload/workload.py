@@ -23,7 +23,8 @@ class Workload(Protocol):
 
         Args:
             seed: of all draws.
-            horizon_us: end of the simulated time, if that is already known; requests arriving later may be left out.
+            horizon_us: end of the simulated time, if that is already known. Requests arriving later have rows, too, so
+                that they are counted as not arrived, or are in ``unlisted`` if there are many.
 
         Returns:
             The requests; their own ``horizon_us`` ends the run, unless it has another one.

@@ -24,6 +24,9 @@ _MESSAGES = (
     "refused: the prompt is longer than max_model_len allows",
     "refused: needs more KV blocks than the cache has",
     "unfinished when the run ended",
+    "would have arrived after the end of the run",
+    "never sent: an earlier turn was turned away",
+    "never sent: what it waited for had not ended when the run did",
 )
 _FAILURES = {
     RequestStatus.REJECTED: (ERROR, 0),
@@ -31,8 +34,10 @@ _FAILURES = {
     RequestStatus.REFUSED_NEVER_FITS: (ERROR, 2),
     RequestStatus.WAITING: (TIMEOUT, 3),
     RequestStatus.RUNNING: (TIMEOUT, 3),
-    RequestStatus.NOT_ARRIVED: (TIMEOUT, 3),
+    RequestStatus.NOT_ARRIVED: (TIMEOUT, 4),
+    RequestStatus.NOT_SENT: (ERROR, 5),
 }
+_NEVER_ENDED = 6
 
 
 def write_run(
@@ -40,7 +45,7 @@ def write_run(
 ) -> None:
     """Write a run as a TraceV2 whose replay gives the same outcomes.
 
-    Requests that were never sent, because what they waited for never ended, are not in it.
+    Requests that were never sent, because what they waited for never ended, stand in a file of their own.
 
     Args:
         outcomes: of the run.
@@ -49,10 +54,10 @@ def write_run(
         horizon_us: end of the simulated time; None: there was none.
         created_at: when, as text; None: don't say.
     """
-    sent = np.flatnonzero(outcomes.result.arrival_us != NEVER)
-    records = _records(outcomes, sent)
-    arrived = dataclasses.replace(table.take(sent), arrival_us=records.arrival_us)
-    write_tracev2(prefix, _header(outcomes.metadata, created_at), records, arrived, horizon_us)
+    records = _records(outcomes)
+    unsent = outcomes.result.arrival_us == NEVER
+    arrived = dataclasses.replace(table, arrival_us=records.arrival_us)
+    write_tracev2(prefix, _header(outcomes.metadata, created_at), records, arrived, horizon_us, unsent)
 
 
 def _header(about: Any, created_at: str | None) -> TraceHeader:
@@ -68,17 +73,18 @@ def _header(about: Any, created_at: str | None) -> TraceHeader:
     return TraceHeader("generated", created_at, workload_spec=about["workload"].get("path"), server=server)
 
 
-def _records(outcomes: Outcomes, rows: Ints) -> TraceRecords:
-    result, table = outcomes.result, outcomes.table.take(rows)
-    arrival_us, ttft_us, e2e_us = result.arrival_us[rows], outcomes.ttft_us(rows), outcomes.e2e_us(rows)
-    status, messages = _statuses(result.status[rows])
+def _records(outcomes: Outcomes) -> TraceRecords:
+    result, ttft_us, e2e_us = outcomes.result, outcomes.ttft_us(), outcomes.e2e_us()
+    arrival_us = np.maximum(result.arrival_us, 0)  # of those that were never sent
+    status, messages = _statuses(result.status)
+    messages[(result.arrival_us == NEVER) & (result.status == RequestStatus.NOT_ARRIVED)] = _NEVER_ENDED
     return TraceRecords(
-        **request_columns(table),
+        **request_columns(outcomes.table),
         arrival_us=arrival_us,
         send_us=arrival_us,
         first_chunk_us=np.where(ttft_us >= 0, arrival_us + ttft_us, 0),
         last_chunk_us=np.where(e2e_us >= 0, arrival_us + e2e_us, 0),
-        num_chunks=result.produced_tokens[rows],
+        num_chunks=result.produced_tokens,
         status=status,
         error_message=Labels(messages, _MESSAGES),
     )

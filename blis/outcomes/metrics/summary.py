@@ -41,7 +41,8 @@ def summarize(outcomes: Outcomes, wall_clock: WallClock | None = None) -> dict[s
         wall_clock: adds ``sim_start_timestamp``, ``sim_end_timestamp`` and ``simulation_duration_s``.
     """
     result = outcomes.result
-    scope = _Scope(slice(None), outcomes.itl, result.end_us, result.peak_used_blocks)
+    unlisted = outcomes.table.unlisted
+    scope = _Scope(slice(None), outcomes.itl, result.end_us, result.peak_used_blocks, unlisted)
     return {
         **({"instance_id": "cluster"} if len(result.instances) > 1 else {}),
         **_stamps(wall_clock),
@@ -50,7 +51,7 @@ def summarize(outcomes: Outcomes, wall_clock: WallClock | None = None) -> dict[s
 
 
 def instance_summaries(outcomes: Outcomes) -> list[dict[str, Any]]:
-    """The same figures for each instance, over the requests sent to it and until its own end."""
+    """The same figures for each instance, over the requests sent to it and until its own end, or the horizon."""
     result = outcomes.result
     by_instance = np.argsort(result.instance, kind="stable")
     bounds = np.searchsorted(result.instance[by_instance], np.arange(len(result.instances) + 1))
@@ -70,6 +71,7 @@ class _Scope(NamedTuple):
     itl: ItlHistogram
     end_us: int
     peak_used_blocks: int
+    unlisted: int = 0
 
 
 def _figures(outcomes: Outcomes, scope: _Scope, wall_clock: WallClock | None = None) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def _figures(outcomes: Outcomes, scope: _Scope, wall_clock: WallClock | None = N
         **scheduling_delay,
         **duration_figures("tpot", known(outcomes.itl_mean_us(rows))),
         **_client_figures(outcomes, rows),
-        **_request_counts(counts),
+        **_request_counts(counts, scope.unlisted),
         "preemption_count": int(result.num_preemptions[rows].sum()),
         "cache_hit_rate": cache_hit_rate(result.cached_tokens[rows], input_tokens, result.first_scheduled_us[rows]),
         "kv_blocks_total": result.usable_blocks + 1,  # vLLM's num_gpu_blocks counts the reserved one
@@ -117,8 +119,8 @@ def _stamps(wall_clock: WallClock | None) -> dict[str, str]:
     return {"sim_start_timestamp": wall_clock.start, "sim_end_timestamp": wall_clock.end}
 
 
-def _request_counts(counts: dict[RequestStatus, int]) -> dict[str, int]:
-    """Where the requests are; those that arrived (``injected``) are the sum of the first six."""
+def _request_counts(counts: dict[RequestStatus, int], unlisted: int) -> dict[str, int]:
+    """Where the requests are; those that arrived (``injected``) are the completed ones and the next five."""
     not_arrived, not_sent = counts[RequestStatus.NOT_ARRIVED], counts[RequestStatus.NOT_SENT]
     return {
         "injected_requests": sum(counts.values()) - not_arrived - not_sent,
@@ -127,6 +129,6 @@ def _request_counts(counts: dict[RequestStatus, int]) -> dict[str, int]:
         "rejected_requests": counts[RequestStatus.REJECTED],
         "refused_too_long_requests": counts[RequestStatus.REFUSED_TOO_LONG],
         "refused_never_fits_requests": counts[RequestStatus.REFUSED_NEVER_FITS],
-        "not_arrived_requests": not_arrived,
+        "not_arrived_requests": not_arrived + unlisted,
         **({"not_sent_requests": not_sent} if not_sent else {}),
     }

@@ -132,7 +132,7 @@ class Runner:
         with self._lock:  # the first run compiles, or loads what was compiled
             run.load()
         run.advance(self._interrupt)
-        result = run.result()
+        result = run.result().until(requests.horizon_us)
         if result.interrupted:
             self._check_stopped()
             raise KeyboardInterrupt

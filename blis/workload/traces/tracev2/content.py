@@ -1,8 +1,9 @@
 """The content file of a TraceV2: Parquet with what neither its columns nor its header can say.
 
-Per request, each if there is any: ``priority``, ``prefix_tokens``, ``rtt_us``, ``bandwidth_mbps``. Token content is
-either ``prompt_token_ids`` and ``output_token_ids``, or token streams: ``stream`` per request, ``parent`` and
-``fork_tokens`` per stream. Columns of requests and of streams stand side by side, filled up with nulls at the end.
+Per request, each if there is any: ``priority``, ``prefix_tokens``, ``rtt_us``, ``bandwidth_mbps``; of those that were
+never sent the row they waited for (``after``) and how long after its end they would have come (``think_us``). Token
+content is either ``prompt_token_ids`` and ``output_token_ids``, or token streams: ``stream`` per request, ``parent``
+and ``fork_tokens`` per stream. Columns of requests and of streams stand side by side, filled up with nulls at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError, nearest
-from blis.workload.requests import Ints, LiteralTokens, RequestTable, TokenStreams
+from blis.workload.requests import Ints, LiteralTokens, RequestTable, Sessions, TokenStreams
 from blis.workload.traces.parquet import TOKEN_IDS, literal_tokens, token_columns
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 Columns = dict[str, NDArray[Any]]
 
-_PER_REQUEST = ("priority", "prefix_tokens", "rtt_us", "bandwidth_mbps")
+_WAITS = ("after", "think_us")
+_PER_REQUEST = ("priority", "prefix_tokens", "rtt_us", "bandwidth_mbps", *_WAITS)
 _STREAMS = ("stream", "parent", "fork_tokens")
 
 
@@ -42,6 +44,23 @@ def extras(table: RequestTable, prefix_tokens: Ints) -> Columns:
             found["prefix_tokens"] = details.prefix_tokens
         found |= {name: getattr(details, name) for name in ("rtt_us", "bandwidth_mbps") if getattr(details, name).any()}
     return found
+
+
+def waits(sessions: Sessions, unsent: NDArray[np.bool_]) -> Columns:
+    """Whom those requests waited for that were never sent; all others wait for nobody any more."""
+    return {"after": np.where(unsent, sessions.after, -1), "think_us": np.where(unsent, sessions.think_us, 0)}
+
+
+def read_waits(path: Path) -> Ints:
+    """The rows of a content file's requests that were never sent.
+
+    Raises:
+        WorkloadError: it cannot be read, or does not say.
+    """
+    table = _read(path)
+    if _WAITS[0] not in table.column_names:
+        raise WorkloadError(f"{path}: column {_WAITS[0]} is missing")
+    return np.flatnonzero(_numbers(path, table, _WAITS[0], None) >= 0)
 
 
 def write_content(path: Path, table: RequestTable, columns: Columns, *, with_tokens: bool) -> None:

@@ -49,6 +49,8 @@ class Extension:
         sharing: how prompts share tokens.
         prefix_groups: tokens that the prompts of a group begin with, by its name; part of ``input_tokens``.
         content_file: Parquet file beside the header with what neither header nor columns can say; None: nothing.
+        unsent_file: CSV beside the header with the requests that were never sent; None: there are none.
+        unlisted: how many more would have arrived after the end of the run, in no file.
     """
 
     num_requests: int
@@ -56,6 +58,8 @@ class Extension:
     sharing: Sharing
     prefix_groups: Mapping[str, int]
     content_file: str | None
+    unsent_file: str | None = None
+    unlisted: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def write_header(header: TraceHeader, path: Path) -> None:
         "workload_spec": header.workload_spec,
         "server": header.server and _said(asdict(header.server)),
         "network": None if header.measured_rtt_ms is None else {"measured_rtt_ms": header.measured_rtt_ms},
-        "blis": header.extension and _said({**vars(header.extension), "prefix_groups": _groups_of(header.extension)}),
+        "blis": header.extension and _extension_of(header.extension),
     }
     path.write_text(yaml.safe_dump(_said(values), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
@@ -128,8 +132,9 @@ def _said(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _groups_of(extension: Extension) -> dict[str, int] | None:
-    return dict(extension.prefix_groups) or None
+def _extension_of(extension: Extension) -> dict[str, Any]:
+    groups, unlisted = dict(extension.prefix_groups) or None, extension.unlisted or None
+    return _said({**vars(extension), "prefix_groups": groups, "unlisted": unlisted})
 
 
 def _server(top: Section) -> Server | None:
@@ -170,12 +175,17 @@ def _extension(top: Section) -> Extension | None:
         part.fail("prefix_groups", "missing; sharing by prefix_groups needs it")
     if sharing == "file" and content_file is None:
         part.fail("content_file", "missing; sharing as a file says needs it")
+    unsent_file = part.optional(part.text, "unsent_file")
+    if unsent_file is not None and content_file is None:
+        part.fail("content_file", "missing; unsent_file needs it")
     extension = Extension(
-        num_requests=part.integer("num_requests", least=1),
+        num_requests=part.integer("num_requests"),
         horizon_us=part.optional(part.integer, "horizon_us"),
         sharing=sharing,
         prefix_groups=lengths,
         content_file=content_file,
+        unsent_file=unsent_file,
+        unlisted=part.integer("unlisted", 0),
     )
     part.finish()
     return extension

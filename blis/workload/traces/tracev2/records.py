@@ -92,10 +92,34 @@ class TraceRecords:
     def __len__(self) -> int:
         return len(self.request_id)
 
+    def take(self, rows: Ints) -> TraceRecords:
+        """Some of the rows."""
+        return TraceRecords(**{name: _rows_of(values, rows) for name, values in vars(self).items()})
+
+    def merged(self, others: TraceRecords, rows: Ints) -> TraceRecords:
+        """All rows together, the ``others`` in the places ``rows`` (ascending) among them."""
+        order = np.empty(len(self) + len(others), dtype=np.int64)
+        is_other = np.isin(np.arange(len(order)), rows)
+        order[~is_other], order[is_other] = np.arange(len(self)), len(self) + np.arange(len(others))
+        pairs = ((name, values, getattr(others, name)) for name, values in vars(self).items())
+        return TraceRecords(**{name: _joined(mine, theirs) for name, mine, theirs in pairs}).take(order)
+
 
 def no_labels(count: int) -> Labels:
     """What requests have that have no names."""
     return Labels(np.full(count, -1), ())
+
+
+def _rows_of(values: Any, rows: Ints) -> Any:
+    return Labels(values.codes[rows], values.names) if isinstance(values, Labels) else values[rows]
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if not isinstance(first, Labels):
+        return np.concatenate((first, second))
+    names = tuple(dict.fromkeys((*first.names, *second.names)))
+    of_code = np.array([*map(names.index, second.names), -1])
+    return Labels(np.concatenate((first.codes, of_code[second.codes])), names)
 
 
 def write_records(records: TraceRecords, path: Path) -> None:
@@ -117,13 +141,19 @@ def write_records(records: TraceRecords, path: Path) -> None:
     frame.write_csv(path, quote_style="necessary", float_scientific=False)
 
 
-def read_records(path: Path) -> TraceRecords:
+def read_records(path: Path, *, may_be_empty: bool = False) -> TraceRecords:
     """Read a data file and check every value.
+
+    Args:
+        path: of the file.
+        may_be_empty: whether no requests at all are fine, too.
 
     Raises:
         WorkloadError: names the file, the row (the header is row 1, empty lines do not count) and the column.
     """
     table = _read_table(path)
+    if not len(table) and not may_be_empty:
+        raise WorkloadError(f"{path}: holds no requests")
     whole = {name: table[name].to_numpy() for name in _MOST}
     for name, most in _MOST.items():
         _refuse(path, name, whole[name], (whole[name] < 0) | (whole[name] > most), f"must lie in [0, {most}]")
@@ -189,8 +219,6 @@ def _read_table(path: Path) -> pa.Table:
         raise WorkloadError(
             f"{path}: row {uneven[0].number}: expected {len(COLUMNS)} fields, got {uneven[0].actual_columns}"
         )
-    if not len(table):
-        raise WorkloadError(f"{path}: holds no requests")
     at = COLUMNS.index("error_message")
     return table.set_column(at, COLUMNS[at], pc.utf8_trim_whitespace(table[COLUMNS[at]].cast(pa.string())))
 

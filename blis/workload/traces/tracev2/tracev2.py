@@ -11,20 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blis.errors import WorkloadError
 from blis.files.digest import sha256
 from blis.files.output import replacing
 from blis.workload.requests import ClientDetails, Ints, Labels, RequestTable, Sessions, TokenStreams
-from blis.workload.traces.tracev2.content import Columns, extras, read_content, write_content
+from blis.workload.traces.tracev2.content import (
+    Columns,
+    extras,
+    read_content,
+    read_waits,
+    waits,
+    write_content,
+)
 from blis.workload.traces.tracev2.header import Extension, Sharing, TraceHeader, read_header, write_header
 from blis.workload.traces.tracev2.records import OK, TraceRecords, read_records, write_records
 from blis.workload.traces.tracev2.sharing import as_prefix_groups, of_prefix_groups, unsaid
+from blis.workload.window import from_zero
 
 _log = logging.getLogger("blis")
-
-#: Measured stamps from here on count from 1970, not from the start of the measurement.
-_EPOCH_US = 10**15
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class TraceV2:
 
     def requests(self, seed: int, horizon_us: int | None = None) -> RequestTable:
         """Load it for its replay (`load_tracev2`); a warning says how many requests are left out."""
-        replay = load_tracev2(self, horizon_us)
+        replay = load_tracev2(self)
         if replay.num_failed:
             _log.warning(
                 "%s: %d requests failed when they were measured; they are left out", self.data, replay.num_failed
@@ -62,7 +68,7 @@ class Replay:
     """What a trace asks for when it is replayed.
 
     Attributes:
-        table: the requests, open loop at their recorded times.
+        table: the requests, open loop at their recorded times; those that were never sent wait as they did.
         horizon_us: end of the simulated time when the trace was made; None: there was none.
         num_failed: requests that are left out because they failed when they were measured.
     """
@@ -78,16 +84,21 @@ def trace_paths(prefix: Path) -> tuple[TraceV2, Path]:
     return TraceV2(header, data), content
 
 
+def unsent_path(prefix: Path) -> Path:
+    """The file that `write_tracev2` may write besides, of requests that were never sent."""
+    return prefix.with_name(f"{prefix.name}.unsent.csv")
+
+
 def read_tracev2(trace: TraceV2) -> tuple[TraceHeader, TraceRecords]:
-    """Read header and data file, every value checked.
+    """Read header and data file, every value checked: the requests that were sent, and what became of them.
 
     Raises:
         ConfigError: the header is wrong; names file and key.
         WorkloadError: the data file is wrong, or does not belong to the header; names file, row and column.
     """
     header = read_header(trace.header)
-    records = read_records(trace.data)
     extension = header.extension
+    records = read_records(trace.data, may_be_empty=extension is not None and extension.num_requests == 0)
     if extension is not None and extension.num_requests != len(records):
         raise WorkloadError(
             f"{trace.data}: holds {len(records)} requests, but {trace.header} speaks of {extension.num_requests}"
@@ -96,7 +107,12 @@ def read_tracev2(trace: TraceV2) -> tuple[TraceHeader, TraceRecords]:
 
 
 def write_tracev2(
-    prefix: Path, header: TraceHeader, records: TraceRecords, table: RequestTable, horizon_us: int | None = None
+    prefix: Path,
+    header: TraceHeader,
+    records: TraceRecords,
+    table: RequestTable,
+    horizon_us: int | None = None,
+    unsent: NDArray[np.bool_] | None = None,
 ) -> None:
     """Write a trace whose replay is exactly the table: all its files, or none.
 
@@ -106,54 +122,78 @@ def write_tracev2(
         records: what happened to each request.
         table: the same requests, in the same order.
         horizon_us: end of the simulated time; None: there was none.
+        unsent: (n,) which of them were never sent, because those they waited for did not end; None: all were sent.
     """
     sharing, group, lengths = _sharing(table, records.prefix_group)
     records = dataclasses.replace(records, prefix_group=group)
     columns = extras(table, _prefix_tokens(group, lengths))
     trace, content = trace_paths(prefix)
-    has_content = bool(columns) or sharing == "file"
-    extension = Extension(len(records), horizon_us, sharing, lengths, content.name if has_content else None)
+    others = None
+    if unsent is not None and unsent.any() and table.sessions is not None:
+        columns |= waits(table.sessions, unsent)
+        others, records = (records.take(np.flatnonzero(chosen)) for chosen in (unsent, ~unsent))
+    extension = Extension(
+        num_requests=len(records),
+        horizon_us=horizon_us,
+        sharing=sharing,
+        prefix_groups=lengths,
+        content_file=content.name if columns or sharing == "file" else None,
+        unsent_file=None if others is None else unsent_path(prefix).name,
+        unlisted=table.unlisted,
+    )
     with ExitStack() as files:  # closed in reverse order: the header appears last
         header_path, data_path = (files.enter_context(replacing(path)) for path in (trace.header, trace.data))
-        if has_content:
+        if extension.content_file is not None:
             write_content(files.enter_context(replacing(content)), table, columns, with_tokens=sharing == "file")
+        if others is not None:
+            write_records(others, files.enter_context(replacing(unsent_path(prefix))))
         write_records(records, data_path)
         write_header(dataclasses.replace(header, extension=extension), header_path)
 
 
-def load_tracev2(trace: TraceV2, horizon_us: int | None = None) -> Replay:
+def load_tracev2(trace: TraceV2) -> Replay:
     """Load a trace for its replay.
 
-    Requests come at their recorded arrival times, whatever they waited for when these were recorded. Measured
-    traces lose the requests that failed, and begin at 0 if their stamps count from 1970; simulated ones are taken
-    as they are.
+    Requests come at their recorded arrival times, whatever they waited for when these were recorded; those that were
+    never sent have none, and wait as they did. Measured traces lose the requests that failed, and begin at 0 if their
+    stamps count from 1970.
 
     Args:
         trace: its files.
-        horizon_us: requests arriving later are left out, but checked.
 
     Raises:
         InputError: a file is wrong, or nothing is left to replay; names file, and row and column or key.
     """
     header, records = read_tracev2(trace)
+    extension = header.extension
     content: Any = None
     columns: Columns = {}
-    if header.extension is not None:
-        content, columns = _said(trace, header.extension, records)
+    if extension is not None:
+        records = _with_unsent(trace, extension, records)
+        content, columns = _said(trace, extension, records)
     else:
         content, columns["prefix_tokens"] = unsaid(records)
     table = _table(trace.data, records, columns, content)
-    keep = np.full(len(records), True)
-    if header.mode == "real":
-        keep = records.status == OK
-        table = _from_zero(table)
-    num_failed = int((~keep).sum())
-    if horizon_us is not None:
-        keep &= table.arrival_us <= horizon_us
-    if not keep.any():
+    horizon_us, unlisted = (None, 0) if extension is None else (extension.horizon_us, extension.unlisted)
+    if header.mode != "real":
+        return Replay(dataclasses.replace(table, unlisted=unlisted), horizon_us, 0)
+    good = np.flatnonzero(records.status == OK)
+    num_failed = len(records) - len(good)
+    if not len(good):
         raise WorkloadError(f"{trace.data}: nothing to replay: {num_failed} of {len(records)} requests failed")
-    recorded_us = None if header.extension is None else header.extension.horizon_us
-    return Replay(table.take(np.flatnonzero(keep)), recorded_us, num_failed)
+    return Replay(from_zero(table)[0].take(good), horizon_us, num_failed)
+
+
+def _with_unsent(trace: TraceV2, extension: Extension, records: TraceRecords) -> TraceRecords:
+    """The requests that were sent and those that were not, in the order in which they stood in the run."""
+    if extension.unsent_file is None or extension.content_file is None:
+        return records
+    path = trace.header.parent / extension.unsent_file
+    unsent = read_records(path)
+    rows = read_waits(trace.header.parent / extension.content_file)
+    if len(rows) != len(unsent) or rows[-1] >= len(records) + len(unsent):
+        raise WorkloadError(f"{path}: does not fit {extension.content_file}, which speaks of {len(rows)} such requests")
+    return records.merged(unsent, rows)
 
 
 def _sharing(table: RequestTable, group: Labels) -> tuple[Sharing, Labels, dict[str, int]]:
@@ -201,7 +241,7 @@ def _table(path: Path, records: TraceRecords, columns: Columns, content: Any) ->
         priority=columns.get("priority"),
         slo_class=_if_any(records.slo_class),
         tenant=_if_any(records.tenant),
-        sessions=_sessions(records) if has_sessions else None,
+        sessions=_sessions(records, columns) if has_sessions or "after" in columns else None,
         details=ClientDetails(
             client=records.client,
             prefix_group=records.prefix_group,
@@ -220,8 +260,8 @@ def _if_any(labels: Labels) -> Labels | None:
     return labels if (labels.codes >= 0).any() else None
 
 
-def _sessions(records: TraceRecords) -> Sessions:
-    """Conversations without their loops: each round is sent at its recorded time."""
+def _sessions(records: TraceRecords, columns: Columns) -> Sessions:
+    """Conversations without their loops, where they were sent: each round comes at its recorded time."""
     count, session = len(records), records.session
     numbers = [re.fullmatch(r"session_(\d{1,18})", name) for name in session.names]
     if all(numbers):
@@ -229,10 +269,5 @@ def _sessions(records: TraceRecords) -> Sessions:
         codes = of_code[session.codes]
     else:
         codes = session.codes
-    return Sessions(codes, records.round_index, np.full(count, -1), np.zeros(count, dtype=np.int64))
-
-
-def _from_zero(table: RequestTable) -> RequestTable:
-    """Stamps that count from 1970, counted from the first arrival."""
-    first = int(table.arrival_us.min())
-    return dataclasses.replace(table, arrival_us=table.arrival_us - first) if first >= _EPOCH_US else table
+    after, think_us = columns.get("after", np.full(count, -1)), columns.get("think_us", np.zeros(count, dtype=np.int64))
+    return Sessions(codes, records.round_index, after, think_us)
