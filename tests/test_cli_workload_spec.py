@@ -110,13 +110,17 @@ def test_a_horizon_cuts_sessions_between_turns_or_within_one(capsys, tmp_path):
     metrics, figures, cut = run_sessions(capsys, tmp_path, "--horizon", horizon_us)
     assert metrics["vllm_estimated_duration_s"] == 30
     assert figures["completed_sessions"] > 0
-    assert 0 < len(cut) < len(whole)
+    assert len(cut) == len(whole)
+    assert 0 < figures["not_started_sessions"] < len(cut)
     order = ["completed", "running", "waiting", "not_arrived"]
-    for before, after in zip(whole.head(len(cut)).iter_rows(named=True), cut.iter_rows(named=True), strict=True):
+    for before, after in zip(whole.iter_rows(named=True), cut.iter_rows(named=True), strict=True):
         places = [order.index(status) for status in after["status"]]
         assert places == sorted(places)
         assert sum(status in ("running", "waiting") for status in after["status"]) <= 1
-        for column in ("arrival_us", "first_token_us", "finished_us"):
+        arrivals = [stamp for stamp in after["arrival_us"] if stamp is not None]
+        assert after["arrival_us"] == before["arrival_us"][: len(arrivals)] + [None] * (len(places) - len(arrivals))
+        assert sum(stamp > horizon_us for stamp in arrivals) == (after["status"][0] == "not_arrived")
+        for column in ("first_token_us", "finished_us"):
             seen = [None if stamp is None or stamp > horizon_us else stamp for stamp in before[column]]
             assert after[column] == seen
 

@@ -175,6 +175,17 @@ def test_arrivals_count_from_the_earliest_wherever_it_stands(tmp_path):
     assert counts.taken == 3
 
 
+@pytest.mark.parametrize(
+    ("chosen", "seconds"),
+    [({"limit": 2}, [73.5, 0]), ({"limit": 1}, [0]), ({"limit": 2, "end_s": 100}, [40, 0])],
+)
+def test_a_limit_leaves_no_gap_before_the_first_arrival(tmp_path, chosen, seconds):
+    """But a window counts from the earliest arrival of the whole file."""
+    header, *rows = BURSTGPT.splitlines()
+    table, _ = converted(tmp_path, "\n".join([header, *reversed(rows)]), selection=Selection(**chosen))
+    assert (table.arrival_us / 1e6).tolist() == seconds
+
+
 BAD = {
     "date": (AZURE.replace("2023-11-17", "soon"), "line 5: TIMESTAMP: expected a date with time, got 'soon 18:17"),
     "month": (AZURE.replace("2023-11-17", "2023-13-17"), "line 5: TIMESTAMP: expected a date with time"),

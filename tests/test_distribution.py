@@ -73,14 +73,22 @@ def test_changing_one_thing_shifts_nothing_else():
     assert columns(base.requests(6)) != (arrivals, prompts, outputs)
 
 
-def test_a_horizon_leaves_out_later_requests_only():
+def test_a_horizon_leaves_out_nobody():
     workload = DistributionWorkload(num_requests=50, prefix_tokens=10)
-    every = workload.requests(5)
-    horizon_us = int(every.arrival_us[19])
-    cut = workload.requests(5, horizon_us)
-    assert columns(cut) == tuple(column[:20] for column in columns(every))
-    assert len(cut.content.stream) == 20
-    assert len(workload.requests(5, 0)) == 0
+    every, cut = workload.requests(5), workload.requests(5, 0)
+    assert (columns(cut), cut.unlisted) == (columns(every), 0)
+    slow = dataclasses.replace(workload, rate=1e-12).requests(5, 1000)  # most would arrive behind the clock's end
+    assert len(slow) + slow.unlisted == 50
+    assert slow.unlisted > 40
+
+
+def test_a_huge_number_of_requests_is_counted_not_drawn(monkeypatch):
+    monkeypatch.setattr("blis.workload.distribution.MOST_LATE", 10)
+    workload = DistributionWorkload(num_requests=10**9)
+    every = dataclasses.replace(workload, num_requests=50).requests(5)
+    table = workload.requests(5, int(every.arrival_us[19]))
+    assert columns(table) == tuple(column[:30] for column in columns(every))
+    assert table.unlisted == 10**9 - 30
 
 
 def test_a_prefix_lengthens_every_prompt_and_is_shared():

@@ -58,8 +58,10 @@ def test_horizons(tmp_path):
     top = "aggregate_rate: 10\nhorizon: 10000000"
     spec = drawn(tmp_path, top, "arrival: {process: constant}")
     assert spec.arrival_us.tolist() == list(range(0, 10_000_000, 100_000))
-    cut = drawn(tmp_path, top, "arrival: {process: constant}", horizon_us=500_000)  # one at the end is kept
-    assert cut.arrival_us.tolist() == list(range(0, 600_000, 100_000))
+    cut = drawn(tmp_path, top, "arrival: {process: constant}", horizon_us=500_000)  # the others arrive too late
+    assert (cut.arrival_us.tolist(), cut.unlisted) == (spec.arrival_us.tolist(), 0)
+    endless = drawn(tmp_path, "aggregate_rate: 10", "arrival: {process: constant}", horizon_us=500_000)
+    assert endless.arrival_us.tolist() == list(range(0, 600_000, 100_000))  # one at the end is kept
 
 
 def test_lifecycle_windows(tmp_path):
@@ -198,6 +200,20 @@ def test_the_horizon_of_a_run_is_a_bound(tmp_path):
     assert len(drawn(tmp_path, "aggregate_rate: 5", "id: a", horizon_us=1_000_000)) < 20
 
 
+def test_a_huge_number_of_requests_is_counted_not_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("blis.workload.spec.MOST_LATE", 100)
+    client = "id: a\nreasoning: {multi_turn: {max_rounds: 3}}"
+    every = drawn(tmp_path, "aggregate_rate: 50\nnum_requests: 3000", client)
+    table = drawn(tmp_path, "aggregate_rate: 50\nnum_requests: 1000000000", client, horizon_us=2_000_000)
+    in_time = int((table.arrival_us <= 2_000_000).sum())
+    assert in_time + 97 < len(table) <= in_time + 100
+    assert table.unlisted + in_time + 100 == 10**9
+    assert table.input_tokens.tolist() == every.input_tokens[: len(table)].tolist()
+    window = client + "\nlifecycle: {windows: [{start_us: 0, end_us: 2500000}]}"
+    bounded = drawn(tmp_path, "aggregate_rate: 50\nnum_requests: 1000000000", window, horizon_us=2_000_000)
+    assert (bounded.unlisted, len(bounded) < len(table)) == (0, True)  # there are no more
+
+
 def test_multimodal_prompts(tmp_path):
     media = """
     multimodal:
@@ -236,4 +252,4 @@ def test_a_spec_runs_by_its_own_seed_and_horizon(tmp_path):
 
 def test_a_client_of_sessions_may_have_none(tmp_path):
     sessions = "id: late\nreasoning: {multi_turn: {max_rounds: 3, think_time_us: 5000}}"
-    assert len(drawn(tmp_path, "aggregate_rate: 1\nhorizon: 100000000", sessions, horizon_us=10)) == 0
+    assert len(drawn(tmp_path, "aggregate_rate: 1\nhorizon: 10", sessions)) == 0

@@ -1,13 +1,15 @@
-"""Runs of workload specs, written as TraceV2 and replayed: the replay knows only when requests were sent, not why."""
+"""Runs of workload specs, written as TraceV2 and replayed: rows and figures of the replay are those of the run."""
 
 import dataclasses
 from pathlib import Path
 
-import polars as pl
 import pytest
 from helpers_spec import write
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import blis
+from blis.report.sections import Report
 
 EXAMPLES = Path(blis.__file__).parents[1] / "examples"
 #: Few blocks, so that requests wait and are preempted; 10 µs per token at the client.
@@ -37,9 +39,10 @@ def assert_replay_is_equal(folder, spec, cluster, model=MODEL, **options):
     simulation = blis.prepare(model, blis.load_workload_spec(spec), cluster=cluster, **options)
     before = simulation.run()
     simulation.write_trace(before, folder / "t")
-    after = blis.simulate(model, blis.TraceV2(folder / "t.yaml", folder / "t.csv"), cluster=cluster)
-    sent = before.requests.filter(pl.col("arrival_us").is_not_null())
-    assert after.requests.equals(sent)
+    replayed = blis.TraceV2(folder / "t.yaml", folder / "t.csv")
+    after = blis.simulate(model, replayed, cluster=cluster, engine=options.get("engine"))
+    assert after.requests.equals(before.requests)
+    assert Report(after).text() == Report(before).text()
     return before.requests
 
 
@@ -65,7 +68,7 @@ def test_examples(tmp_path, name, cluster):
 @pytest.mark.parametrize("cluster", CLUSTERS)
 @pytest.mark.parametrize("name", ["workload-sessions.yaml", "workload-closed-loop.yaml"])
 def test_runs_cut_by_a_horizon(tmp_path, name, cluster):
-    """Whoever would have waited for what was cut is not in the trace."""
+    """Whoever would have waited for what was cut does so in the replay, too."""
     rows = assert_replay_is_equal(tmp_path, EXAMPLES / name, CLUSTERS[cluster], horizon_us=9_000_000)
     assert rows["arrival_us"].null_count() > 0
 
@@ -95,3 +98,37 @@ def test_users_who_send_right_after_a_step(tmp_path, cluster):
     free = dataclasses.replace(MODEL, alpha_coeffs=(0.0, 0.0, 0.0))
     spec = write(tmp_path, "num_requests: 200", "concurrency: 8\nthink_time_us: 0")
     assert_replay_is_equal(tmp_path, spec, CLUSTERS[cluster], model=free)
+
+
+CLIENTS = (
+    "reasoning: {multi_turn: {max_rounds: 3, think_time_us: 30000, context_growth: accumulate}}",
+    "prefix_group: p\nprefix_length: 40\nslo_class: batch\nnetwork: {rtt_ms: 2}",
+    "concurrency: 3\nnum_requests: 15\nthink_time_us: 3000\ntenant_id: t",
+    """
+    concurrency: 2
+    num_requests: 12
+    reasoning: {multi_turn: {max_rounds: 3, think_time_us: 20000}}
+    """,
+)
+runs = st.fixed_dictionaries(
+    {
+        "clients": st.lists(st.sampled_from(CLIENTS), min_size=1, max_size=3, unique=True),
+        "num_requests": st.integers(3, 60),
+        "horizon_us": st.none() | st.integers(0, 1_500_000),
+        "cluster": st.sampled_from(sorted(CLUSTERS)),
+        "max_model_len": st.sampled_from([None, 260, 130]),
+        "seed": st.integers(0, 1000),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs)
+def test_any_run_and_its_replay_are_equal(tmp_path_factory, run):
+    """Sessions, closed loops, cuts, requests turned away or refused, and runs in which nothing arrives."""
+    folder = tmp_path_factory.mktemp("run")
+    is_open = any("concurrency" not in client for client in run["clients"])
+    top = f"num_requests: {run['num_requests']}" + ("\naggregate_rate: 40" if is_open else "")
+    engine = blis.EngineOptions(max_model_len=run["max_model_len"])
+    simulated = {"horizon_us": run["horizon_us"], "seed": run["seed"], "engine": engine}
+    assert_replay_is_equal(folder, write(folder, top, *run["clients"]), CLUSTERS[run["cluster"]], **simulated)

@@ -165,9 +165,10 @@ def test_simulated_failures_are_replayed(tmp_path):
     assert len(load_tracev2(trace).table) == 2
 
 
-def test_horizon_leaves_out_what_arrives_later(tmp_path):
-    trace = write(tmp_path, row(0), row(1), row(2))
-    assert load_tracev2(trace, 1000).table.numbers.tolist() == [0, 1]
+def test_what_arrives_behind_the_horizon_is_counted(tmp_path):
+    outcomes = blis.simulate(MODEL, write(tmp_path, row(0), row(1), row(2)), horizon_us=1000)
+    assert outcomes.requests["status"].to_list()[2] == "not_arrived"
+    assert (outcomes.summary["injected_requests"], outcomes.summary["not_arrived_requests"]) == (2, 1)
 
 
 def test_unsaid_prefixes_are_part_of_the_recorded_length(tmp_path):
@@ -308,22 +309,56 @@ def assert_replay_is_equal(folder, table, *, horizon_us=None, **options):
     return before.requests
 
 
-def test_requests_never_sent_are_left_out_and_the_others_keep_their_names(tmp_path):
-    from blis._core.codes import NEVER, RequestStatus
-    from blis.outcomes.decisions.exported import write_run
+def talks(n=12):
+    """A table of sessions of three turns, the turns of two sessions side by side."""
+    rows = np.arange(n)
+    turn, session = rows // 2 % 3, rows // 6 * 2 + rows % 2
+    after = np.where(turn > 0, rows - 2, -1)
+    sessions = Sessions(session, turn, after, np.where(after >= 0, 1_000 + rows, 0))
+    return random_table(n, sessions=sessions, request_number=rows[::-1] * 3)
 
-    simulation = blis.prepare(MODEL, random_table(10))
-    outcomes = simulation.run()
-    status = outcomes.result.status.copy()
-    status[[2, 5]] = RequestStatus.NOT_SENT
-    arrival_us = outcomes.result.arrival_us.copy()
-    arrival_us[[2, 5]] = NEVER
-    result = dataclasses.replace(outcomes.result, status=status, arrival_us=arrival_us)
-    outcomes = dataclasses.replace(outcomes, result=result)
-    write_run(outcomes, simulation.table, tmp_path / "t", None)
-    replay = load_tracev2(trace_paths(tmp_path / "t")[0])
-    assert replay.table.numbers.tolist() == [0, 1, 3, 4, 6, 7, 8, 9]
-    assert blis.simulate(MODEL, replay.table).requests["request_id"][2] == "request_3"
+
+@pytest.mark.parametrize("horizon_us", [None, 60_000])
+def test_requests_never_sent_stand_apart_and_keep_their_places(tmp_path, horizon_us):
+    """They wait in the replay as they did in the run, and are sent if what they wait for ends."""
+    bucket = blis.ClusterOptions(admission_policy="token-bucket", token_bucket_capacity=500)
+    before = assert_replay_is_equal(tmp_path, talks(), horizon_us=horizon_us, cluster=bucket)
+    never = before.filter(pl.col("arrival_us").is_null())
+    trace, _ = trace_paths(tmp_path / "t")
+    header, records = read_tracev2(trace)
+    assert len(records) == header.extension.num_requests == 12 - len(never)
+    others = read_records(tmp_path / header.extension.unsent_file)
+    assert [f"request_{number}" for number in others.request_id] == never["request_id"].to_list()
+    assert set(others.error_message.names) <= {
+        "never sent: an earlier turn was turned away",
+        "never sent: what it waited for had not ended when the run did",
+    }
+    again = blis.simulate(MODEL, trace, horizon_us=10**9)
+    assert set(again.requests["status"]) == {"completed"}
+
+
+def test_files_of_unsent_requests_must_fit(tmp_path):
+    bucket = blis.ClusterOptions(admission_policy="reject-all")
+    assert_replay_is_equal(tmp_path, talks(), cluster=bucket)
+    trace, content = trace_paths(tmp_path / "t")
+    lines = (tmp_path / "t.unsent.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "t.unsent.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(WorkloadError, match=r"t\.unsent\.csv: does not fit t\.content\.parquet, which speaks of 8"):
+        load_tracev2(trace)
+    pl.read_parquet(content).drop("after").write_parquet(content)
+    with pytest.raises(WorkloadError, match=r"t\.content\.parquet: column after is missing"):
+        load_tracev2(trace)
+    header = trace.header.read_text()
+    trace.header.write_text(header.replace("  content_file: t.content.parquet\n", ""))
+    with pytest.raises(ConfigError, match=r"t\.yaml: blis\.content_file: missing; unsent_file needs it"):
+        load_tracev2(trace)
+
+
+def test_an_empty_run_can_be_replayed(tmp_path):
+    empty = dataclasses.replace(random_table(3).take(np.array([], dtype=np.int64)), unlisted=7)
+    assert_replay_is_equal(tmp_path, empty, horizon_us=500)
+    header, _ = read_tracev2(trace_paths(tmp_path / "t")[0])
+    assert (header.extension.num_requests, header.extension.unlisted) == (0, 7)
 
 
 def test_names_survive_the_file_of_outcomes(tmp_path):

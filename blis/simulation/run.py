@@ -147,7 +147,7 @@ class Run:
         self._control = control
         self._decisions = decisions
         self._step_sink = steps
-        self._horizon_us = packing.UNLIMITED if horizon_us is None else horizon_us
+        self._horizon_us = packing.UNLIMITED if horizon_us is None else min(horizon_us, packing.UNLIMITED)
         self._usable_blocks = engine.total_kv_blocks - 1
         self._reason = StopReason.PAUSED
         self._interrupted = False

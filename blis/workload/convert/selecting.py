@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blis.errors import InputError
 from blis.workload.convert.formats import reader, recognise
@@ -81,8 +80,8 @@ class Requests:
     def feed(self, use: Callable[[Iterator[Rows]], Result]) -> Result:
         """Hand the requests to a function: rows with their arrivals in the trace, prompts of one token at least.
 
-        Arrivals count from the first request of the file. If a later row turns out to arrive earlier, the earliest
-        arrival is looked for in the whole file, and the function is called again.
+        Arrivals count from the first request that may be taken. If a later one turns out to arrive earlier, the
+        earliest arrival is looked for in all of them, and the function is called again.
 
         Raises:
             WorkloadError: the file is wrong.
@@ -91,9 +90,25 @@ class Requests:
         try:
             return use(self._pieces())
         except _EarlierArrivalError:
-            found = (rows.arrival_us for rows in self._rows() if rows.arrival_us is not None and len(rows))
+            found = (rows.arrival_us for rows in self._candidates() if rows.arrival_us is not None and len(rows))
             self._origin_us = min(int(arrival_us.min()) for arrival_us in found)
             return use(self._pieces())
+
+    def _candidates(self) -> Iterator[Rows]:
+        """Rows with a prompt, as many as may be taken: all if a time is asked for, outside of which some may be."""
+        chosen = self._selection
+        is_cut = chosen.start_s > 0 or chosen.end_s is not None
+        left = None if is_cut else chosen.limit
+        for rows in self._rows():
+            has_prompt = rows.input_tokens > 0
+            self.counts.without_prompt += int((~has_prompt).sum())
+            rows = rows.filter(has_prompt)
+            if left is not None:
+                rows = rows.filter(np.arange(len(rows)) < left)
+                left -= len(rows)
+            yield rows
+            if left == 0:
+                return
 
     def _rows(self) -> Iterator[Rows]:
         source = self._source
@@ -110,10 +125,8 @@ class Requests:
         counts = self.counts = Counts()
         selection, limit = self._selection, self._selection.limit
         drawn_us = self._drawn_arrivals()
-        for rows in self._rows():
-            has_prompt = rows.input_tokens > 0
-            counts.without_prompt += int((~has_prompt).sum())
-            timed = self._timed(rows, has_prompt, drawn_us)
+        for rows in self._candidates():
+            timed = self._timed(rows, drawn_us)
             if selection.scale_rate != 1 or timed.arrival_us is None or drawn_us is not None:
                 timed = without_durations(timed)
             if limit is not None and counts.taken + len(timed) > limit:
@@ -125,12 +138,11 @@ class Requests:
             if counts.taken == limit:
                 return
 
-    def _timed(self, rows: Rows, has_prompt: NDArray[np.bool_], drawn_us: Generator[Ints, int, None] | None) -> Rows:
-        """Rows with a prompt that arrive when they should, with their final arrivals."""
+    def _timed(self, rows: Rows, drawn_us: Generator[Ints, int, None] | None) -> Rows:
+        """Rows that arrive when they should, with their final arrivals."""
         if rows.arrival_us is not None and drawn_us is not None:
             raise InputError(f"rate: {self._source.path} has arrivals of its own; scale_rate changes their rate")
-        arrival_us = self._since_origin(rows.arrival_us)
-        rows = replace(rows, arrival_us=arrival_us).filter(has_prompt)
+        rows = replace(rows, arrival_us=self._since_origin(rows.arrival_us))
         if drawn_us is not None:
             rows = replace(rows, arrival_us=drawn_us.send(len(rows)))
         if rows.arrival_us is None:
