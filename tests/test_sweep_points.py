@@ -18,7 +18,7 @@ from blis.studies.sweep.work import tasks
 
 #: Flags that say what to do with a run, not what is simulated.
 NOT_KEYS = {
-    *("log", "quiet", "output", "report", "timeline", "timeline_window"),
+    *("log", "log_file", "quiet", "output", "report", "timeline", "timeline_window"),
     *("timestamps", "results_path", "metrics_path", "outcomes_path", "trace_output", "trace_path"),
     *("trace_level", "counterfactual_k", "summarize_trace", "regret_samples", "fitness_weights", "slo_targets"),
 }
