@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from blis.errors import (
         BlisError,
         CapacityError,
+        CombinationError,
         ConfigError,
         EngineError,
         InputError,
@@ -55,6 +56,7 @@ __all__ = [
     "Capacity",
     "CapacityError",
     "ClusterOptions",
+    "CombinationError",
     "Comparison",
     "ConfigError",
     "Deployment",
@@ -114,6 +116,7 @@ _MODULES = {
     "blis.errors": (
         "BlisError",
         "CapacityError",
+        "CombinationError",
         "ConfigError",
         "EngineError",
         "InputError",

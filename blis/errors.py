@@ -3,8 +3,9 @@
     BlisError                     anything this package raises on purpose
     ├── InputError                usage or input is wrong: exit code 2
     │   ├── ConfigError           a flag, a key of a YAML/JSON file, an unknown model or GPU
-    │   ├── WorkloadError         a trace or workload file: names the file and the row
-    │   └── CapacityError         the model does not fit the GPUs
+    │   │   └── CombinationError  values that are each valid exclude each other
+    │   │       └── CapacityError the model does not fit the GPUs
+    │   └── WorkloadError         a trace or workload file: names the file and the row
     └── EngineError               a run failed: exit code 1
         └── InvariantError        the engine broke one of its own laws (a bug in blis)
 
@@ -29,12 +30,16 @@ class ConfigError(InputError):
     """A flag, a configuration key, an unknown model or GPU."""
 
 
+class CombinationError(ConfigError):
+    """Values that are each valid exclude each other. Where many combinations are tried, it rules out one of them."""
+
+
+class CapacityError(CombinationError):
+    """The model does not fit into the memory of the GPUs."""
+
+
 class WorkloadError(InputError):
     """A trace or workload file; the message names the file and the row."""
-
-
-class CapacityError(InputError):
-    """The model does not fit into the memory of the GPUs."""
 
 
 class EngineError(BlisError):

@@ -194,6 +194,15 @@ def test_failures_are_listed(tmp_path):
     assert all("two are too many" in row[-1] for row in table.rows)
 
 
+def test_a_sweep_shows_points_that_cannot_run(tmp_path):
+    models = [f"meta-llama/llama-3.{name}-instruct" for name in ("1-8b", "3-70b")]
+    blis.sweep({"base": {"num_requests": 5, "tp": 1}, "grid": {"model": models}}, output=tmp_path / "s.parquet")
+    page = sweep_page(read_swept(tmp_path / "s.parquet"))
+    assert page.verdict == "2 points, 2 runs; 1 point cannot run"
+    refused = next(section for section in page.sections if section.title == "Points that cannot run")
+    assert "does not fit 1 x H100" in refused.parts[0].rows[0][2]
+
+
 def test_a_sweep_that_finished_nothing_has_a_page(tmp_path):
     blis.sweep({**SWEEP, "base": {**SWEEP["base"], "horizon": 1}}, output=tmp_path / "s.parquet")
     page = sweep_page(read_swept(tmp_path / "s.parquet"))

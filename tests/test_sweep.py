@@ -149,6 +149,65 @@ def test_too_many_failures_end_the_sweep(tmp_path, capsys):
     assert not (tmp_path / "out.parquet.partial").exists()
 
 
+#: Of four points, the large model does not fit one GPU.
+FITS_NOT_ALL = {
+    "base": {"num_requests": 5},
+    "grid": {
+        "tp": [1, 8],
+        "model": ["meta-llama/llama-3.1-8b-instruct", "meta-llama/llama-3.3-70b-instruct"],
+    },
+    "replications": 2,
+}
+
+
+def test_points_that_cannot_run_are_rows_with_the_reason(tmp_path, caplog):
+    files = [tmp_path / f"{jobs}.parquet" for jobs in (1, 3)]
+    for jobs, file in zip((1, 3), files, strict=True):
+        frame = blis.sweep(FITS_NOT_ALL, output=file, jobs=jobs)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert frame["status"].to_list() == ["ok"] * 2 + ["refused"] * 2 + ["ok"] * 4
+    assert frame["point"].to_list() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert frame["completed_requests"].to_list() == [5, 5, None, None, 5, 5, 5, 5]
+    assert frame["seed"].to_list()[:4] == [42, 43, None, None]
+    assert frame["error"][2].startswith("tp: the model does not fit 1 x H100")
+    assert "1 of 4 points cannot run" in caplog.text
+    assert "point 1 (num_requests 5, model meta-llama/llama-3.3-70b-instruct, tp 1)" in caplog.text
+
+
+def test_a_sweep_with_refused_points_goes_on(tmp_path):
+    whole, ended = tmp_path / "whole.parquet", tmp_path / "ended.parquet"
+    blis.sweep(FITS_NOT_ALL, output=whole)
+
+    def press(done, total):
+        assert total == 6
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        blis.sweep(FITS_NOT_ALL, output=ended, jobs=1, progress=press)
+    blis.sweep(FITS_NOT_ALL, output=ended)
+    assert ended.read_bytes() == whole.read_bytes()
+
+
+def test_a_dry_run_tells_what_cannot_run(tmp_path, capsys):
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(FITS_NOT_ALL))
+    code, out, _ = call(capsys, tmp_path / "s.yaml", "--dry-run")
+    lines = out.splitlines()
+    assert (code, len(lines)) == (0, 5)
+    assert [" cannot run: tp: the model does not fit" in line for line in lines[1:]].count(True) == 1
+
+
+def test_a_sweep_of_which_nothing_can_run_is_refused(tmp_path, capsys):
+    spec = {**FITS_NOT_ALL, "grid": {"tp": [1, 64], "model": ["meta-llama/llama-3.3-70b-instruct"]}}
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(spec))
+    code, out, err = call(capsys, tmp_path / "s.yaml", "--output", tmp_path / "out.parquet")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "s.yaml: none of the 2 points can run; point 0 (" in err
+    assert "the model does not fit" in err
+    assert "an all-reduce over 64 GPUs is not known" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
 def test_a_killed_sweep_goes_on(tmp_path):
     """Killed hard in another process; what it had done is not done again, and the table is that of a whole one."""
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(killing_sweep(tmp_path), sort_keys=False))
@@ -200,7 +259,7 @@ def test_rows_of_another_sweep_are_refused(tmp_path, capsys):
         from blis.studies.sweep.sweeping import prepare_sweep
 
         with Journal(output, prepare_sweep(path).identity) as journal:
-            journal.add(Row(0, 42, None, {"completed_requests": -1}))
+            journal.add(Row(0, 42, "ok", None, {"completed_requests": -1}))
 
     begin_and_kill()
     policy.write_text("scheduler: fcfs\n")
@@ -225,7 +284,7 @@ def test_a_broken_journal_is_refused(tmp_path):
     output = tmp_path / "out.parquet"
     identity = {"blis_version": "1", "sweep": {}, "inputs": {}}
     with Journal(output, identity) as journal:
-        journal.add(Row(0, 42, None, {}))
+        journal.add(Row(0, 42, "ok", None, {}))
     rows = tmp_path / "out.parquet.partial" / "rows.jsonl"
     rows.write_bytes(b"[1]\n" + rows.read_bytes())
     with pytest.raises(blis.InputError, match=r"rows\.jsonl: line 1: no row of a sweep; --restart begins anew"):

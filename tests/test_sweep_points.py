@@ -227,7 +227,12 @@ LLAMA = "base: {model: meta-llama/llama-3.1-8b-instruct}\n"
         (LLAMA + "grid: {num_instances: [0]}", "grid.num_instances[0]: must be in [1, "),
         (LLAMA + "grid: {routing_policy: [round-robbin]}", "routing_policy[0]: unknown name 'round-robbin'; did you"),
         (LLAMA + "grid: {alpha_coeffs: [[1, 2, 3], [1, 2]]}", "grid.alpha_coeffs[1]: must be 3 numbers, got 2"),
-        (LLAMA + "list: [{arrival_cv: 2}]", "list[0].arrival_cv: "),
+        (
+            LLAMA + "list: [{arrival_cv: 2}]",
+            "point 0 (model meta-llama/llama-3.1-8b-instruct, arrival_cv 2.0): arrival_cv",
+        ),
+        (LLAMA + "grid: {tp: [1, 0], gpu_memory_utilization: [0.05, 0.9]}", "grid.tp[1]: must be >= 1, got 0"),
+        (LLAMA + "grid: {hardware: [H100, H10]}", "grid.hardware[1]: unknown GPU 'H10'"),
         (LLAMA + "list: [{hardware: H10}]", "list[0].hardware: "),
         (LLAMA + "list: [{scenario: mixed}]", "list[0].scenario: unknown name 'mixed'; did you mean 'mixed-slo'?"),
         (LLAMA + "list: [{workload: chatbto}]", "list[0].workload: unknown name 'chatbto'; did you mean 'chatbot'?"),

@@ -77,7 +77,7 @@ def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
     names = ("executor", "jobs", "max_failures", "restart")
     kept = f"finished runs are kept in {journal_folder(output)}, the same command goes on from there"
     try:
-        with redirect_stdout(sys.stderr), _progress(len(prepared.sweep), flags) as progress:
+        with redirect_stdout(sys.stderr), _progress(len(prepared.runs), flags) as progress:
             failures = run_sweep(prepared, output, progress=progress, **{name: flags[name] for name in names})
     except KeyboardInterrupt:
         click.echo(f"blis: error: interrupted; {kept}", err=True)
@@ -85,7 +85,7 @@ def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
     except EngineError as error:
         raise EngineError(f"{error}; {kept}") from error
     if failures:
-        log.warning("%d of %d runs failed; column error says why", failures, len(prepared.sweep))
+        log.warning("%d of %d runs failed; column error says why", failures, len(prepared.runs))
     return 0
 
 
@@ -98,10 +98,12 @@ def _show(prepared: Prepared) -> None:
         click.echo(f"{len(sweep)} runs: {len(sweep.points)} points, {sweep.replications} of each")
         for index, point in enumerate(sweep.points):
             cells = (f"{key.name}={key.cell(point.values.get(key.name))}" for key in sweep.keys)
-            click.echo(f"{index}: {' '.join(cells)}")
+            reason = prepared.refused.get(index)
+            click.echo(f"{index}: {' '.join(cells)}" + (f"  cannot run: {reason}" if reason else ""))
     with redirect_stdout(sys.stderr):
         each_s = seconds_per_run(prepared)
-    text = f"about {each_s * len(sweep):.3g} s on one thread, from the first and the last run ({each_s:.2g} s per run)"
+    total_s = each_s * len(prepared.runs)
+    text = f"about {total_s:.3g} s on one thread, from the first and the last run ({each_s:.2g} s per run)"
     click.echo(text, err=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blis.config.context_length import read_context_length
 from blis.config.quantization import BYTES_16BIT, Quantization, read_quantization
-from blis.errors import ConfigError
+from blis.errors import CombinationError, ConfigError
 from blis.files.decode import Section, read_json
 from blis.files.resources import data_path
 
@@ -210,12 +210,12 @@ class ModelArchitecture:
         """Refuse a tensor parallelism degree over which the heads cannot be split.
 
         Raises:
-            ConfigError: naming the degrees up to 8 that are possible.
+            CombinationError: naming the degrees up to 8 that are possible.
         """
         if not self.splits_over(tp):
             heads = f"{self.num_attention_heads} attention heads and {self.num_kv_heads} KV heads"
             valid = ", ".join(str(t) for t in (1, 2, 4, 8) if self.splits_over(t))
-            raise ConfigError(f"tp: {heads} cannot be split over {tp} GPUs; valid: {valid}")
+            raise CombinationError(f"tp: {heads} cannot be split over {tp} GPUs; valid: {valid}")
 
 
 def shipped_config_folder(model: str) -> Path | None:

@@ -43,7 +43,7 @@ from blis.config.versions import (
     parse_version,
     scheduler_profile,
 )
-from blis.errors import ConfigError, nearest
+from blis.errors import CombinationError, ConfigError, nearest
 from blis.latency.blackbox import blackbox_model
 from blis.latency.kv_capacity import GIB, KvCapacity, kv_block_bytes, kv_capacity
 from blis.latency.law import LatencyModel
@@ -163,7 +163,7 @@ def _check(deployment: Deployment) -> None:
     if deployment.latency_model is not None:
         check_policy_name("latency_model", deployment.latency_model, LATENCY_MODELS)
     if deployment.latency_model == "roofline" and (deployment.alpha_coeffs or deployment.beta_coeffs):
-        raise ConfigError("latency_model: roofline takes no coefficients; leave out alpha_coeffs and beta_coeffs")
+        raise CombinationError("latency_model: roofline takes no coefficients; leave out alpha_coeffs and beta_coeffs")
 
 
 def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) -> _Target:
@@ -220,7 +220,7 @@ def _choose_latency(
             notes.append(Note("warning", text))
         return blackbox_model(row.alpha, row.beta), _describe_blackbox(f"published for {row}", row.alpha, row.beta)
     if deployment.latency_model == "blackbox":
-        raise ConfigError(
+        raise CombinationError(
             f"latency_model: no coefficients for {target.model} on {target.key}; {_known(target, defaults)}"
         )
     return _roofline(deployment, target, defaults, notes)
@@ -243,7 +243,9 @@ def _given_coefficients(
     if beta is None:
         if row is None:
             known = _known(target, defaults)
-            raise ConfigError(f"beta_coeffs: not given, and none known for {target.model} on {target.key}; {known}")
+            raise CombinationError(
+                f"beta_coeffs: not given, and none known for {target.model} on {target.key}; {known}"
+            )
         beta, origin = row.beta, f"alpha given, beta published for {row}"
         notes.append(Note("info", f"beta_coeffs: published for {row}"))
     if alpha is None:
@@ -264,7 +266,7 @@ def _roofline(
 ) -> tuple[LatencyModel, dict[str, Any]]:
     architecture, gpu, tp = target.architecture, target.gpu, target.tp
     if architecture is None or gpu is None or tp is None:
-        raise ConfigError(_why_nothing_is_known(deployment, target, defaults))
+        raise _nothing_is_known(deployment, target, defaults)
     profile = host_profile_name(target.vllm_version)
     model = roofline_model(architecture, gpu, tp, profile)
     if deployment.latency_model is None:
@@ -285,7 +287,7 @@ def _roofline(
     }
 
 
-def _why_nothing_is_known(deployment: Deployment, target: _Target, defaults: Defaults) -> str:
+def _nothing_is_known(deployment: Deployment, target: _Target, defaults: Defaults) -> ConfigError:
     """One line on why neither coefficients nor the roofline can be used."""
     missing = []
     if target.architecture is None:
@@ -293,10 +295,11 @@ def _why_nothing_is_known(deployment: Deployment, target: _Target, defaults: Def
     missing += [name for name in ("hardware", "tp") if getattr(target, name) is None]
     needs = f"roofline needs {', '.join(missing)}"
     if deployment.latency_model == "roofline":
-        return f"latency_model: {needs}"
+        return CombinationError(f"latency_model: {needs}")
     if target.model not in defaults.models and target.architecture is None:
-        return f"model: unknown model {target.model!r}; {needs}; {_known(target, defaults)}"
-    return f"model: no coefficients for {target.model} on {target.key}, and {needs}; {_known(target, defaults)}"
+        return ConfigError(f"model: unknown model {target.model!r}; {needs}; {_known(target, defaults)}")
+    problem = f"no coefficients for {target.model} on {target.key}, and {needs}"
+    return CombinationError(f"model: {problem}; {_known(target, defaults)}")
 
 
 def _known(target: _Target, defaults: Defaults) -> str:

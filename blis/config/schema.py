@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from blis.errors import ConfigError, nearest
+from blis.errors import CombinationError, ConfigError, nearest
 
 SchedulingPolicy = Literal["fcfs", "priority"]
 Scheduler = Literal["fcfs", "priority-fcfs", "sjf", "reverse-priority"]
@@ -191,7 +191,7 @@ def _check_order(options: EngineOptions | EngineConfig) -> None:
             raise ConfigError(f"{name}: unknown name {value!r}; {nearest(str(value), valid)}")
     check_policy_name("priority_policy", options.priority_policy, PRIORITY_POLICIES)
     if options.scheduling_policy == "priority" and options.scheduler != "fcfs":
-        raise ConfigError(
+        raise CombinationError(
             f"scheduler: {options.scheduler} and vLLM's own scheduling_policy priority exclude each other"
         )
 

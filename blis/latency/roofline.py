@@ -21,7 +21,7 @@ from blis.config.hardware import Gpu
 from blis.config.huggingface import ModelArchitecture
 from blis.config.quantization import BYTES_8BIT, BYTES_16BIT
 from blis.config.versions import HostProfileName
-from blis.errors import ConfigError
+from blis.errors import CombinationError, ConfigError
 from blis.latency.law import LatencyModel, compile_law
 
 #: b and bk: bytes per element of activations and of cached keys and values.
@@ -138,7 +138,8 @@ def roofline_model(
     architecture.check_tp(tp)
     if tp not in gpu.tp_degrees:
         valid = ", ".join(map(str, gpu.tp_degrees))
-        raise ConfigError(f"tp: the cost of an all-reduce over {tp} GPUs is not known for {gpu.name}; valid: {valid}")
+        problem = f"the cost of an all-reduce over {tp} GPUs is not known for {gpu.name}"
+        raise CombinationError(f"tp: {problem}; valid: {valid}")
     _check_ranks(architecture, gpu, tp, data_parallel_ranks)
     parameters = _parameters(architecture, gpu, tp, data_parallel_ranks, host_profile)
     return LatencyModel("roofline", (0.0, 0.0, 0.0), _compiled_law, parameters, last_prompt_token_is_decode=True)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from blis.errors import ConfigError, nearest
+from blis.errors import CombinationError, ConfigError, nearest
 from blis.workload.requests import Ints
 
 ArrivalProcess = Literal["poisson", "constant", "gamma"]
@@ -34,7 +34,7 @@ def check_arrivals(process: str, rate: float, cv: float | None) -> None:
     if cv is None:
         return
     if process != "gamma":
-        raise ConfigError(f"arrival_cv: only gamma arrivals have one, got {cv} for {process}")
+        raise CombinationError(f"arrival_cv: only gamma arrivals have one, got {cv} for {process}")
     if not CV_RANGE[0] <= cv <= CV_RANGE[1]:
         raise ConfigError(f"arrival_cv: must lie in [{CV_RANGE[0]:g}, {CV_RANGE[1]:g}], got {cv}")
 

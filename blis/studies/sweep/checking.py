@@ -1,4 +1,7 @@
-"""A sweep is wrong before it begins, or not at all: every point is decided, every file read, before anything runs."""
+"""A sweep is wrong before it begins, or not at all: every point is decided, every file read, before anything runs.
+
+A point whose values are each valid but not together is no mistake: it cannot run, and the table says why.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from blis.api import check_horizon
 from blis.config.schema import is_function_name
-from blis.errors import ConfigError, InputError
+from blis.errors import CombinationError, ConfigError, InputError
 from blis.files.digest import sha256
 from blis.studies.sweep.file import Sweep
 from blis.studies.sweep.keys import KEYS
@@ -26,21 +30,34 @@ from blis.workload.traces.tracev2.tracev2 import TraceV2
 
 _log = logging.getLogger("blis")
 
+#: Why no point can run is told in so many reasons.
+_MOST_REASONS = 3
 
-def check_points(sweep: Sweep, worker: Worker) -> dict[str, str]:
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a sweep before it runs.
+
+    Attributes:
+        inputs: SHA-256 of every file that a point names, by the name it has in the sweep file.
+        refused: why points cannot run, by their number; never all of them.
+    """
+
+    inputs: dict[str, str] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+def check_points(sweep: Sweep, worker: Worker) -> Checked:
     """Decide everything about every point; what is worth a warning is said once.
 
     Args:
         sweep: the points.
         worker: keeps what was read and decided.
 
-    Returns:
-        SHA-256 of every file that a point names, by the name it has in the sweep file.
-
     Raises:
-        InputError: names the place in the sweep file, or the point.
+        InputError: names the place in the sweep file, or the point; or no point can run.
     """
-    inputs: dict[str, str] = {}
+    checked = Checked()
     told: set[str] = set()
     idle: dict[str, str | None] = {}
     drawn: set[Any] = set()
@@ -52,17 +69,39 @@ def check_points(sweep: Sweep, worker: Worker) -> dict[str, str]:
             if not isinstance(case.workload, DistributionWorkload) and (case.workload, case.horizon_us) not in drawn:
                 worker.runner.requests(case)
                 drawn.add((case.workload, case.horizon_us))
+        except CombinationError as error:
+            checked.refused[index] = " ".join(str(error).split())
+            continue
         except InputError as error:
             raise _located(error, sweep.source, index, point) from None
         told.update(resolved.warnings)
         if sweep.replications > 1 and isinstance(case.workload, TraceFile | TraceV2):
             told.add("replications of a recorded trace are all alike: nothing in it is drawn")
         _note_idle(idle, point)
-        _add_inputs(inputs, point, case, sweep.folder)
+        _add_inputs(checked.inputs, point, case, sweep.folder)
+    if len(checked.refused) == len(sweep.points):
+        raise _nothing_runs(sweep, checked.refused)
     told |= {f"{name} has no effect with {cause}" for name, cause in idle.items() if cause is not None}
     for text in sorted(told):
         _log.warning("%s", text)
-    return inputs
+    return checked
+
+
+def describe_point(index: int, point: Settings) -> str:
+    """A point by its number and everything that is set in it."""
+    shown = (f"{name} {KEYS[name].cell(value)}" for name, value in point.values.items() if value is not None)
+    return f"point {index} ({', '.join(shown)})"
+
+
+def _nothing_runs(sweep: Sweep, refused: Mapping[int, str]) -> InputError:
+    """The error that tells the reasons, each with the first point that has it."""
+    first: dict[str, int] = {}
+    for index, reason in refused.items():
+        first.setdefault(reason, index)
+    told = [f"{describe_point(index, sweep.points[index])}: {why}" for why, index in first.items()]
+    more = f"; and {len(told) - _MOST_REASONS} more reasons" if len(told) > _MOST_REASONS else ""
+    none = f"none of the {len(refused)} points can run; " if len(refused) > 1 else ""
+    return CombinationError(f"{sweep.source}: {none}{'; '.join(told[:_MOST_REASONS])}{more}")
 
 
 def _note_idle(idle: dict[str, str | None], point: Settings) -> None:
@@ -84,8 +123,7 @@ def _located(error: InputError, source: str, index: int, point: Settings) -> Inp
     for name, place in point.places.items():
         if colon and KEYS[name].field == field:
             return ConfigError(f"{source}: {place}: {problem}")
-    shown = ", ".join(f"{name} {KEYS[name].cell(value)}" for name, value in point.values.items() if value is not None)
-    return type(error)(f"{source}: point {index} ({shown}): {text}")
+    return type(error)(f"{source}: {describe_point(index, point)}: {text}")
 
 
 def _add_inputs(inputs: dict[str, str], point: Settings, case: Case, folder: Path) -> None:

@@ -119,15 +119,18 @@ def sweep_page(swept: Swept, command: Sequence[str] = ()) -> Page:
         swept: the sweep.
         command: arguments of ``blis`` that make the same; empty: not known.
     """
+    import polars as pl
+
     runs, points = swept.runs, swept.points
-    failed = runs["status"].ne("ok").sum()
+    failed, refused = (runs.filter(pl.col("status") == status) for status in ("failed", "refused"))
     sections = [
         Section("", [Tiles(list(_tiles(swept)))]),
         Section("All points", list(_overview(swept))),
         Section("Settings", list(_settings(swept))),
         Section("Throughput against latency", list(_tradeoffs(swept))),
         Section("Points", [_table(swept)]),
-        Section("Failures", [_failures(swept)] if failed else []),
+        Section("Failures", [_reasons(failed)] if len(failed) else []),
+        Section("Points that cannot run", [_reasons(refused)] if len(refused) else []),
         configuration(
             {"blis_version": swept.about.get("blis_version"), **swept.about.get("sweep", {})},
             command,
@@ -139,14 +142,17 @@ def sweep_page(swept: Swept, command: Sequence[str] = ()) -> Page:
     overloaded = points["kind"].eq(VERDICTS[False]).sum()
     if overloaded:
         verdict += f"; overloaded at {overloaded:,} point{'s' if overloaded > 1 else ''}"
-    if failed:
-        verdict += f"; {failed:,} run{'s' if failed > 1 else ''} failed"
+    if len(failed):
+        verdict += f"; {len(failed):,} run{'s' if len(failed) > 1 else ''} failed"
+    if len(refused):
+        count = refused["point"].n_unique()
+        verdict += f"; {count:,} point{'s' if count > 1 else ''} cannot run"
     return Page("Sweep", verdict, [section for section in sections if section.parts], [f"Varied: {varied}."])
 
 
 def _tiles(swept: Swept) -> Iterator[Tile]:
     runs, points = swept.runs, swept.points
-    failed = int(runs["status"].ne("ok").sum())
+    failed = int(runs["status"].eq("failed").sum())
     yield Tile("Runs", [("", f"{len(runs):,}")], f"{len(points):,} points", "")
     yield Tile("Failed", [("", f"{failed:,}")], "", "bad" if failed else "")
     for name, title in FIGURES.items():
@@ -157,7 +163,7 @@ def _tiles(swept: Swept) -> Iterator[Tile]:
 
 
 def _complete(swept: Swept) -> pl.DataFrame:
-    """Points whose runs did not all fail."""
+    """Points with a run that came to its end."""
     import polars as pl
 
     return swept.points.filter(pl.col("runs") > 0)
@@ -308,7 +314,7 @@ def _table(swept: Swept) -> Table:
             *("" if point[name] is None else text_of(point[name]) for name in swept.settings),
             point["runs"],
             *(point[name] for name in figures),
-            point["kind"],
+            point["kind"] if point["runs"] else "",
         ]
         for point in shown.iter_rows(named=True)
     ]
@@ -317,10 +323,7 @@ def _table(swept: Swept) -> Table:
     return Table(heads, rows, note=cut + "Means over the replications of each point.")
 
 
-def _failures(swept: Swept) -> Table:
-    import polars as pl
-
-    failed = swept.runs.filter(pl.col(STATE_COLUMNS[0]) != "ok")
-    rows = [[row["point"], row["replication"], row["error"]] for row in failed.head(_MOST_ROWS).iter_rows(named=True)]
-    cut = f"The first {_MOST_ROWS} of {len(failed):,}." if len(failed) > _MOST_ROWS else ""
+def _reasons(runs: pl.DataFrame) -> Table:
+    rows = [[row["point"], row["replication"], row["error"]] for row in runs.head(_MOST_ROWS).iter_rows(named=True)]
+    cut = f"The first {_MOST_ROWS} of {len(runs):,}." if len(runs) > _MOST_ROWS else ""
     return Table(["point", "replication", "error"], rows, note=cut)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from blis import __version__
 from blis.errors import ConfigError, EngineError
 from blis.files.output import check_output
-from blis.studies.sweep.checking import check_points
+from blis.studies.sweep.checking import check_points, describe_point
 from blis.studies.sweep.executors import executor_of
 from blis.studies.sweep.file import Sweep, load_sweep
 from blis.studies.sweep.journal import Journal
@@ -39,20 +40,35 @@ class Prepared:
         sweep: its points.
         identity: version, sweep file and digests of inputs, as plain JSON.
         worker: with what was read and decided.
+        refused: why points cannot run, by their number.
     """
 
     sweep: Sweep
     identity: Mapping[str, Any]
     worker: Worker
+    refused: Mapping[int, str]
+
+    @property
+    def runs(self) -> Sequence[int]:
+        """Numbers of the runs of points that can run."""
+        each = self.sweep.replications
+        return [run for run in range(len(self.sweep)) if run // each not in self.refused]
+
+    def refused_rows(self) -> Iterator[Row]:
+        """Rows of points that cannot run, by number of their run."""
+        for point, reason in sorted(self.refused.items()):
+            first = point * self.sweep.replications
+            for run in range(first, first + self.sweep.replications):
+                yield Row(run, None, "refused", reason, {})
 
 
 def prepare_sweep(spec: str | Path | Mapping[str, Any]) -> Prepared:
     """Read a sweep file and check every point; the arguments and errors are those of `sweep`."""
     sweep = load_sweep(spec)
     worker = Worker(sweep.folder)
-    inputs = check_points(sweep, worker)
-    identity = {"blis_version": __version__, "sweep": sweep.plain, "inputs": inputs}
-    return Prepared(sweep, identity, worker)
+    checked = check_points(sweep, worker)
+    identity = {"blis_version": __version__, "sweep": sweep.plain, "inputs": checked.inputs}
+    return Prepared(sweep, identity, worker, checked.refused)
 
 
 def sweep(
@@ -74,7 +90,8 @@ def sweep(
             there: the same sweep, begun again, goes on from them. None: nothing is kept.
         executor: ``threads``, ``dask``, ``dask://host:port``, ``ray`` or ``ray://host:port``.
         jobs: threads, or processes of a cluster on this machine; None: one per CPU.
-        max_failures: a run that fails is a row with its error; more of them end the sweep.
+        max_failures: a run that fails is a row with its error; more of them end the sweep. Points that cannot run
+            (a model that does not fit its GPUs) are rows with the reason, and no failures.
         restart: forget rows of a sweep that was not finished.
         progress: called after each run with runs done and runs in all.
 
@@ -83,8 +100,8 @@ def sweep(
         ``error``, ``steady_state`` and the figures of the summary.
 
     Raises:
-        InputError: the sweep file, or something it asks for, is wrong; nothing was run. Or there are rows of
-            another sweep.
+        InputError: the sweep file, or something it asks for, is wrong, or no point can run; nothing was run. Or
+            there are rows of another sweep.
         EngineError: more runs failed than may fail.
         KeyboardInterrupt: Ctrl-C was pressed. What had finished until then is kept beside the output.
     """
@@ -127,11 +144,13 @@ def run_sweep(
     if max_failures < 0:
         raise ConfigError(f"max_failures: must be >= 0, got {max_failures}")
     check_output(output)
-    total = len(prepared.sweep)
+    runs = prepared.runs
+    total = len(runs)
+    _tell_refused(prepared)
     with Journal(output, prepared.identity, restart=restart) as journal:
         if len(journal):
             _log.warning("%d of %d runs were done before and are not done again", len(journal), total)
-        todo = [run for run in range(total) if run not in journal]
+        todo = [run for run in runs if run not in journal]
         _check_failures(journal, max_failures)
         if todo:
             rows = chosen.rows(prepared.sweep, todo, prepared.worker, jobs)
@@ -143,9 +162,21 @@ def run_sweep(
                         progress(len(journal), total)
             finally:
                 rows.close()
-        write_table(output, prepared.sweep, journal, prepared.identity)
+        write_table(output, prepared.sweep, lambda: _all_rows(prepared, journal), prepared.identity)
         journal.remove()
         return len(journal.failures)
+
+
+def _all_rows(prepared: Prepared, journal: Journal) -> Iterator[Row]:
+    return heapq.merge(journal.rows(), prepared.refused_rows(), key=lambda row: row.run)
+
+
+def _tell_refused(prepared: Prepared) -> None:
+    if prepared.refused:
+        index, reason = next(iter(prepared.refused.items()))
+        shown = describe_point(index, prepared.sweep.points[index])
+        counts = len(prepared.refused), len(prepared.sweep.points)
+        _log.warning("%d of %d points cannot run, column error says why; the first one: %s: %s", *counts, shown, reason)
 
 
 def _check_failures(journal: Journal, most: int) -> None:
@@ -161,13 +192,13 @@ def seconds_per_run(prepared: Prepared) -> float:
         EngineError: a run failed.
     """
     sweep, do = prepared.sweep, prepared.worker.row
-    first_and_last = sorted({0, len(sweep) - 1})
+    first_and_last = sorted({prepared.runs[0], prepared.runs[-1]})
 
     def check(row: Row) -> None:
         if row.error is not None:
             raise EngineError(f"run {row.run}: {row.error}")
 
-    check(do(next(tasks(sweep, [0]))))
+    check(do(next(tasks(sweep, first_and_last))))
     began = time.perf_counter()
     for task in tasks(sweep, first_and_last):
         check(do(task))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blis.files.output import replacing
 from blis.studies.sweep.file import Sweep
-from blis.studies.sweep.journal import Journal
 from blis.studies.sweep.keys import Kind
 from blis.studies.sweep.work import Row
 
@@ -22,15 +21,22 @@ _ROWS_PER_GROUP = 2**14
 RUN_COLUMNS, STATE_COLUMNS = ("point", "replication", "seed"), ("status", "error")
 
 
-def write_table(path: Path, sweep: Sweep, journal: Journal, metadata: Mapping[str, Any]) -> None:
-    """Write a row per run; the file appears when it is complete. The same rows give the same bytes."""
+def write_table(path: Path, sweep: Sweep, rows: Callable[[], Iterator[Row]], metadata: Mapping[str, Any]) -> None:
+    """Write a row per run; the file appears when it is complete. The same rows give the same bytes.
+
+    Args:
+        path: of the file.
+        sweep: whose runs they are.
+        rows: gives all of them, by number of their run; called twice.
+        metadata: of the schema, as plain JSON.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema(sweep, journal).with_metadata({"blis.sweep": json.dumps(metadata)})
+    schema = _schema(sweep, rows()).with_metadata({"blis.sweep": json.dumps(metadata)})
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        rows = (_cells(sweep, row) for row in journal.rows())
-        while group := list(itertools.islice(rows, _ROWS_PER_GROUP)):
+        cells = (_cells(sweep, row) for row in rows())
+        while group := list(itertools.islice(cells, _ROWS_PER_GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema))
 
 
@@ -42,13 +48,13 @@ def _cells(sweep: Sweep, row: Row) -> dict[str, Any]:
         "replication": replication,
         **{key.name: key.cell(values.get(key.name)) for key in sweep.keys},
         "seed": row.seed,
-        "status": "ok" if row.error is None else "failed",
+        "status": row.status,
         "error": row.error,
         **row.metrics,
     }
 
 
-def _schema(sweep: Sweep, journal: Journal) -> pa.Schema:
+def _schema(sweep: Sweep, rows: Iterator[Row]) -> pa.Schema:
     import pyarrow as pa
 
     of_kind: dict[Kind, pa.DataType] = {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_()}
@@ -56,7 +62,7 @@ def _schema(sweep: Sweep, journal: Journal) -> pa.Schema:
     columns |= {key.name: of_kind.get(key.kind, pa.string()) for key in sweep.keys}
     columns |= dict.fromkeys(STATE_COLUMNS, pa.string())
     of_metric: dict[str, pa.DataType] = {}
-    for row in journal.rows():
+    for row in rows:
         for name, value in row.metrics.items():
             if isinstance(value, str):
                 of_metric[name] = pa.string()

@@ -33,14 +33,16 @@ class Row(NamedTuple):
 
     Attributes:
         run: its number in the sweep.
-        seed: of its draws.
-        error: why it failed; None: it did not.
+        seed: of its draws; None: nothing was run.
+        status: ``ok``, ``failed``, or ``refused``: values exclude each other, so nothing was run.
+        error: why it is not ``ok``; else None.
         metrics: ``steady_state`` (`blis.outcomes.metrics.steady_state.VERDICTS`) and the figures of the summary, by
-            name; empty if it failed.
+            name; empty if it is not ``ok``.
     """
 
     run: int
-    seed: int
+    seed: int | None
+    status: str
     error: str | None
     metrics: Mapping[str, Any]
 
@@ -78,8 +80,8 @@ class Worker:
         except StoppedError:
             raise
         except Exception as error:
-            return Row(task.run, seed, _message(error), {})
-        return Row(task.run, seed, None, metrics)
+            return Row(task.run, seed, "failed", _message(error), {})
+        return Row(task.run, seed, "ok", None, metrics)
 
 
 #: Parts of a summary that say the same of all runs of a sweep.
