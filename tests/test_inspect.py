@@ -100,8 +100,8 @@ def test_our_own_clock_is_kept(tmp_path):
 
 def test_text(tmp_path):
     assert as_text(inspected(tmp_path, SHAREGPT)).splitlines()[2:5] == [
-        "requests    2 (left out: 1 without a prompt)",
-        "            1 of them without output",
+        "requests    1 (left out: 1 without a prompt, 1 unanswered)",
+        "assumed     tokens are estimated from texts, by words and characters of each script",
         "arrivals    none; blis convert --rate draws some",
     ]
     text = as_text(inspected(tmp_path, MOONCAKE))

@@ -229,7 +229,7 @@ LLAMA = "base: {model: meta-llama/llama-3.1-8b-instruct}\n"
         (LLAMA + "grid: {alpha_coeffs: [[1, 2, 3], [1, 2]]}", "grid.alpha_coeffs[1]: must be 3 numbers, got 2"),
         (
             LLAMA + "list: [{arrival_cv: 2}]",
-            "point 0 (model meta-llama/llama-3.1-8b-instruct, arrival_cv 2.0): arrival_cv",
+            "-8b-instruct, arrival_cv 2.0): arrival_cv: only gamma",
         ),
         (LLAMA + "grid: {tp: [1, 0], gpu_memory_utilization: [0.05, 0.9]}", "grid.tp[1]: must be >= 1, got 0"),
         (LLAMA + "grid: {hardware: [H100, H10]}", "grid.hardware[1]: unknown GPU 'H10'"),

@@ -9,7 +9,7 @@ import click
 
 from blis.cli.console import log, set_verbosity
 from blis.cli.flags import from_flags
-from blis.cli.reading import FILE, bytes_bar, read_options, reading_options
+from blis.cli.reading import FILE, bytes_bar, read_options, reading_options, tell_doubts
 from blis.cli.values import one_of
 from blis.workload.convert.options import TARGETS, Selection
 
@@ -49,11 +49,16 @@ def convert(source: Path, target: Path, **flags: Any) -> None:
         )
     if not flags["quiet"]:
         click.echo(f"blis: wrote {counts.taken} requests ({format_name}) to {target}", err=True)
+        for assumed in counts.assumed:
+            click.echo(f"blis: {assumed}", err=True)
     _warn(source, counts)
 
 
 def _warn(source: Path, counts: Counts) -> None:
-    """Say what was left out without having been asked for."""
+    """Say what was left out without having been asked for, and what is doubtful."""
+    tell_doubts(source, counts.doubts)
+    if counts.unanswered:
+        log.warning("%s: left out %d conversations that nobody answers", source, counts.unanswered)
     if counts.without_prompt:
         log.warning("%s: left out %d requests without a prompt", source, counts.without_prompt)
     if counts.bad:

@@ -10,7 +10,7 @@ import click
 
 from blis.cli.console import set_verbosity, wants_table
 from blis.cli.flags import OUTPUT_FORM
-from blis.cli.reading import FILE, bytes_bar, read_options, reading_options
+from blis.cli.reading import FILE, bytes_bar, read_options, reading_options, tell_doubts
 from blis.files.output import naming
 
 
@@ -29,5 +29,6 @@ def inspect(file: Path, **flags: Any) -> None:
     set_verbosity(flags)
     with bytes_bar(file, flags) as progress:
         figures = inspect_trace(file, format_name=flags["format_name"], options=read_options(flags), progress=progress)
+    tell_doubts(file, figures["doubts"])
     with naming(Path("stdout")):
         click.echo(as_text(figures) if wants_table(flags["output"]) else json.dumps(figures, indent=2))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, wants_bar
+from blis.cli.console import BAR_AFTER_S, log, wants_bar
 from blis.cli.flags import LOG, QUIET, from_flags
 from blis.cli.values import one_of
-from blis.workload.convert.options import FORMATS, MOONCAKE_BLOCK_TOKENS, TOKENS_PER_WORD, ReadOptions
+from blis.workload.convert.options import FORMATS, TIME_UNITS, ReadOptions
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -33,19 +33,20 @@ def reading_options(command: Command) -> Command:
                 help="What to do with rows that make no sense; skipped ones are counted",
             ),
             click.option(
+                "--time-unit",
+                **one_of(*TIME_UNITS),
+                help="Unit of times (mooncake, burstgpt)  [default: the format's, if it is plausible]",
+            ),
+            click.option(
                 "--hash-block-tokens",
                 type=click.IntRange(1),
-                default=MOONCAKE_BLOCK_TOKENS,
-                show_default=True,
-                help="Tokens per hash id (mooncake, vllm-stamps)",
+                help="Tokens per hash id (mooncake, vllm-stamps)  [default: the format's, if it fits the lengths]",
             ),
             click.option("--hash-ids", type=FILE, help="Hash ids by request_id, JSON lines (vllm-stamps)"),
             click.option(
                 "--tokens-per-word",
-                type=click.FloatRange(0, min_open=True),
-                default=TOKENS_PER_WORD,
-                show_default="4/3",
-                help="Tokens a word of text counts as (sharegpt)",
+                type=float,
+                help="Tokens a word of text counts as (sharegpt)  [default: 4/3 in Latin letters, others by script]",
             ),
             click.option("--quiet", **QUIET),
             click.option("--log", **LOG),
@@ -58,6 +59,12 @@ def reading_options(command: Command) -> Command:
 def read_options(flags: Mapping[str, Any]) -> ReadOptions:
     """What these flags say."""
     return from_flags(ReadOptions, flags)
+
+
+def tell_doubts(path: Path, doubts: Sequence[str]) -> None:
+    """Say what speaks against what was taken for granted."""
+    for doubt in doubts:
+        log.warning("%s: %s", path, doubt)
 
 
 @contextmanager

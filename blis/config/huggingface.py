@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blis.config.context_length import read_context_length
 from blis.config.quantization import BYTES_16BIT, Quantization, read_quantization
-from blis.errors import CombinationError, ConfigError
+from blis.errors import CombinationError
 from blis.files.decode import Section, read_json
 from blis.files.resources import data_path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from blis.workload.convert.csv_columns import csv_columns
+from blis.workload.convert.options import TIME_UNITS
 from blis.workload.convert.source import Rows, Source
 
 COLUMNS = ("Timestamp", "Request tokens", "Response tokens")
@@ -18,5 +19,10 @@ def read_burstgpt(source: Source) -> Iterator[Rows]:
     for columns in csv_columns(source, (*COLUMNS, *_NAMES), len(COLUMNS)):
         time, prompt, output = COLUMNS
         named = {ours: columns.names(theirs) for theirs, ours in _NAMES.items() if theirs in columns}
-        rows = Rows(columns.seconds_us(time), columns.lengths(prompt), columns.lengths(output), named)
+        rows = Rows(
+            columns.times_us(time, TIME_UNITS[source.options.time_unit or "s"]),
+            columns.lengths(prompt),
+            columns.lengths(output),
+            named,
+        )
         yield rows.filter(columns.good())

@@ -129,6 +129,7 @@ def _causes(counts: Counts) -> str:
     found = {
         "without a prompt": counts.without_prompt,
         "outside the time asked for": counts.not_selected,
+        "that nobody answers": counts.unanswered,
         "wrong": counts.bad,
         "failed": counts.failed,
     }

@@ -34,14 +34,15 @@ class Columns:
         values = self._cast(name, pa.int64(), "a whole number")
         return self._within(name, values, 0, MOST_LENGTH, "a whole number").astype(np.int64)
 
-    def seconds_us(self, name: str) -> Ints:
-        """Seconds as whole µs."""
+    def times_us(self, name: str, us_per_unit: float) -> Ints:
+        """Times of some unit as whole µs."""
         import pyarrow as pa
 
-        seconds = self._cast(name, pa.float64(), "a number of seconds")
-        seconds = np.where(np.isnan(seconds), np.inf, seconds)
-        seconds = self._within(name, seconds, -(MOST_US // 10**6), MOST_US // 10**6, "a number of seconds")
-        micros: Ints = np.rint(seconds * 1e6).astype(np.int64)
+        times = self._cast(name, pa.float64(), "a number")
+        times = np.where(np.isnan(times), np.inf, times)
+        most = int(MOST_US / us_per_unit)
+        times = self._within(name, times, -most, most, "a number")
+        micros: Ints = np.rint(times * us_per_unit).astype(np.int64)
         return micros
 
     def dates_us(self, name: str) -> Ints:
@@ -144,7 +145,9 @@ def _good_lines(source: Source, line: int, block: bytes, num_fields: int) -> Ite
     """Lines that are neither empty nor of another number of fields, with their numbers."""
     for number, text in enumerate(block.decode(errors="replace").split("\n"), line):
         fields = next(csv.reader([text]), [])
-        if len(fields) == num_fields:
+        if text.count('"') % 2:
+            source.bad_row(f"line {number}", "has a quote that is not closed")
+        elif len(fields) == num_fields:
             yield number, text.rstrip("\r")
         elif text.strip():
             source.bad_row(f"line {number}", f"expected {num_fields} fields as in the header, got {len(fields)}")

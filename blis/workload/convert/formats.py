@@ -44,7 +44,7 @@ _LOOKS_LIKE: dict[str, Callable[[_Head], bool]] = {
     "azure": lambda head: set(azure.COLUMNS) <= set(head.fields),
     "burstgpt": lambda head: set(burstgpt.COLUMNS) <= set(head.fields),
     "mooncake": lambda head: all(not set(names).isdisjoint(head.keys) for names in (mooncake.INPUT, mooncake.OUTPUT)),
-    "sharegpt": lambda head: sharegpt.MESSAGES in head.keys,
+    "sharegpt": lambda head: not set(sharegpt.MESSAGES).isdisjoint(head.keys),
     "vllm": lambda head: {"num_prompts", "model_id"} <= set(head.keys) or set(vllm.LENGTHS) <= set(head.keys),
     "vllm-stamps": lambda head: set(vllm_stamps.STAMPS) <= set(head.keys),
     "token-csv": lambda head: head.fields[: len(TOKEN_COLUMNS)] == TOKEN_COLUMNS,

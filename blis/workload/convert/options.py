@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,21 +14,31 @@ from blis.errors import ConfigError
 FORMATS = {
     "azure": "Azure LLM inference traces of 2023 and 2024, CSV",
     "burstgpt": "BurstGPT, CSV",
-    "mooncake": "Mooncake and Dynamo traces with hash ids, JSON lines",
-    "sharegpt": "ShareGPT conversations, JSON or JSON lines",
+    "mooncake": "times, lengths and hash ids as in Mooncake, Dynamo and Qwen-Bailian traces, JSON lines",
+    "sharegpt": "ShareGPT conversations or chat messages, JSON or JSON lines",
     "vllm": "result of vLLM's serving benchmark with --save-detailed, JSON",
     "vllm-stamps": "a vLLM server's stamps of each request, JSON lines",
     "token-csv": "CSV with token ids, as blis reads it itself",
     "parquet": "Parquet traces as blis reads them itself",
 }
 
+#: Those whose times are numbers without a unit.
+WITHOUT_UNIT = ("burstgpt", "mooncake")
+
 #: Names of the formats that can be written.
 TARGETS = ("parquet", "tracev2")
 
+TimeUnit = Literal["s", "ms", "us", "ns"]
+#: Units of times, and how many µs each is.
+TIME_UNITS: Mapping[TimeUnit, float] = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 #: Tokens that one of Mooncake's hash ids stands for.
 MOONCAKE_BLOCK_TOKENS = 512
 #: English text has about three words to four tokens.
 TOKENS_PER_WORD = 4 / 3
+#: As far as the clock goes.
+_MOST_S = 2**60 // 10**6
+#: No word of any script has more tokens.
+_MOST_TOKENS_PER_WORD = 1000.0
 
 
 @dataclass(frozen=True)
@@ -35,22 +46,27 @@ class ReadOptions:
     """What a file does not say itself.
 
     Attributes:
-        hash_block_tokens: tokens per hash id, >= 1.
+        time_unit: of times that are numbers without one; None: that of the format, or the plausible one.
+        hash_block_tokens: tokens per hash id, >= 1; None: as the format has them, or as they fit the lengths.
         hash_ids: file with the hash ids of each request, for stamps; JSON lines with ``request_id`` and ``hash_ids``.
-        tokens_per_word: how many tokens a word of a ShareGPT text counts as, > 0.
+        tokens_per_word: how many tokens a word of a ShareGPT text counts as, > 0; None: by its script.
         on_bad_row: whether a row that makes no sense ends the reading or is skipped and counted.
     """
 
-    hash_block_tokens: int = MOONCAKE_BLOCK_TOKENS
+    time_unit: TimeUnit | None = None
+    hash_block_tokens: int | None = None
     hash_ids: Path | None = None
-    tokens_per_word: float = TOKENS_PER_WORD
+    tokens_per_word: float | None = None
     on_bad_row: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
-        if self.hash_block_tokens < 1:
+        if self.time_unit is not None and self.time_unit not in TIME_UNITS:
+            raise ConfigError(f"time_unit: must be one of {', '.join(TIME_UNITS)}, got {self.time_unit!r}")
+        if self.hash_block_tokens is not None and self.hash_block_tokens < 1:
             raise ConfigError(f"hash_block_tokens: must be >= 1, got {self.hash_block_tokens}")
-        if not 0 < self.tokens_per_word < math.inf:
-            raise ConfigError(f"tokens_per_word: must be a number > 0, got {self.tokens_per_word}")
+        if self.tokens_per_word is not None and not 0 < self.tokens_per_word <= _MOST_TOKENS_PER_WORD:
+            most = f"{_MOST_TOKENS_PER_WORD:g}"
+            raise ConfigError(f"tokens_per_word: must be a number > 0 and <= {most}, got {self.tokens_per_word}")
         if self.on_bad_row not in ("fail", "skip"):
             raise ConfigError(f"on_bad_row: must be fail or skip, got {self.on_bad_row!r}")
 
@@ -80,9 +96,9 @@ class Selection:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit: must be >= 1, got {self.limit}")
-        if not 0 <= self.start_s < math.inf:
-            raise ConfigError(f"start_s: must be a number >= 0, got {self.start_s}")
-        if self.end_s is not None and not self.start_s < self.end_s < math.inf:
+        if not 0 <= self.start_s <= _MOST_S:
+            raise ConfigError(f"start_s: must be a number of seconds in [0, {_MOST_S}], got {self.start_s}")
+        if self.end_s is not None and not self.start_s < self.end_s <= _MOST_S:
             raise ConfigError(f"end_s: must be a number > start ({self.start_s:g}), got {self.end_s}")
         if not 0 < self.scale_rate < math.inf:
             raise ConfigError(f"scale_rate: must be a number > 0, got {self.scale_rate}")

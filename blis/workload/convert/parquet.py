@@ -9,7 +9,8 @@ import numpy as np
 
 from blis.workload.convert.source import MOST_LENGTH, Rows, Source
 from blis.workload.requests import MOST_US, Ints
-from blis.workload.traces.parquet import HASH_IDS, LENGTHS, TOKEN_IDS, needed_columns
+from blis.workload.traces.hash_ids import better_block_tokens
+from blis.workload.traces.parquet import HASH_IDS, LENGTHS, TOKEN_IDS, does_not_fit, needed_columns
 
 #: Prompts of some thousand token ids each still take little memory.
 _BATCH_ROWS = 1 << 13
@@ -51,7 +52,20 @@ def _rows(source: Source, batch: Any, first: int) -> Rows:
     for name in HASH_IDS:
         if name in columns:
             _note(source, columns[name].is_null().to_numpy(False), name, "must not be null", first, keep)
-    return Rows(arrival, prompt, output, columns).filter(keep)
+    rows = Rows(arrival, prompt, output, columns).filter(keep)
+    if HASH_IDS[0] in columns and len(rows):
+        _check_block_tokens(source, rows)
+    return rows
+
+
+def _check_block_tokens(source: Source, rows: Rows) -> None:
+    import pyarrow.compute as pc
+
+    num_ids = pc.list_value_length(rows.columns[HASH_IDS[0]]).to_numpy(zero_copy_only=False).astype(np.int64)
+    size = int(rows.columns[HASH_IDS[1]][0].as_py())
+    better = better_block_tokens(size, rows.input_tokens, rows.output_tokens, num_ids) if size >= 1 else None
+    if better is not None:
+        source.doubt(does_not_fit(size, better))
 
 
 def _integers(source: Source, column: Any, name: str, most: int, first: int, keep: Any) -> Ints:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 
 from blis.errors import InputError
 from blis.workload.convert.formats import reader, recognise
-from blis.workload.convert.options import Selection
+from blis.workload.convert.options import WITHOUT_UNIT, Selection
 from blis.workload.convert.source import Rows, Source
 from blis.workload.requests import MOST_US, Ints
 from blis.workload.rng import stream
@@ -29,7 +29,10 @@ class Counts:
         not_selected: left out, because they arrive too early or too late.
         bad: left out, because they make no sense.
         failed: left out, because the file says that they failed.
+        unanswered: conversations left out, because nobody answers in them.
         without_output: among those taken, requests without an output token.
+        assumed: what was taken for granted about the file, and why.
+        doubts: what speaks against that, or against what was asked for.
     """
 
     taken: int = 0
@@ -37,7 +40,15 @@ class Counts:
     not_selected: int = 0
     bad: int = 0
     failed: int = 0
+    unanswered: int = 0
     without_output: int = 0
+    assumed: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def note(self, source: Source) -> None:
+        """Take over what the reading of a file has noted so far."""
+        self.bad, self.failed, self.unanswered = source.num_bad, source.num_failed, source.num_unanswered
+        self.assumed, self.doubts = list(source.assumed), list(source.doubts)
 
 
 def without_durations(rows: Rows) -> Rows:
@@ -72,6 +83,9 @@ class Requests:
         self.format_name = format_name or recognise(source.path)
         self.counts = Counts()
         self._read = reader(self.format_name)
+        if source.options.time_unit is not None and self.format_name not in WITHOUT_UNIT:
+            formats = " and ".join(WITHOUT_UNIT)
+            raise InputError(f"time_unit: {self.format_name} has times of a known unit; only {formats} take one")
         self._source = source
         self._selection = selection
         self._need_arrivals = need_arrivals
@@ -112,14 +126,14 @@ class Requests:
 
     def _rows(self) -> Iterator[Rows]:
         source = self._source
-        source.num_bad = source.num_failed = 0
+        source.begin()
         try:
             for rows in self._read(source):
-                self.counts.bad, self.counts.failed = source.num_bad, source.num_failed
+                self.counts.note(source)
                 yield rows
         except OSError as error:
             raise source.error(f"cannot be read: {error.strerror or error}") from None
-        self.counts.bad, self.counts.failed = source.num_bad, source.num_failed
+        self.counts.note(source)
 
     def _pieces(self) -> Iterator[Rows]:
         counts = self.counts = Counts()

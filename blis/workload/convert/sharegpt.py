@@ -1,37 +1,72 @@
-"""Conversations in the format of ShareGPT: texts, from which lengths are estimated; no arrivals.
+"""Conversations in the format of ShareGPT, or as chat messages: texts, whose lengths are estimated; no arrivals.
 
-As vLLM's benchmark does, the first two messages of a conversation make a request: a prompt and its answer. A text
-of w words (separated by white space) counts as ``ceil(w * tokens_per_word)`` tokens.
+A conversation makes one request: the prompt is all that precedes the first answer to a user, system messages included,
+and the answer is its output. What has no such answer is left out. (vLLM's benchmark takes the first two messages,
+whoever they are from, and drops conversations of one.)
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from blis.errors import nearest
 from blis.workload.convert.json_lines import json_lines
 from blis.workload.convert.source import Rows, Source
+from blis.workload.convert.text_tokens import estimate_tokens
 
-MESSAGES = "conversations"
+#: What the list of a conversation's messages may be called, and in a message who wrote it and what.
+MESSAGES = ("conversations", "messages")
+_PARTS: tuple[tuple[tuple[str, str], Any], ...] = ((("from", "role"), None), (("value", "content"), ...))
+#: Who a message is from; only the difference between the three matters.
+_ROLES = {
+    **dict.fromkeys(("human", "user"), "user"),
+    **dict.fromkeys(("gpt", "assistant", "chatgpt", "model", "bot", "bing", "bard", "claude"), "assistant"),
+    **dict.fromkeys(("system", "developer", "tool", "function", "observation"), "other"),
+}
 
 _BATCH_ROWS = 1 << 12
 
 
+class _Message(NamedTuple):
+    """Who wrote what; the role is empty if the message does not say."""
+
+    role: str
+    text: str
+
+
+class _WrongError(Exception):
+    """A conversation makes no sense; says why."""
+
+
 def read_sharegpt(source: Source) -> Iterator[Rows]:
-    """Read lengths. Conversations without an answer have an output of 0 tokens, empty ones no prompt either."""
+    """Read lengths. Conversations without an answer are counted, empty ones have no prompt."""
+    source.assume(f"tokens are estimated from texts, {_rule(source)}")
     batch: list[tuple[int, int]] = []
     for place, record in _conversations(source):
-        lengths = _lengths(source, place, record)
-        if lengths is not None:
-            batch.append(lengths)
+        try:
+            request = _request(source, _messages(record))
+        except _WrongError as error:
+            source.bad_row(place, str(error))
+            continue
+        if request is None:
+            source.num_unanswered += 1
+            continue
+        batch.append(request)
         if len(batch) == _BATCH_ROWS:
             yield _rows(batch)
             batch = []
     if batch:
         yield _rows(batch)
+
+
+def _rule(source: Source) -> str:
+    given = source.options.tokens_per_word
+    if given is None:
+        return "by words and characters of each script"
+    return f"{given:g} per word, by characters where a script does not set words apart"
 
 
 def _conversations(source: Source) -> Iterator[tuple[str, Any]]:
@@ -51,20 +86,52 @@ def _conversations(source: Source) -> Iterator[tuple[str, Any]]:
             raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None
 
 
-def _lengths(source: Source, place: str, record: Any) -> tuple[int, int] | None:
-    messages = record.get(MESSAGES) if isinstance(record, dict) else None
+def _messages(record: Any) -> list[_Message]:
+    name = next((name for name in MESSAGES if isinstance(record, dict) and name in record), MESSAGES[0])
+    messages = record.get(name) if isinstance(record, dict) else None
     if not isinstance(messages, list):
-        source.bad_row(place, f"{MESSAGES}: expected a list of messages, got {str(messages)[:40]!r}")
+        raise _WrongError(f"{name}: expected a list of messages, got {str(messages)[:40]!r}")
+    return [_message(f"{name}[{index}]", message) for index, message in enumerate(messages)]
+
+
+def _message(place: str, message: Any) -> _Message:
+    fields = message if isinstance(message, dict) else {}
+    role, content = (next((fields[name] for name in names if name in fields), missing) for names, missing in _PARTS)
+    text = _text(content)
+    if text is None:
+        raise _WrongError(f"{place}: expected a message with a text as value or content, got {str(message)[:40]!r}")
+    known = "" if role is None else _ROLES.get(str(role).lower())
+    if known is None:
+        raise _WrongError(f"{place}: unknown role {str(role)[:40]!r}; {nearest(str(role).lower(), _ROLES)}")
+    return _Message(known, text)
+
+
+def _text(content: Any) -> str | None:
+    """A message's text; chat messages may have it in parts, of which images count nothing, or none (calls of tools)."""
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        return "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    return "" if content is None else content if isinstance(content, str) else None
+
+
+def _request(source: Source, messages: Sequence[_Message]) -> tuple[int, int] | None:
+    """Lengths of prompt and output; None: nobody answers."""
+    if not messages:
+        return 0, 0
+    roles = [message.role for message in messages]
+    if not any(roles):
+        source.assume("messages do not say who they are from: taken as user and assistant in turn")
+        roles = ["user", "assistant"][: len(messages)]
+    if "user" not in roles:
         return None
-    words = []
-    for message in messages[:2]:
-        text = message.get("value") if isinstance(message, dict) else None
-        if not isinstance(text, str):
-            source.bad_row(place, f"{MESSAGES}: expected messages with a text as value, got {str(text)[:40]!r}")
-            return None
-        words.append(len(text.split()))
-    prompt, output = (math.ceil(count * source.options.tokens_per_word) for count in (*words, 0, 0)[:2])
-    return prompt, output
+    after = roles.index("user")
+    answer = next(
+        (at for at in range(after, len(roles)) if roles[at] == "assistant" and messages[at].text.strip()), None
+    )
+    if answer is None:
+        return None
+    per_word = source.options.tokens_per_word
+    prompt = sum(estimate_tokens(message.text, per_word) for message in messages[:answer])
+    return prompt, estimate_tokens(messages[answer].text, per_word)
 
 
 def _rows(batch: list[tuple[int, int]]) -> Rows:

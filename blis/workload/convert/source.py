@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blis.errors import WorkloadError
 from blis.workload.convert.options import ReadOptions
-from blis.workload.requests import MOST_US, Ints
+from blis.workload.requests import Ints
 
 MOST_LENGTH = 2**31 - 1
 
@@ -63,6 +63,9 @@ class Source:
         progress: called with the number of bytes read so far.
         num_bad: rows skipped because they make no sense.
         num_failed: requests left out because the file says that they failed.
+        num_unanswered: conversations left out because nobody answers.
+        assumed: what was taken for granted about the file, and why.
+        doubts: what speaks against something that was taken for granted, or asked for.
     """
 
     path: Path
@@ -70,6 +73,24 @@ class Source:
     progress: Callable[[int], None] | None = None
     num_bad: int = 0
     num_failed: int = 0
+    num_unanswered: int = 0
+    assumed: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Forget what an earlier reading has noted."""
+        self.num_bad = self.num_failed = self.num_unanswered = 0
+        self.assumed, self.doubts = [], []
+
+    def assume(self, what: str) -> None:
+        """Note something that is taken for granted, once."""
+        if what not in self.assumed:
+            self.assumed.append(what)
+
+    def doubt(self, what: str) -> None:
+        """Note something that makes what is taken for granted doubtful, once."""
+        if what not in self.doubts:
+            self.doubts.append(what)
 
     def bad_row(self, place: str, problem: str) -> None:
         """Report a row that makes no sense.
@@ -93,11 +114,6 @@ class Source:
     def watched(self, file: BinaryIO) -> BinaryIO:
         """The same file, each read of which reports how far the reading is."""
         return _Watched(file, self)  # type: ignore[return-value]  # parsers call nothing but read
-
-    def time_us(self, value: float, us_per_unit: float) -> int | None:
-        """A time in whole µs, None if the clock cannot show it."""
-        micros = value * us_per_unit
-        return round(micros) if abs(micros) <= MOST_US else None
 
 
 class _Watched:

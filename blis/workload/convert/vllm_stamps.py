@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from blis.workload.convert.hash_blocks import decide_block_tokens
 from blis.workload.convert.json_lines import json_lines, number, whole
+from blis.workload.convert.options import MOONCAKE_BLOCK_TOKENS
 from blis.workload.convert.source import MOST_LENGTH, Rows, Source
+from blis.workload.requests import Ints
 from blis.workload.traces.parquet import HASH_IDS, MEASURED
 
 ID = "request_id"
@@ -55,9 +58,10 @@ def read_vllm_stamps(source: Source) -> Iterator[Rows]:
     # subtracted before they are scaled: in a double, seconds since 1970 have a resolution of 0.2 µs
     offset_s = (queued_s - arrival_s).min()
     since = [np.rint((stamp - offset_s - arrival_s) * _US_PER_S).astype(np.int64) for stamp in (first_s, last_s)]
-    columns = dict(zip(MEASURED, map(_column, since), strict=True)) | _hash_columns(source, ids)
+    lengths = np.array(prompt, dtype=np.int64), np.array(output, dtype=np.int64)
+    columns = dict(zip(MEASURED, map(_column, since), strict=True)) | _hash_columns(source, *lengths, ids)
     arrival_us = np.rint(arrival_s * _US_PER_S).astype(np.int64)
-    yield Rows(arrival_us, np.array(prompt, dtype=np.int64), np.array(output, dtype=np.int64), columns)
+    yield Rows(arrival_us, *lengths, columns)
 
 
 def _row(source: Source, place: str, record: dict[str, Any]) -> tuple[float, ...] | None:
@@ -100,12 +104,14 @@ def _hash_ids(source: Source) -> dict[Any, Sequence[int]] | None:
     return found
 
 
-def _hash_columns(source: Source, ids: list[Sequence[int]]) -> dict[str, Any]:
+def _hash_columns(source: Source, prompt: Ints, output: Ints, ids: list[Sequence[int]]) -> dict[str, Any]:
     import pyarrow as pa
 
     if not ids:
         return {}
-    sizes = np.full(len(ids), source.options.hash_block_tokens, dtype=np.int32)
+    num_ids = np.array([len(one) for one in ids])
+    size = decide_block_tokens(source, prompt, output, num_ids, MOONCAKE_BLOCK_TOKENS, "Mooncake's traces")
+    sizes = np.full(len(ids), size, dtype=np.int32)
     return {HASH_IDS[0]: pa.array(ids, pa.list_(pa.int64())), HASH_IDS[1]: pa.array(sizes)}
 
 

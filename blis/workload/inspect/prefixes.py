@@ -50,9 +50,9 @@ class Prefixes:
             ``hit_share``: share of all prompt tokens that stand in leading blocks which an earlier request began with;
             ``requests_with_hit``: share of requests with such tokens; ``block_tokens``: tokens per block.
         """
-        if not self._block_tokens:
+        units = np.concatenate(self._units) if self._units else np.empty(0, np.int64)
+        if not units.any():
             return None
-        units = np.concatenate(self._units)
         width = 2 if self._is_hashed else BLOCK_TOKENS
         words_each = 2 * units if self._is_hashed else units
         starts = np.cumsum(words_each) - words_each

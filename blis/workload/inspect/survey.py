@@ -39,7 +39,8 @@ def inspect_trace(
 
     Returns:
         ``file``, ``format``, ``requests``, ``left_out`` (rows by the reason they are no requests of a trace),
-        ``without_output``; ``input_tokens`` and ``output_tokens`` (`Lengths.describe`); ``arrivals``
+        ``without_output``; ``assumed`` and ``doubts``, what was taken for granted about the file and what speaks
+        against it; ``input_tokens`` and ``output_tokens`` (`Lengths.describe`); ``arrivals``
         (`describe_arrivals`), None if the file has none; ``prefix_sharing`` (`Prefixes.describe`), None if nothing
         is known of it.
 
@@ -57,8 +58,10 @@ def inspect_trace(
         "file": str(path),
         "format": requests.format_name,
         "requests": counts["taken"],
-        "left_out": {reason: counts[reason] for reason in ("without_prompt", "bad", "failed")},
+        "left_out": {reason: counts[reason] for reason in ("without_prompt", "unanswered", "bad", "failed")},
         "without_output": counts["without_output"],
+        "assumed": counts["assumed"],
+        "doubts": counts["doubts"],
         **figures,
     }
 

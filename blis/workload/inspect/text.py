@@ -7,7 +7,7 @@ from typing import Any
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _LENGTH_COLUMNS = ("mean", "p50", "p90", "p95", "p99", "min", "max")
-_REASONS = {"without_prompt": "without a prompt", "bad": "wrong", "failed": "failed"}
+_REASONS = {"without_prompt": "without a prompt", "unanswered": "unanswered", "bad": "wrong", "failed": "failed"}
 
 
 def as_text(figures: Mapping[str, Any]) -> str:
@@ -20,6 +20,7 @@ def as_text(figures: Mapping[str, Any]) -> str:
     ]
     if figures["without_output"]:
         lines.append(_line("", f"{figures['without_output']:,} of them without output"))
+    lines += [_line("" if place else "assumed", text) for place, text in enumerate(figures["assumed"])]
     lines += _arrivals(figures["arrivals"])
     lines += ["", _line("tokens", "".join(f"{name:>10}" for name in _LENGTH_COLUMNS) + f"{'total':>16}")]
     for side in ("input", "output"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blis.errors import WorkloadError
 from blis.workload._trie import common_prefixes
@@ -27,6 +28,39 @@ class HashIds:
     offsets: Ints
     ids: Ints
     block_tokens: int
+
+
+#: A size fits if so much of the rows say so.
+_NEARLY_ALL = 0.9
+#: Sizes that are looked at in place of one that does not fit: those that anybody uses.
+_USUAL_SIZES = tuple(2**power for power in range(14))
+
+
+def share_that_fits(block_tokens: int, input_tokens: Ints, output_tokens: Ints, num_ids: Ints) -> float:
+    """Share of the requests with ids whose ids can be blocks of that size: of the prompt, or with output, too.
+
+    A last block that is not full may have an id or none. All arrays have a value per request.
+    """
+    some = num_ids > 0
+    fewest, most = input_tokens // block_tokens, -(-(input_tokens + output_tokens) // block_tokens)
+    return _share((fewest <= num_ids) & (num_ids <= most), some)
+
+
+def better_block_tokens(block_tokens: int, input_tokens: Ints, output_tokens: Ints, num_ids: Ints) -> int | None:
+    """The size that fits nearly all requests, if the given one does not; None: it does, or there is none.
+
+    A list that stops before its prompt does says nothing wrong; so a size is named only if lists end with prompts.
+    """
+    if share_that_fits(block_tokens, input_tokens, output_tokens, num_ids) >= _NEARLY_ALL:
+        return None
+    some = num_ids > 0
+    shares = {size: _share(num_ids == -(-input_tokens // size), some) for size in _USUAL_SIZES}
+    best = max(_USUAL_SIZES, key=lambda size: shares[size])
+    return best if shares[best] >= _NEARLY_ALL else None
+
+
+def _share(holds: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    return float(holds[among].mean()) if among.any() else 1.0
 
 
 def token_streams(hash_ids: HashIds, input_tokens: Ints, output_tokens: Ints) -> TokenStreams:

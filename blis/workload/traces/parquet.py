@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from blis.errors import WorkloadError, nearest
 from blis.files.output import check_output, replacing
 from blis.workload.labels import SLO_CLASSES, label_column, labels
 from blis.workload.requests import Ints, LiteralTokens, RequestTable, TokenStreams
-from blis.workload.traces.hash_ids import HashIds, token_streams
+from blis.workload.traces.hash_ids import HashIds, better_block_tokens, token_streams
 
 LENGTHS = ("input_tokens", "output_tokens")
 HASH_IDS = ("hash_ids", "hash_block_tokens")
@@ -24,6 +25,8 @@ OPTIONAL = ("priority", "slo_class", "tenant_id")
 MEASURED = ("measured_ttft_us", "measured_e2e_us")
 #: And these, which change nothing.
 METADATA = ("request_id", "model", "session_id", *MEASURED)
+
+_log = logging.getLogger("blis")
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _INT32_MAX = 2**31 - 1
@@ -54,6 +57,11 @@ def load_parquet_trace(path: Path, horizon_us: int | None = None) -> RequestTabl
     output = columns.integers("output_tokens", 0, _INT32_MAX)
     streams = _token_streams(columns, prompt, output, keep) if HASH_IDS[0] in columns else None
     return RequestTable(arrival[keep], prompt[keep], output[keep], streams, **optional)
+
+
+def does_not_fit(block_tokens: int, better: int) -> str:
+    """What is said of a size of hash blocks that does not fit the prompts."""
+    return f"hash_block_tokens: {block_tokens} does not fit the number of ids of the prompts, {better} would"
 
 
 def measured_durations(path: Path) -> tuple[Ints, Ints] | None:
@@ -258,7 +266,11 @@ def _token_streams(columns: _Columns, prompt: Ints, output: Ints, keep: NDArray[
         )
     lengths, ids = columns.lists("hash_ids", _INT64_MIN, _INT64_MAX)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
-    hash_ids = HashIds(offsets, ids.astype(np.int64), int(sizes[0]))
+    size = int(sizes[0])
+    better = better_block_tokens(size, prompt, output, lengths)
+    if better is not None:
+        _log.warning("%s: %s", columns.path, does_not_fit(size, better))
+    hash_ids = HashIds(offsets, ids.astype(np.int64), size)
     try:
         streams = token_streams(hash_ids, prompt, output)
     except WorkloadError as error:
