@@ -144,6 +144,28 @@ def test_times_with_a_unit_take_no_other(tmp_path):
     assert figures["arrivals"]["span_s"] == pytest.approx(0.1135)
 
 
+def test_burstgpt_in_another_unit(tmp_path):
+    header, rows = BURSTGPT.splitlines()[0], ["m,10,10,20,log"] * 4
+    for times, doubts in [((0, 1500, 3200, 5100), 1), ((0, 40, 110, 190), 0)]:
+        text = "\n".join([header, *(f"{time},{row}" for time, row in zip(times, rows, strict=True))])
+        (tmp_path / "in.csv").write_text(text)
+        figures = inspect_trace(tmp_path / "in.csv")
+        assert figures["arrivals"]["span_s"] == times[-1]
+        assert len(figures["doubts"]) == doubts
+        assert figures["assumed"] == ["Timestamp: taken as seconds: as in BurstGPT"]
+    (tmp_path / "in.csv").write_text(f"{header}\n1700000000000,m,1,1,2,log\n1700000002500,m,1,1,2,log\n")
+    figures = inspect_trace(tmp_path / "in.csv", options=ReadOptions(time_unit="ms"))
+    assert figures["arrivals"]["span_s"] == 2.5
+
+
+def test_a_quote_that_is_not_closed_is_a_bad_row(tmp_path):
+    (tmp_path / "in.csv").write_text(BURSTGPT.replace("ChatGPT,1087", '"ChatGPT,1087'))
+    with pytest.raises(InputError, match="line 3: has a quote that is not closed"):
+        inspect_trace(tmp_path / "in.csv")
+    figures = inspect_trace(tmp_path / "in.csv", options=ReadOptions(on_bad_row="skip"))
+    assert (figures["requests"], figures["left_out"]["bad"]) == (2, 1)
+
+
 def hashed(size, prompts, *, output=8):
     return [
         {
