@@ -112,6 +112,7 @@ def test_what_was_assumed_is_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("times", "message"),
     [
+        ([0, 5e-324], "timestamp: in which unit? Requests per second would be 1e+09 in seconds"),
         ([0, 0.001], "timestamp: in which unit? Requests per second would be 1e+03 in seconds, 1e+06 in ms"),
         (
             [1_700_000_000, 1_700_000_003_500],

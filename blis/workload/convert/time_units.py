@@ -16,6 +16,8 @@ NAMES: Mapping[TimeUnit, str] = {"s": "seconds", "ms": "ms", "us": "µs", "ns": 
 _CALENDAR_S = (978_307_200, 4_070_908_800)
 #: Recorded traces have such rates (requests per second), and last longer than this (s).
 _RATES, _LEAST_SPAN_S = (0.1, 30.0), 1.0
+#: Shorter times are nothing that anybody measures.
+_RESOLUTION_S = 1e-9
 #: How implausible a unit is, in powers of ten: another one within this is hardly less plausible, and nothing is
 #: taken that is beyond that.
 _CLOSE, _MOST_IMPLAUSIBLE = 1.0, 3.0
@@ -110,7 +112,7 @@ def _implausibility(times: Sequence[int | float], unit: TimeUnit) -> float:
 
 
 def _span_s(times: Sequence[int | float], unit: TimeUnit) -> float:
-    return (max(times) - min(times)) * TIME_UNITS[unit] / 1e6
+    return max((max(times) - min(times)) * TIME_UNITS[unit] / 1e6, _RESOLUTION_S)
 
 
 def _rate(times: Sequence[int | float], unit: TimeUnit) -> float:
