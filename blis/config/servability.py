@@ -12,7 +12,7 @@ from blis.config.huggingface import ModelArchitecture
 from blis.config.notes import Note
 from blis.config.schema import EngineConfig
 from blis.config.versions import parse_version
-from blis.errors import ConfigError
+from blis.errors import CombinationError
 
 #: Block sizes that releases below 0.19 let one choose among, taken together.
 _BLOCK_SIZES = (1, 8, 16, 32, 64, 128, 256)
@@ -46,11 +46,11 @@ def check_servable(
         If they are allowed: a warning for each.
 
     Raises:
-        ConfigError: if they are not; begins with the field.
+        CombinationError: if they are not; begins with the field.
     """
     reasons = list(_reasons(engine, architecture, tp, parse_version(version) if version is not None else None))
     if reasons and not allow:
-        raise ConfigError(
+        raise CombinationError(
             f"{reasons[0]}; vLLM refuses to start so, allow_unservable (--allow-unservable) simulates it all the same"
         )
     return [Note("warning", f"{reason}; vLLM refuses to start so, simulated all the same") for reason in reasons]
