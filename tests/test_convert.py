@@ -275,7 +275,7 @@ def test_a_tracev2_is_replayed_as_the_parquet_trace_is_run(tmp_path, name):
     deployment = blis.Deployment("m", alpha_coeffs=(10, 1, 1), beta_coeffs=(1_000, 10, 10), total_kv_blocks=100_000)
     trace = blis.TraceV2(tmp_path / "out.yaml", tmp_path / "out.csv")
     run, replayed = (
-        blis.simulate(deployment, workload, engine=blis.EngineOptions(block_size_tokens=4)).requests
+        blis.simulate(deployment, workload, engine=blis.EngineOptions(block_size_tokens=1)).requests
         for workload in (tmp_path / "out.parquet", trace)
     )
     assert replayed.equals(run)
