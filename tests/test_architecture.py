@@ -121,7 +121,7 @@ def test_the_engine_needs_numpy_and_numba_only():
         if name.startswith("blis._core")
         for target in imported_modules(path)
     }
-    assert roots - set(sys.stdlib_module_names) <= {"blis", "numba", "numpy"}
+    assert roots - set(sys.stdlib_module_names) <= {"blis", "llvmlite", "numba", "numpy"}
 
 
 HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohttp", "asyncio")

@@ -4,13 +4,14 @@ Reading guide: `state` (what there is), `cluster.run_cluster` (the loop), `route
 `instance.advance` (steps), `running` and `admission` (who is served in a step), `block_pool` (the KV cache).
 Everything they call is compiled into `run` and cached with it.
 
-All arguments are arrays, functions, numbers and tuples of these in the order of the structs in `state`. All state
-is in the arrays: calling `run` again goes on.
+All arguments are arrays, addresses of functions, numbers and tuples of these in the order of the structs in `state`.
+All state is in the arrays: calling `run` again goes on.
 """
 
 from __future__ import annotations
 
 from blis._core.cluster import run_cluster
+from blis._core.functions import decision_at, priority_at, step_time_at
 from blis._core.handles import data_of, pin, unpin
 from blis._core.jit import compiled_entry
 from blis._core.state import (
@@ -75,13 +76,13 @@ def _bind_run(source_digest):
         pointers = (
             view[0].ctypes,
             view[2].ctypes,
-            step_time,
+            step_time_at(step_time),
             parameters.ctypes,
-            priority,
+            priority_at(priority),
             priority_state.ctypes,
-            admission,
+            decision_at(admission),
             admission_state.ctypes,
-            routing,
+            decision_at(routing),
             routing_state.ctypes,
         )
         return run_cluster(everything, pointers, most)

@@ -47,13 +47,42 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
+class Entry:
+    """A function that is compiled when it is first called, and always called with arguments of the same types.
+
+    From then on numba's dispatcher, which looks at the type of every array of every call, is passed by.
+
+    Attributes:
+        dispatcher: numba's.
+    """
+
+    def __init__(self, dispatcher: Any) -> None:
+        self.dispatcher = dispatcher
+        self._compiled: Callable[..., Any] | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it was called before."""
+        return self._compiled is not None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._compiled is not None:
+            return self._compiled(*arguments)
+        result = self.dispatcher(*arguments)
+        (signature,) = self.dispatcher.signatures
+        self._compiled = self.dispatcher.get_overload(signature)
+        return result
+
+
 def compiled_entry(bind: Callable[[str], Callable[..., Any]]) -> Any:
     """Compile the function that ``bind(digest)`` returns, with a cache if there is a place for one.
 
     ``bind`` must return a closure over its argument: closure cells are part of numba's cache key.
     """
     function = bind(source_digest())
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return function
     try:
-        return njit(cache=True, nogil=True)(function)
+        return Entry(njit(cache=True, nogil=True)(function))
     except RuntimeError:  # numba's "no locator available": no writable directory for the cache
-        return njit(nogil=True)(function)
+        return Entry(njit(nogil=True)(function))

@@ -195,19 +195,16 @@ class Run:
     def load(self) -> None:
         """Compile the engine, or load it from numba's cache; says so if that takes long."""
         control = self._control
-        self._laws = (
-            self._latency.parameters,
-            self._latency.compile(),
-            self._states[2],
-            _compiled_no_priority() if control.priority is None else control.priority.compile(),
-            self._states[0],
-            control.admission.compile(),
-            self._states[1],
-            control.routing.compile(),
+        priority = _compiled_no_priority() if control.priority is None else control.priority.compile()
+        functions = (self._latency.compile(), priority, control.admission.compile(), control.routing.compile())
+        data = (self._latency.parameters, self._states[2], self._states[0], self._states[1])
+        self._laws = tuple(
+            part for each, function in zip(data, functions, strict=True) for part in (each, _address(function))
         )
-        in_python = any(isinstance(law, types.WrapperAddressProtocol) for law in self._laws)
+        self._functions = functions  # alive for as long as their addresses are used
+        in_python = any(isinstance(function, types.WrapperAddressProtocol) for function in functions)
         self._work_per_call = WORK_PER_CALL_IN_PYTHON if in_python else WORK_PER_CALL
-        if getattr(entry.run, "signatures", True):  # loaded before, or plain Python under NUMBA_DISABLE_JIT
+        if getattr(entry.run, "is_loaded", True):  # or plain Python under NUMBA_DISABLE_JIT
             self._open_instances()
             return
         text = "compiling the engine (once per version and machine, about 15 s)"
@@ -410,6 +407,13 @@ class Run:
             raise InvariantError("the run is over but requests are on their way")
         if result.itl_counts.sum() != gaps:
             raise InvariantError(f"{result.itl_counts.sum()} gaps between tokens instead of {gaps}")
+
+
+def _address(function: Any) -> Any:
+    """Where a compiled function begins; what runs as plain Python is handed over as it is."""
+    if isinstance(function, types.WrapperAddressProtocol):
+        return function.__wrapper_address__()
+    return getattr(function, "address", function)
 
 
 def _no_priority(words: Any, numbers: Any, state: Any) -> float:
