@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blis._core.jit import kernel
-from blis._core.state import NUM_GAPS, NUM_LOG
+from blis._core.state import HISTOGRAM_USED, NUM_GAPS, NUM_LOG
 
 
 @kernel
@@ -11,12 +11,11 @@ def record_gap(recorder, gap_class, gap_us, count):
     """``count`` tokens of requests of one class came ``gap_us`` after the one before."""
     if gap_us < recorder.histogram.shape[1]:
         recorder.histogram[gap_class, gap_us] += count
+        recorder.at[HISTOGRAM_USED] = max(recorder.at[HISTOGRAM_USED], gap_us + 1)
         return
-    row = recorder.at[NUM_GAPS]
-    recorder.gap_log[row, 0] = gap_class
-    recorder.gap_log[row, 1] = gap_us
-    recorder.gap_log[row, 2] = count
-    recorder.at[NUM_GAPS] = row + 1
+    row = recorder.gap_log[recorder.at[NUM_GAPS]]
+    row[0], row[1], row[2] = gap_class, gap_us, count
+    recorder.at[NUM_GAPS] += 1
 
 
 @kernel

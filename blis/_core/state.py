@@ -102,7 +102,8 @@ LOAD_SCALARS = 7
 # --- at[] of Recorder -------------------------------------------------------------------------------------
 NUM_GAPS = 0  # rows of gap_log in use
 NUM_LOG = 1  # rows of step_log in use
-RECORDER_SCALARS = 2
+HISTOGRAM_USED = 2  # gaps in the histogram are below
+RECORDER_SCALARS = 3
 
 # --- at[] of PrefixTable ----------------------------------------------------------------------------------
 ENTRIES = 0  # blocks remembered

@@ -9,17 +9,18 @@ import numpy as np
 from blis.workload.requests import Ints
 
 
-def long_form(histogram: Ints, gaps: Sequence[Sequence[Ints]]) -> dict[str, Ints]:
+def long_form(histogram: Ints, used: Ints, gaps: Sequence[Sequence[Ints]]) -> dict[str, Ints]:
     """Put together short and long gaps: instance, class, gap and count, sorted.
 
     Args:
         histogram: (instances, classes, µs) counts; the first class is that of requests without one, -1.
+        used: (instances,) gaps in the histogram are below; most of its memory was never touched.
         gaps: per instance, arrays of rows (class, gap, count) of those that the histogram is too short for.
     """
     parts: list[Ints] = [np.empty((0, 4), np.int64)]
     for i, of_instance in enumerate(gaps):
         long = added_up(of_instance)
-        for row, counts in enumerate(histogram[i]):
+        for row, counts in enumerate(histogram[i, :, : used[i]]):
             short = np.flatnonzero(counts != 0)  # ten times as fast as of the counts themselves
             beyond = long[long[:, 0] == row]
             values = np.concatenate([short, beyond[:, 1]])
@@ -32,6 +33,8 @@ def long_form(histogram: Ints, gaps: Sequence[Sequence[Ints]]) -> dict[str, Ints
 def added_up(gaps: Sequence[Ints]) -> Ints:
     """Rows (class, gap, count) with those of equal class and gap added up, sorted."""
     rows = np.concatenate([np.empty((0, 3), np.int64), *gaps])
+    if not len(rows):
+        return rows
     keys, index = np.unique(rows[:, :2], axis=0, return_inverse=True)
     counts = np.zeros(len(keys), np.int64)
     np.add.at(counts, index.ravel(), rows[:, 2])

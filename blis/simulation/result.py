@@ -121,6 +121,9 @@ class EngineResult:
             chosen &= self.itl_instance == instance
         if slo_class is not None:
             chosen &= np.isin(self.itl_class, slo_class)
+        of_one = self.itl_instance[chosen], self.itl_class[chosen]
+        if all(len(column) == 0 or column[0] == column[-1] for column in of_one):  # long form is sorted by them
+            return self.itl_values_us[chosen], self.itl_counts[chosen]
         values_us, index = np.unique(self.itl_values_us[chosen], return_inverse=True)
         counts = np.zeros(len(values_us), np.int64)
         np.add.at(counts, index, self.itl_counts[chosen])

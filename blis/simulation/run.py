@@ -338,7 +338,7 @@ class Run:
             instance=target,
             end_us=end_us,
             usable_blocks=self._usable_blocks,
-            **long_form(self._recorders["histogram"], self._gaps),
+            **long_form(self._recorders["histogram"], self._recorders["at"][:, core.HISTOGRAM_USED], self._gaps),
             instances=self._instance_figures(),
             interrupted=self._interrupted,
         )
