@@ -29,6 +29,7 @@ from blis._core.state import (
     FIRST,
     FREE,
     FUTILE,
+    HISTOGRAM_USED,
     IN_FLIGHT,
     LEAST_FREE,
     LEFT_WAITING,
@@ -223,16 +224,20 @@ def sprint(instance, laws, until, end, last):
     stays in flight.
     """
     law, parameters = laws[STEP_TIME], laws[PARAMETERS]
-    at, batch, pool, histogram = instance.at, instance.batch, instance.pool, instance.recorder.histogram
-    calendar, phase_count, class_count = batch.calendar, batch.phase_count, batch.class_count
+    at, batch, pool, recorder = instance.at, instance.batch, instance.pool, instance.recorder
+    calendar, phase_count, class_count, histogram = (
+        batch.calendar,
+        batch.phase_count,
+        batch.class_count,
+        recorder.histogram,
+    )
     lone_class, num_classes = histogram[0], len(class_count)
     mask, period = len(calendar) - 1, len(phase_count)
     per_need = 1 + instance.limits.prealloc_blocks
     start, decoders = batch.at[STEPS], batch.at[DECODERS]
-    now, free = at[NOW], pool.at[FREE]
-    context = batch.at[BASE_SUM] + decoders * start
+    now, free, context = at[NOW], pool.at[FREE], batch.at[BASE_SUM] + decoders * start
     steps, phase, taken = start, start % period, int64(0)
-    zero, in_flight = int64(0), int64(0)
+    zero, in_flight, longest = int64(0), int64(0), int64(0)
     while now < until and steps < last and calendar[steps & mask] == NONE:
         need = phase_count[phase] * per_need
         if taken + need > free:
@@ -251,6 +256,7 @@ def sprint(instance, laws, until, end, last):
         else:
             for i in range(num_classes):
                 histogram[i, duration] += class_count[i]
+        longest = max(longest, duration)
         now += duration
         taken += need
         context += decoders
@@ -258,8 +264,8 @@ def sprint(instance, laws, until, end, last):
         phase = phase + 1 if phase + 1 < period else zero
     take(pool, taken)
     pool.at[LEAST_FREE] = min(pool.at[LEAST_FREE], pool.at[FREE])
-    at[NOW] = now
-    at[WAKE] = now
+    at[NOW] = at[WAKE] = now
+    recorder.at[HISTOGRAM_USED] = max(recorder.at[HISTOGRAM_USED], longest + 1)
     at[QUEUE_SUM] += (steps - start) * instance.queue.at[LENGTH]
     batch.at[STEPS] = steps
     if in_flight > 0:
