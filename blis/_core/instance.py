@@ -225,13 +225,8 @@ def sprint(instance, laws, until, end, last):
     """
     law, parameters = laws[STEP_TIME], laws[PARAMETERS]
     at, batch, pool, recorder = instance.at, instance.batch, instance.pool, instance.recorder
-    calendar, phase_count, class_count, histogram = (
-        batch.calendar,
-        batch.phase_count,
-        batch.class_count,
-        recorder.histogram,
-    )
-    lone_class, num_classes = histogram[0], len(class_count)
+    calendar, phase_count, class_count = batch.calendar, batch.phase_count, batch.class_count
+    histogram, lone_class, num_classes = recorder.histogram, recorder.histogram[0], len(class_count)
     mask, period = len(calendar) - 1, len(phase_count)
     per_need = 1 + instance.limits.prealloc_blocks
     start, decoders = batch.at[STEPS], batch.at[DECODERS]
