@@ -4,12 +4,12 @@ import math
 
 import pytest
 from helpers_sizing import fake_point
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blis.studies.capacity.objectives import Slos
-from blis.studies.capacity.points import Effort
-from blis.studies.capacity.search import MOST_GROWTH, Limits, find_instances, find_rate
+from blis.studies.capacity.points import MOST_GROWTH, Effort
+from blis.studies.capacity.search import Limits, find_instances, find_rate
 
 SLOS = Slos.of(["p99_ttft=100ms"])
 
@@ -31,6 +31,7 @@ class Asked:
         return fake_point(SLOS, self.strain_of, rate, effort, stable=stable, noise=self.about.get("noise", 0.0))
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(st.floats(0.01, 1000), st.floats(0.02, 50), st.floats(0.3, 8))
 def test_the_limit_is_found_to_the_tolerance_wherever_the_search_starts(limit, start_factor, power):
     found = find_rate(Asked(lambda rate: (rate / limit) ** power), limit * start_factor, limits())
@@ -115,6 +116,7 @@ def test_runs_grow_until_that_changes_the_rate_no_more():
     assert found.meets.rate == pytest.approx(8, rel=0.015)
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(st.integers(1, 200), st.integers(1, 20))
 def test_the_fewest_instances(needed, least):
     def evaluate(count, effort):

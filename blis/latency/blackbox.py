@@ -15,6 +15,8 @@ from blis.latency.law import LatencyModel, check_coefficients, checked_alpha, co
 
 _LEAST_BETA = 3
 _MOST_BETA = 5
+#: Positions of times among the coefficients; the last one is a share.
+TIMES = (0, 1, 2, 3)
 
 
 def blackbox_model(alpha: Sequence[float], beta: Sequence[float]) -> LatencyModel:
@@ -32,7 +34,7 @@ def blackbox_model(alpha: Sequence[float], beta: Sequence[float]) -> LatencyMode
     check_coefficients("beta_coeffs", beta, _LEAST_BETA, _MOST_BETA)
     parameters = np.zeros(_MOST_BETA)
     parameters[: len(beta)] = beta
-    return LatencyModel("blackbox", queueing, _compiled_law, parameters)
+    return LatencyModel("blackbox", queueing, _compiled_law, parameters, times=TIMES)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ its own (`numba.cfunc`) and passed into the engine, so that adding one changes n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -92,6 +92,8 @@ class LatencyModel:
         failure: what went wrong, in one line, when the law has returned `blis._core.codes.RAISED`; asked with the
             seven aggregates (int64) and the parameters it was called with. None: the law never fails. A
             KeyboardInterrupt that came while the law ran is raised again instead.
+        times: positions of those parameters that are times, to all of which together a step's length is proportional;
+            None: not known of a user's own law.
     """
 
     name: str
@@ -100,6 +102,21 @@ class LatencyModel:
     parameters: NDArray[np.float64]
     last_prompt_token_is_decode: bool = False
     failure: Callable[[NDArray[np.int64], NDArray[np.float64]], str] | None = None
+    times: tuple[int, ...] | None = None
+
+    def scaled(self, factor: float) -> LatencyModel:
+        """The same with steps that take ``factor`` times as long; what happens besides steps takes as long as before.
+
+        Raises:
+            ConfigError: the law is a user's own.
+        """
+        if factor == 1.0:
+            return self
+        if self.times is None:
+            raise ConfigError(f"latency_model: step times of {self.name} cannot be scaled; it is a law of your own")
+        parameters = self.parameters.copy()
+        parameters[list(self.times)] *= factor
+        return replace(self, parameters=parameters)
 
 
 def step_durations_us(model: LatencyModel, loads: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -142,7 +142,9 @@ def roofline_model(
         raise CombinationError(f"tp: {problem}; valid: {valid}")
     _check_ranks(architecture, gpu, tp, data_parallel_ranks)
     parameters = _parameters(architecture, gpu, tp, data_parallel_ranks, host_profile)
-    return LatencyModel("roofline", (0.0, 0.0, 0.0), _compiled_law, parameters, last_prompt_token_is_decode=True)
+    return LatencyModel(
+        "roofline", (0.0, 0.0, 0.0), _compiled_law, parameters, last_prompt_token_is_decode=True, times=TIMES
+    )
 
 
 def _check_ranks(arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int) -> None:

@@ -15,7 +15,7 @@ from blis.config.versions import HostProfileName
 from blis.errors import ConfigError, nearest
 from blis.latency.blackbox import blackbox_model
 from blis.latency.law import LatencyModel, step_durations_us
-from blis.latency.roofline import TIMES, roofline_model
+from blis.latency.roofline import roofline_model
 
 Floats = NDArray[np.float64]
 
@@ -49,15 +49,12 @@ class FreeLaw:
         name: of the law.
         coefficients: what it depends on.
         model: the law with given coefficients, one number for each; its alpha is zero.
-        times: positions of those of the model's parameters that are times, to all of which together a step's length is
-            proportional.
         changed_gpu: the GPU's entry with these coefficients; None: the law has coefficients of its own.
     """
 
     name: str
     coefficients: tuple[Coefficient, ...]
     model: Callable[[Sequence[float]], LatencyModel]
-    times: Sequence[int]
     changed_gpu: Callable[[Sequence[float]], Gpu] | None = None
 
     def with_alpha(self, alpha: Sequence[float], values: Sequence[float]) -> LatencyModel:
@@ -66,10 +63,7 @@ class FreeLaw:
 
     def step_us(self, values: Sequence[float], loads: NDArray[np.int64]) -> Floats:
         """(s,) lengths of steps, to a ns: the law itself answers in whole µs, too coarse for derivatives."""
-        model = self.model(values)
-        in_ns = model.parameters.copy()
-        in_ns[list(self.times)] *= _NS_PER_US
-        durations: Floats = step_durations_us(dataclasses.replace(model, parameters=in_ns), loads) / _NS_PER_US
+        durations: Floats = step_durations_us(self.model(values).scaled(_NS_PER_US), loads) / _NS_PER_US
         return durations
 
 
@@ -103,7 +97,7 @@ def blackbox_law(num_coefficients: int, step_us: float) -> FreeLaw:
     def model(values: Sequence[float]) -> LatencyModel:
         return blackbox_model((0.0, 0.0, 0.0), list(map(float, values)))
 
-    return FreeLaw("blackbox", coefficients, model, range(4))
+    return FreeLaw("blackbox", coefficients, model)
 
 
 #: The fields of a GPU's entry that can be found.
@@ -144,7 +138,7 @@ def roofline_law(
 
     coefficients = tuple(_field(gpu, profile, name) for name in free)
     model([one.start for one in coefficients])  # what cannot run is said before anything is measured
-    return FreeLaw("roofline", coefficients, model, TIMES, changed_gpu)
+    return FreeLaw("roofline", coefficients, model, changed_gpu)
 
 
 def with_fields(gpu: Gpu, profile: HostProfileName, values: Mapping[str, float]) -> Gpu:

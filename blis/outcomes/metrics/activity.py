@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from blis.outcomes.outcomes import SERVED, Outcomes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+#: What a full system answers is measured with so few requests that it may be off by this share.
+SATURATION_ERROR = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +63,23 @@ def busy_share(outcomes: Outcomes) -> float | None:
 
 
 def load_share(outcomes: Outcomes, saturation_per_s: float | None) -> float | None:
-    """Requests that arrived per second, as a share of what a full system answers; None if either is not known."""
+    """Requests that arrived per second, as a share of what a full system answers; None if either is not known.
+
+    What the run itself shows comes first. If its backlog grows, the system is full, and what it answers is seen there;
+    if it doesn't, a full system answers no less, and an estimate that says otherwise is rounded to the load, or left
+    out if it is off by more than it may be.
+    """
+    backlog = outcomes.steady_state.backlog
+    if backlog.stable is False:
+        return backlog.utilisation if math.isfinite(backlog.utilisation or math.inf) else None
     arrival_us = outcomes.result.arrival_us
     arrival_us = arrival_us[(arrival_us != NEVER) & (arrival_us <= outcomes.result.end_us)]
     if saturation_per_s is None or len(arrival_us) < 2 or np.ptp(arrival_us) == 0:
         return None
-    return float((len(arrival_us) - 1) / (np.ptp(arrival_us) / 1e6) / saturation_per_s)
+    share = float((len(arrival_us) - 1) / (np.ptp(arrival_us) / 1e6) / saturation_per_s)
+    if backlog.stable and share > 1:
+        return 1.0 if share <= 1 + SATURATION_ERROR else None
+    return share
 
 
 def activity(outcomes: Outcomes, parts: int) -> Activity:

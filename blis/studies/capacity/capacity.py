@@ -17,7 +17,9 @@ from blis.studies.capacity.evaluating import Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
 from blis.studies.capacity.objectives import GOODPUT, Objective, Slos
 from blis.studies.capacity.points import Effort, Point
-from blis.studies.capacity.search import HIGHEST, LOWEST, Limits, Verdict, find_instances, find_rate
+from blis.studies.capacity.search import Verdict
+from blis.studies.capacity.sizing import Bounds, checked_rate, fewest, sized
+from blis.studies.capacity.step_error import StepError, step_error, step_error_of_instances
 from blis.studies.sweep.runner import Case
 from blis.workload.workload import Workload
 
@@ -30,6 +32,8 @@ NUM_REQUESTS = 2000
 REPLICATIONS = 8
 TOLERANCE = 0.01
 MAX_INSTANCES = 256
+#: Plans ask for a rate higher by this share, unless told otherwise.
+MARGIN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +41,21 @@ class Capacity(Answer):
     """The highest rate at which a deployment meets its SLOs.
 
     Attributes:
-        verdict: ``found``, ``none``: even the lowest rate misses, or ``no limit``: even the highest one meets.
-        rate: the highest that was seen to meet all SLOs, of ``unit`` per second; None: there is none.
+        verdict: ``found``, ``none``: even the lowest rate misses, ``no limit``: even the highest one meets, or ``too
+            short to tell``: so few requests say nothing of a limit.
+        rate: the highest that was seen to meet all SLOs, with a backlog that does not grow, of ``unit`` per second;
+            None: there is none.
         unit: ``requests``; of specs whose clients send sessions ``sessions``, of such with both ``arrivals``.
         low: lower end of the 95 % interval of the limit.
         high: its upper end, at least the lowest rate that was seen to miss. Both None unless a limit was found.
         is_sampled: whether the interval allows for the luck of the draw; a trace is one sequence of requests, whose
             interval is the last bracket.
         binding: the figure that stands in the way of more, or ``backlog``.
-        utilisation: rate / saturation_rate; None also where requests wait for others (`Load.waits`).
-        saturation_rate: what is answered per second when everything is there at once, likewise.
+        utilisation: rate / saturation_rate; None if either is not known.
+        saturation_rate: requests per second that are answered while the system is full; None: there are too few to fill
+            it, or they wait for others (`Load.waits`).
         backlog: whether the backlog keeps its level at ``rate``.
+        step_error: what errors of the step times do to the rate; None: not stated for this model of step time.
         slos: what had to hold.
         points: everything that was tried, by rate.
         configuration: version, seed, resolved configuration and inputs, as plain JSON values.
@@ -61,8 +69,9 @@ class Capacity(Answer):
     is_sampled: bool
     binding: str | None
     utilisation: float | None
-    saturation_rate: float
+    saturation_rate: float | None
     backlog: str | None
+    step_error: StepError | None
     slos: Slos
     points: tuple[Point, ...]
     configuration: Mapping[str, Any]
@@ -84,8 +93,9 @@ class InstancesNeeded(Answer):
         max_instances: most that were allowed.
         binding: the figure that is closest to its limit with them, or furthest beyond.
         utilisation: rate / (instances * saturation_rate); None as in `Capacity`.
-        saturation_rate: what one instance answers per second when everything is there at once.
+        saturation_rate: what one full instance answers per second; None as there.
         backlog: whether the backlog keeps its level.
+        step_error: as there, of the number of instances.
         slos: what had to hold.
         points: everything that was tried, by number of instances.
         configuration: as in `Capacity`, of one instance.
@@ -97,8 +107,9 @@ class InstancesNeeded(Answer):
     max_instances: int
     binding: str
     utilisation: float | None
-    saturation_rate: float
+    saturation_rate: float | None
     backlog: str
+    step_error: StepError | None
     slos: Slos
     points: tuple[Point, ...]
     configuration: Mapping[str, Any]
@@ -152,34 +163,23 @@ def capacity(
     if not 1e-4 <= tolerance <= 0.5:
         raise ConfigError(f"tolerance: must be in [0.0001, 0.5], got {tolerance:g}")
     evaluator = _evaluator(deployment, workload, Slos.of(slos, goodput), engine, cluster, seed, jobs, progress)
-    saturation = evaluator.saturation(num_requests)
-    lowest = LOWEST * saturation if min_rate is None else _checked_rate("min_rate", min_rate)
-    highest = max(HIGHEST * saturation, lowest) if max_rate is None else _checked_rate("max_rate", max_rate)
-    if min_rate is None:
-        lowest = min(lowest, highest)
-    if lowest > highest:
-        raise ConfigError(f"min_rate: must be at most max_rate, {highest:g}, got {lowest:g}")
     load = evaluator.load
     effort = Effort(num_requests, replications if load.is_drawn else 1)
-    found = find_rate(
-        evaluator.evaluate, saturation, Limits(tolerance, lowest, highest, effort, can_grow=load.can_grow)
-    )
-    meets, misses = found.meets, found.misses
-    low = high = None
-    if meets is not None and misses is not None:
-        spread = found.half_width or 0.0
-        low, high = meets.rate * max(1 - spread, 0.0), misses.rate * (1 + spread)
+    bounds = Bounds(tolerance, min_rate, max_rate)
+    found = sized(evaluator, effort, bounds)
+    full = found.full
     return Capacity(
         verdict=found.verdict,
-        rate=None if meets is None else meets.rate,
+        rate=found.rate,
         unit=load.unit,
-        low=low,
-        high=high,
-        is_sampled=found.half_width is not None,
-        binding=misses.binding if misses is not None else None,
-        utilisation=None if meets is None or load.waits else meets.rate / saturation,
-        saturation_rate=saturation,
-        backlog=None if meets is None else meets.backlog,
+        low=found.low,
+        high=found.high,
+        is_sampled=found.is_sampled,
+        binding=found.binding,
+        utilisation=None if found.rate is None or full.rate is None else found.rate / full.rate,
+        saturation_rate=full.rate,
+        backlog=None if found.meets is None else found.meets.backlog,
+        step_error=step_error(evaluator, effort, bounds, found),
         slos=evaluator.slos,
         points=_sorted(found.points),
         configuration=evaluator.describe(),
@@ -224,20 +224,14 @@ def instances_for(
         EngineError: a run failed.
     """
     _check_effort(num_requests, replications)
-    _checked_rate("rate", rate)
+    checked_rate("rate", rate)
     if not 1 <= max_instances <= 2**16:
         raise ConfigError(f"max_instances: must be in [1, {2**16}], got {max_instances}")
     evaluator = _evaluator(deployment, workload, Slos.of(slos, goodput), engine, cluster, seed, jobs, progress)
-    saturation = evaluator.saturation(num_requests, 1)
     load = evaluator.load
-
-    def tried(count: int, effort: Effort) -> Point:
-        return evaluator.evaluate(rate, effort, num_instances=count, pilot=True)
-
-    # saturation is itself an estimate, and none at all where requests wait for others
-    least = 1 if load.waits else min(max(math.ceil(rate / saturation / 1.1), 1), max_instances)
     effort = Effort(num_requests, replications if load.is_drawn else 1)
-    found = find_instances(tried, least, max_instances, effort, can_grow=load.can_grow)
+    full = evaluator.fill(effort, 1)
+    found = fewest(evaluator, full, rate, effort, range(1, max_instances + 1))
     shown = found.meets or found.misses
     assert shown is not None
     return InstancesNeeded(
@@ -246,21 +240,22 @@ def instances_for(
         num_instances=None if found.meets is None else found.meets.num_instances,
         max_instances=max_instances,
         binding=shown.binding,
-        utilisation=None if load.waits else rate / (shown.num_instances * saturation),
-        saturation_rate=saturation,
+        utilisation=None if full.rate is None else rate / (shown.num_instances * full.rate),
+        saturation_rate=full.rate,
         backlog=shown.backlog,
+        step_error=step_error_of_instances(evaluator, rate, effort, max_instances),
         slos=evaluator.slos,
         points=_sorted(found.points),
         configuration=evaluator.describe(),
     )
 
 
-def curve(points: Sequence[Point], saturation_rate: float, *, per_instance: bool = False) -> pl.DataFrame:
+def curve(points: Sequence[Point], saturation_rate: float | None, *, per_instance: bool = False) -> pl.DataFrame:
     """A row per point; latencies in ms.
 
     Args:
         points: in the order of the rows.
-        saturation_rate: for the utilisation.
+        saturation_rate: for the utilisation; None: not known.
         per_instance: whether that is of one instance, not of all.
     """
     import polars as pl
@@ -268,11 +263,11 @@ def curve(points: Sequence[Point], saturation_rate: float, *, per_instance: bool
     return pl.DataFrame([_row(point, saturation_rate, per_instance) for point in points], infer_schema_length=None)
 
 
-def _row(point: Point, saturation_rate: float, per_instance: bool) -> dict[str, Any]:
+def _row(point: Point, saturation_rate: float | None, per_instance: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "rate_per_s": point.rate,
         "num_instances": point.num_instances,
-        "utilisation": point.rate / saturation_rate / (point.num_instances if per_instance else 1),
+        "utilisation": saturation_rate and point.rate / saturation_rate / (point.num_instances if per_instance else 1),
         "meets_slos": point.meets,
         "strain": max(point.strains.values()),
         "backlog": point.backlog,
@@ -285,7 +280,7 @@ def _row(point: Point, saturation_rate: float, per_instance: bool) -> dict[str, 
             row[key + suffix] = value / unit if math.isfinite(value) else None
     return {
         **row,
-        "num_requests": point.effort.num_requests,
+        "num_requests": point.num_requests,
         "replications": len(point.samples),
         "stopped_early": point.stopped_early,
     }
@@ -340,9 +335,3 @@ def _check_effort(num_requests: int, replications: int) -> None:
         raise ConfigError(f"num_requests: must be in [100, 10000000], got {num_requests}")
     if not 1 <= replications <= 1000:
         raise ConfigError(f"replications: must be in [1, 1000], got {replications}")
-
-
-def _checked_rate(name: str, rate: float) -> float:
-    if not 0 < rate < math.inf:
-        raise ConfigError(f"{name}: must be a positive number per second, got {rate}")
-    return rate

@@ -111,11 +111,11 @@ class Load:
         assert own_rate is not None
         return self._with_arrivals(own_rate / rate)
 
-    def all_at_once(self, num_requests: int) -> RequestTable:
-        """The requests of the first replication, all arriving at 0."""
+    def all_at_once(self, num_requests: int, replication: int = 0) -> RequestTable:
+        """The requests of a replication, all arriving at 0; without waiting for each other, in their order."""
         if self.is_drawn:
             workload = self.at(self.own_rate or 1.0, num_requests) if self.can_grow else self.workload
-            table = _unending(workload, self.seed_of(0))
+            table = _unending(workload, self.seed_of(replication))
         else:
             table = self._table
         return replace(table, arrival_us=np.zeros(len(table), np.int64))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from blis.outcomes.metrics.steady_state import arrival_order, last_beginning_us
 from blis.outcomes.outcomes import Ints, Outcomes
 from blis.outcomes.statistics.stability import Stability, stability
 from blis.outcomes.statistics.warm_up import mser5
-from blis.studies.capacity.objectives import GOODPUT, Objective, Slos
+from blis.studies.capacity.objectives import GOODPUT, STATISTICS, Objective, Slos
 
 Floats = NDArray[np.float64]
 
@@ -39,16 +40,23 @@ class Sample:
     """What one run says.
 
     Attributes:
-        values: figures by name, µs; of ``goodput`` a share. inf: too many requests were turned away.
+        values: figures by name, µs; of ``goodput`` a share. inf: too many requests were turned away; nan: no request
+            has that latency.
         backlog: whether it grew.
         output_tokens_per_s: from the first arrival to the last answer.
         num_refused: requests that no server of this kind could take.
+        num_requests: of the run.
+        latencies: all figures of each latency that is limited, by statistic, µs.
+        missing: latencies that are limited and that no request has.
     """
 
     values: Mapping[str, float]
     backlog: Stability
     output_tokens_per_s: float
     num_refused: int
+    num_requests: int = 0
+    latencies: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
 
 def measure(outcomes: Outcomes, slos: Slos) -> Sample:
@@ -64,8 +72,10 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
     last_us = last_beginning_us(outcomes)
     counted = order[~np.isin(result.status[order], _NOT_COUNTED) & (result.arrival_us[order] <= last_us)]
     rows = _steady(outcomes, counted)
-    names = dict.fromkeys([*(objective.name for objective in slos.of_all), *ALWAYS])
-    values = {name: _figure(outcomes, rows, Objective(name, 1.0)) for name in names}
+    limited = {objective.metric for objective in slos.objectives}
+    shown = [Objective(name, 1.0) for name in dict.fromkeys([*(each.name for each in slos.of_all), *ALWAYS])]
+    latencies = {name: _figures(outcomes, rows, name) for name in sorted({each.metric for each in shown} | limited)}
+    values = {each.name: latencies[each.metric][each.statistic] for each in shown}
     if slos.per_request:
         values[GOODPUT] = _goodput(outcomes, rows, slos)
     served = counted[result.status[counted] == _ANSWERED]
@@ -75,18 +85,10 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
         stability(result.arrival_us[served], result.finished_us[served], end_us=min(result.end_us, last_us)),
         int(result.produced_tokens.sum()) / duration_s if duration_s > 0 else 0.0,
         int(np.isin(result.status, _NEVER_SERVED).sum()),
+        len(result.status),
+        {name: latencies[name] for name in limited},
+        frozenset(name for name in limited if math.isnan(latencies[name]["mean"])),
     )
-
-
-def throughput_per_s(outcomes: Outcomes) -> float | None:
-    """Answers per second while the system is full: between a tenth and nine tenths of them; None: there are none."""
-    done_us = np.sort(outcomes.result.finished_us[outcomes.result.finished_us >= 0])
-    if len(done_us) == 0:
-        return None
-    first, last = len(done_us) // 10, len(done_us) - 1 - len(done_us) // 10
-    if last <= first or done_us[last] == done_us[first]:
-        return len(done_us) / max(outcomes.result.end_us / 1e6, 1e-6)
-    return float((last - first) / ((done_us[last] - done_us[first]) / 1e6))
 
 
 def _steady(outcomes: Outcomes, counted: Ints) -> Ints:
@@ -116,26 +118,30 @@ def _latency_us(outcomes: Outcomes, rows: Ints, metric: str) -> tuple[Floats, An
     return values, values >= 0  # neither -1 nor nan
 
 
-def _figure(outcomes: Outcomes, rows: Ints, objective: Objective) -> float:
-    statistic, metric = objective.statistic, objective.metric
+def _figures(outcomes: Outcomes, rows: Ints, metric: str) -> dict[str, float]:
+    """All figures of a latency by statistic, µs; nan: no request has one."""
     values_us, known = _latency_us(outcomes, rows, metric)
-    if metric == "itl" and statistic != "mean":
+    if metric == "itl":
         figures = histogram_figures("x", *outcomes.itl)
-    elif metric == "itl":
-        return _mean_gap_us(outcomes, rows[known], values_us[known])
+        figures["x_mean_ms"] = _mean_gap_ms(outcomes, rows[known], values_us[known])
     else:
         figures = duration_figures("x", values_us[known])
-    value_ms = figures[f"x_{statistic}_ms"]
-    value_us = 0.0 if value_ms is None else 1000 * value_ms
-    return value_us if value_us < _NEVER_US / 1e6 else float("inf")
+    never = math.inf if (outcomes.result.status[rows] != _ANSWERED).any() else math.nan  # all turned away: endless
+    return {name: _us(figures[f"x_{name}_ms"], never) for name in STATISTICS}
 
 
-def _mean_gap_us(outcomes: Outcomes, rows: Ints, itl_mean_us: Floats) -> float:
-    """Mean over all gaps between tokens, from the mean of each request."""
+def _us(value_ms: float | None, never: float) -> float:
+    if value_ms is None:
+        return never
+    return 1000 * value_ms if 1000 * value_ms < _NEVER_US / 1e6 else math.inf
+
+
+def _mean_gap_ms(outcomes: Outcomes, rows: Ints, itl_mean_us: Floats) -> float | None:
+    """Mean over all gaps between tokens, from the mean of each request; None: there are no gaps."""
     gaps = np.maximum(outcomes.result.produced_tokens[rows] - 1, 0)
     answered = outcomes.result.status[rows] == _ANSWERED
     gaps, itl_mean_us = gaps[answered], itl_mean_us[answered]
-    return float(gaps @ itl_mean_us / gaps.sum()) if gaps.sum() else 0.0
+    return float(gaps @ itl_mean_us / gaps.sum() / 1000) if gaps.sum() else None
 
 
 def _goodput(outcomes: Outcomes, rows: Ints, slos: Slos) -> float:

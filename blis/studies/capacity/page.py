@@ -15,7 +15,7 @@ from blis.report.tables import percent
 from blis.studies.capacity.capacity import Capacity, InstancesNeeded
 from blis.studies.capacity.objectives import GOODPUT
 from blis.studies.capacity.points import Point
-from blis.studies.capacity.report import headlines, limit_text, value_text
+from blis.studies.capacity.report import answer, headlines, limit_text, number_text, value_text
 
 _KINDS = {"meets all SLOs": GREEN, "misses one": ORANGE}
 
@@ -55,18 +55,18 @@ def _tiles(found: Capacity | InstancesNeeded) -> Iterator[Tile]:
         enough = found.num_instances is not None
         value = f"{found.num_instances:,}" if enough else f"more than {found.max_instances:,}"
         yield Tile("Instances", [("", value)], f"for {found.rate:g} {found.unit}/s", "good" if enough else "bad")
-        yield Tile("A full instance", [(f"{found.unit}/s", f"{found.saturation_rate:.4g}")])
+        yield Tile("A full instance", [(f"{found.unit}/s", number_text(found.saturation_rate))])
     else:
         value = "none" if found.rate is None else f"{found.rate:.5g}"
         note = "" if found.low is None else f"95 % interval {found.low:.5g} to {found.high:.5g}"
         yield Tile(f"Capacity, {found.unit}/s", [("", value)], note, "bad" if found.rate is None else "good")
         yield Tile(
             "A full system",
-            [(f"{found.unit}/s", f"{found.saturation_rate:.5g}")],
-            "answered when all are there at once",
+            [(f"{found.unit}/s", number_text(found.saturation_rate))],
+            "answered while requests wait",
         )
     yield Tile("Utilisation", [("", percent(found.utilisation))], "of what a full system answers")
-    shown = _shown(found)
+    shown = answer(found)
     for name in shown.slos.names:
         strain = shown.strains[name]
         note = f"asked for: {limit_text(shown.slos, name)}"
@@ -74,19 +74,11 @@ def _tiles(found: Capacity | InstancesNeeded) -> Iterator[Tile]:
     yield Tile("Backlog", [("", shown.backlog)], "", "bad" if shown.stable is False else "")
 
 
-def _shown(found: Capacity | InstancesNeeded) -> Point:
-    """The point that the answer is about: the best one that meets the SLOs, else the one that comes closest."""
-    meets = [point for point in found.points if point.meets]
-    if isinstance(found, InstancesNeeded):
-        return min(meets, key=lambda point: point.num_instances, default=found.points[-1])
-    return max(meets, key=lambda point: point.rate, default=found.points[0])
-
-
 def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
     import polars as pl
 
     of_instances = isinstance(found, InstancesNeeded)
-    answer = found.num_instances if isinstance(found, InstancesNeeded) else found.rate
+    at = found.num_instances if isinstance(found, InstancesNeeded) else found.rate
     for name in found.slos.names:
         unit = 1.0 if name == GOODPUT else 1000.0
         points = [point for point in found.points if math.isfinite(point.estimates[name].mean)]
@@ -101,7 +93,7 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
                     "high": _finite(point.estimates[name].high / unit),
                     "kind": next(iter(_KINDS)) if point.meets else list(_KINDS)[1],
                     "backlog": point.backlog,
-                    "requests": point.effort.num_requests,
+                    "requests": point.num_requests,
                     "runs": len(point.samples),
                 }
                 for point in points
@@ -109,8 +101,8 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
             schema_overrides={"low": pl.Float64, "high": pl.Float64},
         )
         limits = [Limit(found.slos.limit(name) / unit, f"limit of {name}")]
-        if answer is not None:
-            limits.append(Limit(float(answer), "fewest instances" if of_instances else "capacity", is_upright=True))
+        if at is not None:
+            limits.append(Limit(float(at), "fewest instances" if of_instances else "capacity", is_upright=True))
         yield Chart(
             f"curve-{name.replace('_', '-')}",
             limit_text(found.slos, name),
@@ -147,7 +139,7 @@ def _cells(point: Point, names: Sequence[str]) -> list[Cell]:
         *(f"{point.rate:,.5g}", point.num_instances),
         *figures,
         *(point.backlog, percent(worst) if math.isfinite(worst) else None),
-        *(point.effort.num_requests, len(point.samples)),
+        *(point.num_requests, len(point.samples)),
         ("met" if point.meets else "missed") + early,
     ]
 

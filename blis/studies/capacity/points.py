@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from blis.outcomes.metrics.cliffs import Cliff, cliffs
+from blis.outcomes.metrics.latency import PERCENTILES
 from blis.outcomes.metrics.steady_state import VERDICTS
 from blis.outcomes.statistics.estimates import Estimate, replications
 from blis.studies.capacity.measuring import Sample
@@ -16,6 +18,8 @@ from blis.studies.capacity.objectives import Slos
 
 #: Of all intervals.
 CONFIDENCE = 0.95
+#: Runs grow to so many times their first number of requests at most.
+MOST_GROWTH = 64
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Point:
         samples: one per replication.
         slos: what must hold.
         stopped_early: hopeless; a quarter of the requests was enough to see it.
+        sustainable: whether a full system answers as many per second; None: not known.
     """
 
     rate: float
@@ -50,6 +55,12 @@ class Point:
     samples: tuple[Sample, ...]
     slos: Slos
     stopped_early: bool = False
+    sustainable: bool | None = None
+
+    @property
+    def num_requests(self) -> int:
+        """Of a run, as they came; of runs that differ, their mean."""
+        return round(float(np.mean([sample.num_requests for sample in self.samples])))
 
     @cached_property
     def estimates(self) -> Mapping[str, Estimate]:
@@ -57,7 +68,9 @@ class Point:
         return {name: self._estimate(name) for name in self.samples[0].values}
 
     def _estimate(self, name: str) -> Estimate:
-        values = [sample.values[name] for sample in self.samples]
+        values = [value for sample in self.samples if not math.isnan(value := sample.values[name])]
+        if not values:
+            return Estimate(math.nan, math.nan, math.nan, 0.0, 0)
         if not all(map(math.isfinite, values)):
             return Estimate(math.inf, -math.inf, math.inf, 1.0, len(values))
         return replications(np.array(values), CONFIDENCE)
@@ -69,9 +82,16 @@ class Point:
 
     @property
     def stable(self) -> bool | None:
-        """Whether the backlog keeps its level: what more than half of the replications say; None: no such half."""
+        """Whether the backlog keeps its level; None: nobody can tell.
+
+        It grows at more than a full system answers, and where more than half of the replications say so. Elsewhere they
+        need not have been long enough to tell that it doesn't.
+        """
+        if self.sustainable is False:
+            return False
         verdicts = [sample.backlog.stable for sample in self.samples]
-        return next((verdict for verdict in (False, True) if verdicts.count(verdict) * 2 > len(verdicts)), None)
+        told = next((verdict for verdict in (False, True) if verdicts.count(verdict) * 2 > len(verdicts)), None)
+        return self.sustainable if told is None else told
 
     @property
     def backlog(self) -> str:
@@ -113,6 +133,22 @@ class Point:
         strains = self.strains
         worst = max(strains, key=lambda name: strains[name])
         return "backlog" if self.stable is False and strains[worst] <= 1 else worst
+
+    @property
+    def cliffs(self) -> dict[str, Cliff]:
+        """Limited percentiles at a steep step to their neighbour, by name; that step."""
+        found = {}
+        for objective in self.slos.of_all:
+            for cliff in cliffs(self._percentiles_ms(objective.metric)):
+                if objective.statistic in (f"p{cliff.lower}", f"p{cliff.upper}"):
+                    found[objective.name] = cliff
+        return found
+
+    def _percentiles_ms(self, metric: str) -> dict[int, float]:
+        """Means over the replications; without those that are endless or not there."""
+        figures = [sample.latencies.get(metric, {}) for sample in self.samples]
+        means = {p: float(np.mean([each.get(f"p{p}", math.nan) for each in figures])) / 1000 for p in PERCENTILES}
+        return {p: value for p, value in means.items() if math.isfinite(value)}
 
     @property
     def output_tokens_per_s(self) -> float:

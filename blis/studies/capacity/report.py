@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from blis.studies.capacity.capacity import Capacity, InstancesNeeded
+from blis.studies.capacity.capacity import MARGIN, Capacity, InstancesNeeded
 from blis.studies.capacity.objectives import GOODPUT, Slos
 from blis.studies.capacity.points import Point
+from blis.studies.capacity.step_error import StepError, step_error_row
 
 #: Widest bar, in characters; the limit is at two thirds of it.
 _BAR = 18
@@ -25,6 +28,8 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
             "rate_of": result.unit,
             "num_instances": result.num_instances,
             "max_instances": result.max_instances,
+            "margin": 0.0,
+            **step_error_row(result.step_error, "num_instances"),
         }
     else:
         head = {
@@ -34,6 +39,7 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
             "rate_low95_per_s": result.low,
             "rate_high95_per_s": result.high,
             "interval": "of draws and bisection" if result.is_sampled else "of bisection",
+            **step_error_row(result.step_error, "rate_per_s"),
         }
     return {
         **head,
@@ -42,6 +48,7 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
         "saturation_rate_per_s": result.saturation_rate,
         "backlog": result.backlog,
         **slos,
+        "cliffs": {name: asdict(cliff) for name, cliff in answer(result).cliffs.items()},
         "curve": result.curve.to_dicts(),
     }
 
@@ -57,6 +64,14 @@ def headlines(result: Capacity | InstancesNeeded) -> Iterator[str]:
     return _needed(result) if isinstance(result, InstancesNeeded) else _capacity(result)
 
 
+def answer(found: Capacity | InstancesNeeded) -> Point:
+    """The point that the answer is about: the best one that meets the SLOs, else the one that comes closest."""
+    meets = [point for point in found.points if point.meets]
+    if isinstance(found, InstancesNeeded):
+        return min(meets, key=lambda point: point.num_instances, default=found.points[-1])
+    return max(meets, key=lambda point: point.rate, default=found.points[0])
+
+
 def limit_text(slos: Slos, name: str) -> str:
     """A limit as people write it: ``p99_ttft <= 200 ms``."""
     if name == GOODPUT:
@@ -69,39 +84,81 @@ def limit_text(slos: Slos, name: str) -> str:
 
 def value_text(name: str, value: float) -> str:
     """A figure with its unit."""
-    return f"{value:.4g}" if name == GOODPUT else f"{value / 1000:.4g} ms"
+    return number_text(value) if name == GOODPUT or math.isnan(value) else f"{value / 1000:.4g} ms"
+
+
+def number_text(value: float | None) -> str:
+    """A figure; a dash if there is none."""
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def step_error_text(error: StepError | None, answer: str, unit: str, none: str) -> str:
+    """What errors of the step times do to an answer.
+
+    Args:
+        error: the same.
+        answer: as it is without them.
+        unit: of the answer.
+        none: stands for an answer that there is not.
+    """
+    if error is None:
+        return "How good its step times are is not stated; errors of theirs come on top."
+    slow, fast = (none if end is None else f"{end:.4g}" for end in (error.slow, error.fast))
+    low, high = (fast, slow) if unit == "instances" else (slow, fast)
+    return f"{answer}; {low} to {high} {unit} if steps are {error.percent} % off, as they may be."
+
+
+def cliff_lines(point: Point) -> Iterator[str]:
+    """A line for each limited percentile that stands at a steep step."""
+    for name, cliff in point.cliffs.items():
+        step = f"p{cliff.lower} is {cliff.lower_ms:.4g} ms, p{cliff.upper} {cliff.upper_ms:.4g} ms"
+        yield f"{name} stands on a cliff: {step}; a tiny change of the load moves it a lot."
 
 
 def _capacity(found: Capacity) -> Iterator[str]:
+    per_s = f"{found.unit} per second"
     if found.verdict == "none":
         worst = found.points[0]
-        yield f"No rate meets the SLOs: even at {worst.rate:.4g} {found.unit} per second {_miss(worst)}."
-    elif found.verdict == "no limit":
-        rate = f"{found.rate:.5g} {found.unit} per second"
-        yield f"No limit was found: the SLOs are met even at {rate}, the highest rate."
+        yield f"No rate meets the SLOs: even at {worst.rate:.4g} {per_s} {_miss(worst)}."
+        return
+    if found.verdict == "too short to tell":
+        count = max(point.num_requests for point in found.points)
+        known = "" if found.rate is None else f" The SLOs hold up to {found.rate:.5g} {per_s}, with a stable backlog."
+        yield f"Too short to tell: {count:,} requests say nothing of a limit.{known}"
+        return
+    if found.verdict == "no limit":
+        yield f"No limit was found: the SLOs are met even at {found.rate:.5g} {per_s}, the highest rate."
     else:
         how = "" if found.is_sampled else ", by bisection alone"
         yield (
-            f"Capacity: {found.rate:.5g} {found.unit} per second "
+            f"Capacity: {found.rate:.5g} {per_s} "
             f"(95 % interval {found.low:.5g} to {found.high:.5g}{how}); backlog: {found.backlog}"
         )
         yield f"In the way of more: {limit_text(found.slos, found.binding or '')}"
-    if found.utilisation is not None:
-        yield f"Utilisation: {found.utilisation:.1%} of the {found.saturation_rate:.5g} per second of a full system"
+        yield step_error_text(found.step_error, f"{found.rate:.4g}", per_s, "none")
+    yield from _full(found, f"{number_text(found.saturation_rate)} per second of a full system")
 
 
 def _needed(found: InstancesNeeded) -> Iterator[str]:
+    load = f"{found.rate:g} {found.unit} per second"
     if found.num_instances is None:
         worst = max(found.points, key=lambda point: point.num_instances)
-        load = f"{found.rate:g} {found.unit} per second"
         yield f"Not even {found.max_instances} instances meet the SLOs at {load}: {_miss(worst)}."
         return
     plural = "s" if found.num_instances > 1 else ""
-    yield f"{found.num_instances} instance{plural} for {found.rate:g} {found.unit} per second; backlog: {found.backlog}"
+    yield f"{found.num_instances} instance{plural} for {load}; backlog: {found.backlog}"
     yield f"Closest to its limit: {limit_text(found.slos, found.binding)}"
+    more = f"{found.rate * (1 + MARGIN):g}"
+    yield f"No margin is taken; blis plan takes {MARGIN:.0%} unless told otherwise, and asks for {more} per second."
+    most = f"more than {found.max_instances}"
+    yield step_error_text(found.step_error, f"{found.num_instances}", "instances", most)
+    yield from _full(found, f"{number_text(found.saturation_rate)} per second of each full instance")
+
+
+def _full(found: Capacity | InstancesNeeded, what: str) -> Iterator[str]:
     if found.utilisation is not None:
-        full = f"{found.saturation_rate:.5g} per second of each full instance"
-        yield f"Utilisation: {found.utilisation:.1%} of the {full}"
+        yield f"Utilisation: {found.utilisation:.1%} of the {what}"
+    yield from cliff_lines(answer(found))
 
 
 def _miss(point: Point) -> str:

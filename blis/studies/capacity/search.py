@@ -6,13 +6,13 @@ The search knows nothing of simulation: it asks for points. It takes for granted
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from blis.studies.capacity.points import Effort, Point
+from blis.studies.capacity.points import MOST_GROWTH, Effort, Point
 
-Verdict = Literal["found", "none", "no limit"]
+Verdict = Literal["found", "none", "no limit", "too short to tell"]
 
 #: Replications while the limit is far.
 FEW = 2
@@ -22,8 +22,6 @@ STEP = 2.0
 LOWEST = 2.0**-10
 #: The highest, likewise.
 HIGHEST = 16.0
-#: Runs grow to so many times their first number of requests at most.
-MOST_GROWTH = 64
 #: How much they grow at a time, at least and at most.
 LEAST_GROWTH, MOST_GROWTH_AT_ONCE = 4, 16
 #: A relative slope of a figure against the rate is not taken for flatter than this.
@@ -49,6 +47,8 @@ class Limits:
         highest: rate above which nothing is tried.
         effort: the first number of requests in a run, and the most replications.
         can_grow: whether runs may have more requests.
+        at_saturation: ``highest`` is what a full system answers, but for the tolerance: closer to that no run is long
+            enough.
     """
 
     tolerance: float
@@ -56,6 +56,7 @@ class Limits:
     highest: float
     effort: Effort
     can_grow: bool = True
+    at_saturation: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ class FoundRate:
     """Where the limit is.
 
     Attributes:
-        verdict: ``none``: even the lowest rate misses; ``no limit``: even the highest one meets.
-        meets: the highest rate that was seen to meet; None: there is none.
+        verdict: ``none``: even the lowest rate misses; ``no limit``: even the highest one meets; ``too short to tell``:
+            it seems to, but nobody can tell whether the backlog grows.
+        meets: the highest rate that was seen to meet, and of which it can be told that the backlog does not grow; None:
+            there is none.
         misses: the lowest one that was seen to miss; None: there is none.
         half_width: of the 95 % interval of the rate, relative; None: unknown.
         points: all that were tried.
@@ -163,7 +166,8 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
     First a bracket is found with few replications, in steps of 2 from a guess. There, all replications are made, and
     the bracket is bisected. The same is done with four times as many requests in each run, or more, closer by, until
     that changes the rate by less than the tolerance, the interval of the rate is no wider, and runs are long enough
-    to tell whether the backlog grows. If even the highest rate meets the SLOs, runs grow until that can be told of it.
+    to tell whether the backlog grows. If even the highest rate meets the SLOs, runs grow until that can be told of it;
+    and if that is the rate of a full system, as far as they may, since queues near it take long to build up.
 
     Args:
         evaluate: tries a rate.
@@ -173,8 +177,8 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
     few = Effort(limits.effort.num_requests, min(FEW, limits.effort.replications))
     level = _Level(evaluate, few, limits, pilot=True)
     below, above = level.bracket(start / STEP, start)
-    points, effort = level.points, limits.effort
-    while above is None and below is not None and below.stable is None:  # runs too short for the backlog to show
+    points, effort = list(level.points), limits.effort
+    while above is None and below is not None and (below.stable is None or limits.at_saturation):
         longer = _larger(level.effort, below, None, limits, has_moved=True)
         if longer is None:
             break
@@ -200,7 +204,25 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
             break
         effort, before = larger, rate
     verdict: Verdict = "none" if below is None else "no limit" if above is None else "found"
+    if below is not None and below.stable is None:
+        sure = [point for point in points if point.meets and point.stable and point.rate <= below.rate]
+        best = max(sure, key=lambda point: point.rate, default=None)
+        below, more = (best, ()) if best is not None else _sure_below(level, below)
+        points = points + list(more)
+        verdict = "too short to tell" if below is None or above is None else "found"
     return FoundRate(verdict, below, above, half_width if verdict == "found" else None, tuple(points))
+
+
+def _sure_below(level: _Level, meets: Point) -> tuple[Point | None, Sequence[Point]]:
+    """The highest rate in steps of 2 below one that meets of which it can be told that its backlog does not grow."""
+    known = len(level.points)
+    rate = meets.rate / STEP
+    while rate >= level.limits.lowest:
+        point = level.at(rate)
+        if point.meets and point.stable:
+            return point, level.points[known:]
+        rate /= STEP
+    return None, level.points[known:]
 
 
 def _larger(

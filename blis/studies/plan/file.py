@@ -10,14 +10,13 @@ from typing import Any
 
 from blis.errors import ConfigError, nearest
 from blis.files.decode import Section, read_yaml
-from blis.studies.capacity.capacity import NUM_REQUESTS, REPLICATIONS
+from blis.studies.capacity.capacity import MARGIN, NUM_REQUESTS, REPLICATIONS
 from blis.studies.capacity.objectives import Slos
 from blis.studies.sweep.keys import KEYS
 
 #: More deployments than this are a mistake: an axis too many, say.
 MOST_CANDIDATES = 10_000
 MAX_INSTANCES = 64
-MARGIN = 0.1
 
 #: What deployments may not differ in, since they would not serve the same load.
 _OF_THE_LOAD = {

@@ -11,8 +11,8 @@ from blis.report.page import Cell, Chart, Page, Section, Table, Text, Tile, Tile
 from blis.report.tables import number
 from blis.studies.capacity.objectives import GOODPUT
 from blis.studies.capacity.report import limit_text, value_text
-from blis.studies.plan.planning import Choice, Plan
-from blis.studies.plan.report import choice_name, headlines, settings_text
+from blis.studies.plan.planning import Choice, Plan, known
+from blis.studies.plan.report import choice_name, headlines, instances_text, settings_text
 
 #: Rows that a table has at most.
 _MOST_ROWS = 100
@@ -77,7 +77,7 @@ def _charts(plan: Plan) -> Iterator[Chart]:
         {
             "name": choice_name(plan, one),
             "cost": one.cost_per_hour,
-            **{name: one.at_rate.estimates[name].mean / 1000 for name in _FIGURES},
+            **{name: known(one.at_rate.estimates[name].mean / 1000) for name in _FIGURES},
             "gpus": one.num_gpus,
             "full": one.saturation_rate,
             "kind": list(_KINDS)[one not in front],
@@ -114,10 +114,11 @@ def _choices(plan: Plan) -> Table:
             one.num_gpus,
             f"{one.cost_per_hour:,.2f}",
             number(one.cost_per_million_output_tokens, 3),
+            instances_text(one),
             *(
                 f"{one.at_rate.estimates[name].mean:.2%}"
                 if name == GOODPUT
-                else one.at_rate.estimates[name].mean / 1000
+                else known(one.at_rate.estimates[name].mean / 1000)
                 for name in shown
             ),
             one.saturation_rate,
@@ -127,7 +128,16 @@ def _choices(plan: Plan) -> Table:
     ]
     cut = f"The {_MOST_ROWS} cheapest of {len(plan.choices):,}. " if len(plan.choices) > _MOST_ROWS else ""
     return Table(
-        ["deployment", "GPUs", "per hour", "per 1M tokens", *heads, f"full at, {plan.unit}/s", "nothing beats it"],
+        [
+            "deployment",
+            "GPUs",
+            "per hour",
+            "per 1M tokens",
+            "instances if steps are off",
+            *heads,
+            f"full at, {plan.unit}/s",
+            "nothing beats it",
+        ],
         rows,
         note=cut + "Figures are at the rate, with seeds that were not used to choose.",
     )

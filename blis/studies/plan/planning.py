@@ -14,7 +14,9 @@ from blis.report.answer import Answer
 from blis.studies.capacity.evaluating import MOST_NUMBERS, Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
 from blis.studies.capacity.points import Effort, Point
-from blis.studies.capacity.search import FEW, find_instances
+from blis.studies.capacity.search import FEW
+from blis.studies.capacity.sizing import fewest
+from blis.studies.capacity.step_error import StepError, step_error_of_instances, step_error_row
 from blis.studies.plan.command import run_command
 from blis.studies.plan.file import Candidate, PlanFile, load_plan
 from blis.studies.sweep.cases import Cases
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 FRESH_SEEDS = 10_000
 #: Part of saturation at which an instance is as good as idle.
 IDLE = 0.01
-#: Saturation is an estimate; a deployment is only left out if this much more would not be enough either.
-SATURATION_SLACK = 1.1
 
 _log = logging.getLogger("blis")
 
@@ -43,10 +43,12 @@ class Choice:
         num_instances: how many.
         num_gpus: of all instances.
         cost_per_hour: of these.
-        saturation_rate: what is answered per second when full.
+        saturation_rate: requests per second that are answered when full; None: not known.
         with_margin: at the rate with the margin, fresh seeds.
         at_rate: at the rate itself, fresh seeds.
         command: that simulates it.
+        step_error: how many instances are enough, with the margin, if steps are longer, or shorter, by as much as they
+            may be; None: that is not stated.
     """
 
     candidate: Candidate
@@ -54,10 +56,11 @@ class Choice:
     num_instances: int
     num_gpus: int
     cost_per_hour: float
-    saturation_rate: float
+    saturation_rate: float | None
     with_margin: Point
     at_rate: Point
     command: str
+    step_error: StepError | None
 
     @property
     def cost_per_million_output_tokens(self) -> float | None:
@@ -67,9 +70,13 @@ class Choice:
 
     @property
     def costs(self) -> tuple[float, ...]:
-        """What the front goes by, each the lower the better: cost, p99 of TTFT and of ITL, and minus throughput."""
-        figures = self.at_rate.estimates
-        return (self.cost_per_hour, figures["p99_ttft"].mean, figures["p99_itl"].mean, -self.saturation_rate)
+        """What the front goes by, each the lower the better: cost, p99 of TTFT and of ITL, and minus throughput.
+
+        What no request has, and a throughput that is not known, are as good as nothing.
+        """
+        latencies = (self.at_rate.estimates[name].mean for name in ("p99_ttft", "p99_itl"))
+        ttft, itl = (0.0 if math.isnan(mean) else mean for mean in latencies)
+        return (self.cost_per_hour, ttft, itl, -(self.saturation_rate or 0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,24 +218,16 @@ class _Planner:
         file = self._file
         target = rate * (1 + file.margin)
         effort = Effort(file.num_requests, file.replications if evaluator.load.is_drawn else 1)
-        saturation = evaluator.saturation(file.num_requests, 1)
-        needed = 1 if evaluator.load.waits else max(math.ceil(target / saturation / SATURATION_SLACK), 1)
+        full = evaluator.fill(effort, 1)
         most = candidate.num_instances or file.max_instances
-        if needed > most:
-            most_of = f"{saturation:.4g} {evaluator.load.unit} per second"
-            reason = f"an instance answers {most_of} at most; {needed} would be needed"
-            return Rejected(candidate, reason, target / saturation / most, "backlog")
-        idle = evaluator.evaluate(IDLE * saturation, Effort(file.num_requests, min(FEW, effort.replications)))
+        if full.least(target) > most and full.rate is not None:
+            most_of = f"{full.rate:.4g} {evaluator.load.unit} per second"
+            reason = f"a full instance answers {most_of}; {full.least(target)} would be needed"
+            return Rejected(candidate, reason, target / full.rate / most, "backlog")
+        idle = evaluator.evaluate(IDLE * full.guess_per_s, Effort(file.num_requests, min(FEW, effort.replications)))
         if not idle.meets:
             return _missing(candidate, idle, "even an idle instance")
-        least = candidate.num_instances or needed
-        found = find_instances(
-            lambda count, asked: evaluator.evaluate(target, asked, num_instances=count, pilot=True),
-            least,
-            most,
-            effort,
-            can_grow=evaluator.load.can_grow,
-        )
+        found = fewest(evaluator, full, target, effort, range(candidate.num_instances or 1, most + 1))
         if found.meets is None:
             assert found.misses is not None
             return _missing(candidate, found.misses, f"{most} instance{'s' if most > 1 else ''}")
@@ -244,12 +243,24 @@ class _Planner:
                 number = file.num_requests if evaluator.load.can_grow else None
                 command = run_command(candidate.settings, file.folder, count, number)
                 hardware = resolved.hardware or str(candidate.settings.get("hardware"))
-                full = saturation * count
                 return Choice(
-                    candidate, hardware, count, gpus, gpus * prepared.price, full, with_margin, at_rate, command
+                    candidate,
+                    hardware,
+                    count,
+                    gpus,
+                    gpus * prepared.price,
+                    None if full.rate is None else full.rate * count,
+                    with_margin,
+                    at_rate,
+                    command,
+                    self._step_error(prepared, effort),
                 )
             _log.info("%s with %d instances fails with other seeds", candidate.place, count)
         return _missing(candidate, with_margin, f"with other seeds, {most} instance{'s' if most > 1 else ''}")
+
+    def _step_error(self, prepared: _Prepared, effort: Effort) -> StepError | None:
+        target = prepared.rate * (1 + self._file.margin)
+        return step_error_of_instances(prepared.evaluator, target, effort, self._file.max_instances)
 
 
 def _is_sure(point: Point) -> bool:
@@ -287,12 +298,18 @@ def _row(one: Choice, on_front: bool) -> dict[str, Any]:
         "cost_per_hour": one.cost_per_hour,
         "cost_per_million_output_tokens": one.cost_per_million_output_tokens,
         **{
-            name if name == GOODPUT else f"{name}_ms": figures[name].mean / (1 if name == GOODPUT else 1000)
+            name if name == GOODPUT else f"{name}_ms": known(figures[name].mean / (1 if name == GOODPUT else 1000))
             for name in names
         },
         "output_tokens_per_s": one.at_rate.output_tokens_per_s,
         "saturation_rate_per_s": one.saturation_rate,
         "strain_with_margin": one.with_margin.strain,
+        **step_error_row(one.step_error, "num_instances"),
         "on_front": on_front,
         "command": one.command,
     }
+
+
+def known(value: float) -> float | None:
+    """The figure; None if no request has any."""
+    return None if math.isnan(value) else value

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from blis.studies.capacity.objectives import GOODPUT
+from blis.studies.capacity.report import cliff_lines, number_text, step_error_text
 from blis.studies.plan.file import Candidate
 from blis.studies.plan.planning import Choice, Plan
 
@@ -52,9 +53,14 @@ def text(plan: Plan) -> Iterator[Any]:
 def headlines(plan: Plan) -> Iterator[str]:
     """The answer in a line, and what comes closest if there is none."""
     best, closest = plan.best, plan.closest
-    load = f"{plan.rate:g} {plan.unit} per second, {plan.file.margin:.0%} more to spare"
+    margin = plan.file.margin
+    load = f"{plan.rate:g} {plan.unit} per second"
+    load += f" and a margin of {margin:.4g}, so up to {plan.rate * (1 + margin):g}" if margin else ", without a margin"
     if best is not None:
         yield f"Cheapest for {load}: {choice_name(plan, best)}, {best.cost_per_hour:.2f} per hour"
+        most = f"more than {plan.file.max_instances}"
+        yield step_error_text(best.step_error, f"{best.num_instances}", "instances", most)
+        yield from cliff_lines(best.with_margin)
         return
     yield f"None of the deployments meets the SLOs at {load}."
     if closest is not None and closest.strain is not None:
@@ -75,12 +81,19 @@ def settings_text(plan: Plan, one: Candidate) -> str:
     return " ".join(parts) or "the deployment"
 
 
+def instances_text(one: Choice) -> str:
+    """How many instances are enough if steps are off, from the fewest to the most."""
+    error = one.step_error
+    return "not stated" if error is None else f"{number_text(error.fast)} to {number_text(error.slow)}"
+
+
 def _table(plan: Plan) -> Any:
     from blis.report.tables import table
 
     shown = [*dict.fromkeys([*plan.file.slos.names, "p99_ttft", "p99_itl"])]
     units = [each if each == GOODPUT else "{}\nms".format(each.replace("_", "\n")) for each in shown]
-    heads = ["", "deployment", "GPUs", "per\nhour", "per 1M\ntokens", *units, "full at\nper s"]
+    costs = ["GPUs", "per\nhour", "per 1M\ntokens", "instances\nif steps\nare off"]
+    heads = ["", "deployment", *costs, *units, "full at\nper s"]
     rows = table(*heads, words=("deployment",), title="Deployments that meet the SLOs; * nothing else beats")
     front = plan.front
     for one in plan.choices:
@@ -92,7 +105,8 @@ def _table(plan: Plan) -> Any:
             str(one.num_gpus),
             f"{one.cost_per_hour:.2f}",
             "" if cost is None else f"{cost:.3f}",
-            *(f"{figures[each].mean / (1 if each == GOODPUT else 1000):.4g}" for each in shown),
-            f"{one.saturation_rate:.4g}",
+            instances_text(one),
+            *(number_text(figures[each].mean / (1 if each == GOODPUT else 1000)) for each in shown),
+            number_text(one.saturation_rate),
         )
     return rows

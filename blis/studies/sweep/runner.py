@@ -42,6 +42,7 @@ class Case:
         cluster: how many instances, and their policies.
         horizon_us: end of the simulated time; None: that of the workload, or until everything is finished.
         seed: of all draws; None: that of the workload, or 42.
+        step_factor: steps take so many times as long as the law says.
     """
 
     deployment: Deployment
@@ -50,6 +51,7 @@ class Case:
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
     horizon_us: int | None = None
     seed: int | None = None
+    step_factor: float = 1.0
 
     @property
     def has_own_functions(self) -> bool:
@@ -124,7 +126,7 @@ class Runner:
         run = Run(
             requests.table,
             resolved.engine,
-            resolved.latency,
+            resolved.latency.scaled(case.step_factor),
             self._control_of(case, resolved.engine),
             requests.horizon_us,
             blocks=requests.blocks(resolved.engine),
