@@ -39,6 +39,9 @@ HOPELESS_STRAIN = 2.0
 #: Requests of a run that a pilot pays for.
 FEWEST_FOR_PILOT = 400
 
+#: Requests that may fill a system, if runs of its load may not have more.
+MOST_TO_FILL = 2**17
+
 #: What a runner keeps: requests of one rate are of no use at the next.
 MOST_NUMBERS = 2**22
 
@@ -139,13 +142,13 @@ class Evaluator:
         def run(table: RequestTable) -> Outcomes:
             return self._runner.run(dataclasses.replace(case, workload=table))
 
-        most = MOST_GROWTH * effort.num_requests if self.load.can_grow else sys.maxsize
+        most = max(MOST_GROWTH * effort.num_requests, MOST_TO_FILL) if self.load.can_grow else sys.maxsize
         at, full = fill(run, self.load, effort.num_requests, most)
         if at is None:
             raise WorkloadError("workload: none of its requests is answered; all are refused")
         if full is not None and effort.replications > 1:
             full = self._full_rate(run, at, range(effort.replications), full)
-        per_s = at.per_s / requests_per_arrival(self.load.all_at_once(effort.num_requests))
+        per_s = at.per_s / requests_per_arrival(at.table)
         self._full = FullSystem(per_s, case.cluster.num_instances, full)
         return self._full
 

@@ -30,6 +30,8 @@ OVERLOAD = 2.0
 #: Requests for each one that is served at the same time: two for the batch to fill and to renew itself, the rest to
 #: look at.
 TURNOVERS = 8
+#: So many times as many where prompts share prefixes, of which the first half fills the cache and is not looked at.
+WARMING = 4
 #: Their number grows by this factor while they don't keep the system full for long enough.
 GROWTH = 4
 #: Fewer requests than these, while the system is full, say nothing.
@@ -53,11 +55,11 @@ class Guess:
 
     Attributes:
         per_s: answers per second over the middle of them, the filling and draining of batches included.
-        num_requests: enough for the system to renew its requests `TURNOVERS` times, or as many as there are.
+        table: these requests; enough for the system to renew them `TURNOVERS` times, or as many as there may be.
     """
 
     per_s: float
-    num_requests: int
+    table: RequestTable
 
 
 def filled(case: Case) -> Case:
@@ -79,7 +81,7 @@ def guess(run: Run, load: Load, num_requests: int, most: int) -> Guess | None:
         most: requests.
 
     Returns:
-        None if no request is answered, or there would be more of them.
+        None if no request is answered, or there are more of them.
     """
     while True:
         table = load.all_at_once(num_requests)
@@ -89,9 +91,9 @@ def guess(run: Run, load: Load, num_requests: int, most: int) -> Guess | None:
         start_us, end_us = _served(outcomes)
         if len(end_us) == 0:
             return None
-        needed = TURNOVERS * _most_at_once(start_us, end_us)
-        if load.waits or not load.can_grow or len(table) >= needed:
-            return Guess(_middle_per_s(end_us), len(table))
+        needed = TURNOVERS * _most_at_once(start_us, end_us) * (WARMING if table.content is not None else 1)
+        if load.waits or not load.can_grow or not len(table) < needed <= most:
+            return Guess(_middle_per_s(end_us), table)
         num_requests = max(needed, len(table) + 1)
 
 
@@ -112,10 +114,10 @@ def fill(run: Run, load: Load, num_requests: int, most: int) -> tuple[Guess | No
         return at, None
     while True:
         found = full_rate(run, load, at)
-        more = at.num_requests * GROWTH
+        more = len(at.table) * GROWTH
         if found is not None or not load.can_grow or more > most:
             return at, found
-        at = replace(at, num_requests=more)
+        at = replace(at, table=load.all_at_once(more))
 
 
 def full_rate(run: Run, load: Load, at: Guess, replication: int = 0) -> Estimate | None:
@@ -130,7 +132,7 @@ def full_rate(run: Run, load: Load, at: Guess, replication: int = 0) -> Estimate
     Returns:
         With the 95 % interval of the one run; None if it is never full for long enough to tell.
     """
-    table = load.all_at_once(at.num_requests, replication)
+    table = load.all_at_once(len(at.table), replication) if replication else at.table
     arrival_us = np.arange(len(table)) * (1e6 / (OVERLOAD * at.per_s))
     if len(table) == 0 or arrival_us[-1] > 2.0**60:
         return None
@@ -196,14 +198,16 @@ def _full_us(outcomes: Outcomes, start_us: Floats, end_us: Floats) -> tuple[floa
     Steps are shorter while it fills and drains; who was there then would count for more than one.
     """
     result = outcomes.result
-    full_us = _nobody_waits_until(outcomes)
+    full_us = float(_nobody_waits_until(outcomes))
     instance = result.instance[result.finished_us >= 0]
     last_us = np.zeros(len(result.instances))
     np.maximum.at(last_us, instance, start_us)
     drains_us = float(last_us[np.unique(instance)].min())
+    if outcomes.table.content is not None:
+        full_us = max(full_us, float(np.median(start_us)))
     filled = end_us[start_us <= full_us]
     draining = start_us[end_us > drains_us]
-    begin = max(float(np.quantile(filled, GONE)) if len(filled) else 0.0, float(full_us))
+    begin = max(float(np.quantile(filled, GONE)) if len(filled) else 0.0, full_us)
     return begin, float(np.quantile(draining, 1 - GONE)) if len(draining) else drains_us
 
 
