@@ -12,6 +12,7 @@ from blis.studies.capacity.evaluating import Evaluator
 from blis.studies.capacity.loads import Load
 from blis.studies.capacity.objectives import Slos
 from blis.studies.capacity.points import Effort
+from blis.studies.capacity.report import headlines, report
 from blis.studies.sweep.runner import Case
 from blis.workload.client_spec import ClientSpec, ClosedLoop, MultiTurn, OpenLoop, Window
 from blis.workload.lengths import Constant, Exponential, Lengths
@@ -267,3 +268,34 @@ def test_instances_for_a_rate():
 def test_too_few_instances_are_allowed():
     needed = blis.instances_for(350.0, SINGLE, ONE_TOKEN, "p99_e2e=1s", engine=ONE_SEAT, max_instances=3)
     assert (needed.num_instances, needed.max_instances) == (None, 3)
+
+
+@pytest.mark.parametrize("slo", ["p99_tpot=1us", "mean_itl=1s", "p99_itl=1s", "tpot=1s"])
+def test_what_no_request_has_cannot_be_limited(slo):
+    says = f"^slos: {slo.partition('=')[0]}: no request has a second token, so there is nothing to hold to "
+    with pytest.raises(blis.WorkloadError, match=says):
+        blis.capacity(SINGLE, ONE_TOKEN, ["p99_ttft=1s", slo], engine=ONE_SEAT, **QUICK)
+    with pytest.raises(blis.WorkloadError, match=says):
+        blis.instances_for(10, SINGLE, ONE_TOKEN, ["p99_ttft=1s", slo], engine=ONE_SEAT)
+
+
+def test_what_is_never_answered_cannot_be_limited():
+    short = blis.EngineOptions(max_model_len=5)
+    with pytest.raises(blis.WorkloadError, match="none of its requests is answered"):
+        blis.capacity(SINGLE, ONE_TOKEN, "p99_e2e=1s", engine=short, **QUICK)
+
+
+def test_a_limit_at_a_cliff_is_told():
+    """One request in 25 has a prompt of 20 steps: p95 is that of the others, p99 theirs."""
+    few, many = Lengths(Constant(10), 1, 1000), Lengths(Constant(2000), 1, 4000)
+    clients = [
+        ClientSpec(f"c{i}", OpenLoop(share, "poisson"), length, few)
+        for i, (share, length) in enumerate([(0.96, few), (0.04, many)])
+    ]
+    spec = blis.WorkloadSpec(tuple(clients), 5.0)
+    engine = blis.EngineOptions(max_num_running_reqs=100, max_num_scheduled_tokens=100)
+    found = blis.capacity(BATCHING, spec, ["p99_ttft=1s", "p50_e2e=10s"], engine=engine, max_rate=1.0, **QUICK)
+    (cliff,) = report(found)["cliffs"].items()
+    assert cliff[0] == "p99_ttft"
+    assert (cliff[1]["lower"], cliff[1]["upper"]) == (95, 99)
+    assert any(line.startswith("p99_ttft stands on a cliff: p95 is ") for line in headlines(found))

@@ -9,7 +9,9 @@ import yaml
 
 import blis
 from blis.cli.main import main
+from blis.report.tables import render
 from blis.studies.plan.planning import plan
+from blis.studies.plan.report import headlines, report, text
 
 #: Fast and dear, slow and cheap: 1 ms and 3 ms per step.
 FAST = {"hardware": "fast", "beta_coeffs": [1000, 10, 50]}
@@ -149,7 +151,7 @@ def test_command_line(tmp_path, capsys):
     assert len(result["choices"]) == 2
     assert main(["plan", str(path), "--output", "table"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("Cheapest for 150 requests per second, 10% more to spare: ")
+    assert out.startswith("Cheapest for 150 requests per second with a margin of 10% (165 per second): ")
     assert "  blis run " in out
     path.write_text(yaml.safe_dump(spec(slos=["p50_ttft=2ms"])))
     assert main(["plan", str(path), "--output", "table"]) == 0
@@ -163,3 +165,47 @@ def test_the_example_holds(capsys):
     assert main(["plan", str(example)]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["best"] is not None
+
+
+ONE_OUTPUT_TOKEN = {"output_tokens": 1, "output_tokens_min": 1, "output_tokens_max": 1, "output_tokens_stdev": 0}
+
+
+def test_what_no_request_has_is_no_figure():
+    """Of one output token there are no gaps: a dash and null, not 0."""
+    found = blis.plan(spec(base={**LOAD, **ONE_OUTPUT_TOKEN}, slos=["p99_ttft=1s"]))
+    assert found.best is not None
+    assert set(found.frame["p99_itl_ms"]) == {None}
+    assert report(found)["best"]["p99_itl_ms"] is None
+    assert " 0 " not in render(text(found))
+    assert found.front
+
+
+@pytest.mark.parametrize("slo", ["p99_itl=1us", "mean_itl=1s", "p50_tpot=1s", "tpot=1s"])
+def test_what_no_request_has_cannot_be_limited(slo):
+    changed = spec(base={**LOAD, **ONE_OUTPUT_TOKEN}, slos=["p99_ttft=1s", slo])
+    with pytest.raises(blis.WorkloadError, match=f"^slos: {slo.partition('=')[0]}: no request has a second token"):
+        blis.plan(changed)
+
+
+def test_instances_if_steps_are_off():
+    roofline = {"hardware": "H100", "tp": 1, "latency_model": "roofline"}
+    base = {"model": "meta-llama/llama-3.1-8b-instruct", "workload": "chatbot", "rate": 100}
+    found = blis.plan(
+        {
+            "base": base,
+            "slos": ["p99_ttft=500ms"],
+            "prices": {"H100": 2.0},
+            "deployments": [roofline],
+            "num_requests": 300,
+            "replications": 2,
+        }
+    )
+    best = found.best
+    assert best.step_error.percent == 15
+    assert best.step_error.fast <= best.num_instances <= best.step_error.slow
+    assert any(" instances if steps are 15 % off" in line for line in headlines(found))
+    assert found.frame["num_instances_if_steps_longer"].to_list() == [best.step_error.slow]
+
+
+def test_nothing_is_full_beyond_what_it_bears(found):
+    assert all(one.saturation_rate > found.rate * (1 + found.file.margin) for one in found.choices)

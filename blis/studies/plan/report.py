@@ -54,8 +54,8 @@ def headlines(plan: Plan) -> Iterator[str]:
     """The answer in a line, and what comes closest if there is none."""
     best, closest = plan.best, plan.closest
     margin = plan.file.margin
-    load = f"{plan.rate:g} {plan.unit} per second"
-    load += f" and a margin of {margin:.4g}, so up to {plan.rate * (1 + margin):g}" if margin else ", without a margin"
+    asked_for = f"a margin of {margin:.0%} ({plan.rate * (1 + margin):g} per second)" if margin else "no margin"
+    load = f"{plan.rate:g} {plan.unit} per second with {asked_for}"
     if best is not None:
         yield f"Cheapest for {load}: {choice_name(plan, best)}, {best.cost_per_hour:.2f} per hour"
         most = f"more than {plan.file.max_instances}"
