@@ -1,6 +1,7 @@
 """The search for a rate or a number of instances, on points that are made up."""
 
 import math
+from functools import partial
 
 import pytest
 from helpers_sizing import fake_point
@@ -143,3 +144,36 @@ def test_runs_grow_while_a_number_of_instances_is_in_doubt():
     assert find_instances(evaluate, 2, 8, Effort(1000, 4)).meets.num_instances == 3
     assert [n for count, n in asked if count == 2] == [1000]
     assert [n for count, n in asked if count == 3] == [1000, 4000]
+
+
+@pytest.mark.parametrize("fewest", [4000, 60_000])
+def test_runs_grow_before_saturation_counts_as_the_limit(fewest):
+    """Near saturation queues take long to build up: only long runs show that an SLO binds at 45 of 50."""
+
+    def evaluate(rate, effort, *, pilot=False):
+        limit = 45 if effort.num_requests >= fewest else 100
+        return fake_point(SLOS, lambda rate: (rate / limit) ** 2, rate, effort)
+
+    found = find_rate(evaluate, 50.0, limits(highest=50.0, at_saturation=True))
+    assert (found.verdict, found.misses.binding) == ("found", "p99_ttft")
+    assert found.meets.rate == pytest.approx(45, rel=0.011)
+
+
+def test_saturation_is_the_limit_where_even_long_runs_meet():
+    asked = Asked(lambda rate: rate / 100 if rate < 49 else 0.9)
+    found = find_rate(asked, 50.0, limits(highest=50.0, at_saturation=True))
+    assert (found.verdict, found.meets.rate) == ("no limit", 50.0)
+    assert max(effort.num_requests for effort in asked.efforts) == 1000 * MOST_GROWTH
+
+
+def test_what_cannot_be_told_does_not_count_as_met():
+    """Runs that cannot grow: nobody knows of their backlog above 10, nor of any of them."""
+
+    def evaluate(rate, effort, *, pilot=False, known=10.0):
+        return fake_point(SLOS, lambda rate: rate / 40, rate, effort, stable=True if rate <= known else None)
+
+    found = find_rate(evaluate, 30.0, limits(can_grow=False))
+    assert (found.verdict, found.misses.binding) == ("found", "p99_ttft")
+    assert 5 <= found.meets.rate <= 10
+    nothing = find_rate(partial(evaluate, known=0.0), 30.0, limits(can_grow=False))
+    assert (nothing.verdict, nothing.meets) == ("too short to tell", None)

@@ -48,6 +48,7 @@ class Sample:
         num_requests: of the run.
         latencies: all figures of each latency that is limited, by statistic, µs.
         missing: latencies that are limited and that no request has.
+        arriving: share of the time from the first arrival to the last answer in which requests arrived.
     """
 
     values: Mapping[str, float]
@@ -57,6 +58,7 @@ class Sample:
     num_requests: int = 0
     latencies: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    arriving: float = 1.0
 
 
 def measure(outcomes: Outcomes, slos: Slos) -> Sample:
@@ -79,7 +81,8 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
     if slos.per_request:
         values[GOODPUT] = _goodput(outcomes, rows, slos)
     served = counted[result.status[counted] == _ANSWERED]
-    duration_s = (result.end_us - int(result.arrival_us[counted[0]])) / 1e6 if len(counted) else 0.0
+    first_us = int(result.arrival_us[counted[0]]) if len(counted) else result.end_us
+    duration_s = (result.end_us - first_us) / 1e6
     return Sample(
         values,
         stability(result.arrival_us[served], result.finished_us[served], end_us=min(result.end_us, last_us)),
@@ -88,6 +91,7 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
         len(result.status),
         {name: latencies[name] for name in limited},
         frozenset(name for name in limited if math.isnan(latencies[name]["mean"])),
+        (last_us - first_us) / (1e6 * duration_s) if last_us > first_us else 1.0,
     )
 
 

@@ -152,5 +152,7 @@ class Point:
 
     @property
     def output_tokens_per_s(self) -> float:
-        """Mean over the replications."""
-        return float(np.mean([sample.output_tokens_per_s for sample in self.samples]))
+        """Mean over the replications: of a system that keeps up, what would go on while requests arrive."""
+        if not self.stable:
+            return float(np.mean([sample.output_tokens_per_s for sample in self.samples]))
+        return float(np.mean([sample.output_tokens_per_s / sample.arriving for sample in self.samples]))

@@ -92,20 +92,35 @@ def number_text(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
-def step_error_text(error: StepError | None, answer: str, unit: str, none: str) -> str:
+def step_error_text(error: StepError | None, result: str, ends: str) -> str:
     """What errors of the step times do to an answer.
 
     Args:
         error: the same.
-        answer: as it is without them.
-        unit: of the answer.
-        none: stands for an answer that there is not.
+        result: the answer without them, with its unit.
+        ends: the least and the most that they make of it.
     """
     if error is None:
-        return "How good its step times are is not stated; errors of theirs come on top."
-    slow, fast = (none if end is None else f"{end:.4g}" for end in (error.slow, error.fast))
-    low, high = (fast, slow) if unit == "instances" else (slow, fast)
-    return f"{answer}; {low} to {high} {unit} if steps are {error.percent} % off, as they may be."
+        return "How far step times may be off is not stated, and so is not known what that does to the answer."
+    return f"{result}; {ends} if steps are {error.percent} % off, as they may be."
+
+
+def instances_text(error: StepError | None, most: int) -> str:
+    """How many instances are enough if steps are off, from the fewest to the most.
+
+    Args:
+        error: of their number.
+        most: that were allowed.
+    """
+    if error is None:
+        return "not stated"
+    fast, slow = (f"more than {most}" if end is None else f"{end:g}" for end in (error.fast, error.slow))
+    return fast if fast == slow else f"{fast} to {slow}"
+
+
+def count_text(num_instances: int) -> str:
+    """So many instances."""
+    return f"{num_instances} instance{'s' if num_instances > 1 else ''}"
 
 
 def cliff_lines(point: Point) -> Iterator[str]:
@@ -135,7 +150,7 @@ def _capacity(found: Capacity) -> Iterator[str]:
             f"(95 % interval {found.low:.5g} to {found.high:.5g}{how}); backlog: {found.backlog}"
         )
         yield f"In the way of more: {limit_text(found.slos, found.binding or '')}"
-        yield step_error_text(found.step_error, f"{found.rate:.4g}", per_s, "none")
+        yield step_error_text(found.step_error, f"{found.rate:.4g} {per_s}", _rates_text(found.step_error))
     yield from _full(found, f"{number_text(found.saturation_rate)} per second of a full system")
 
 
@@ -145,14 +160,19 @@ def _needed(found: InstancesNeeded) -> Iterator[str]:
         worst = max(found.points, key=lambda point: point.num_instances)
         yield f"Not even {found.max_instances} instances meet the SLOs at {load}: {_miss(worst)}."
         return
-    plural = "s" if found.num_instances > 1 else ""
-    yield f"{found.num_instances} instance{plural} for {load}; backlog: {found.backlog}"
+    yield f"{count_text(found.num_instances)} for {load}; backlog: {found.backlog}"
     yield f"Closest to its limit: {limit_text(found.slos, found.binding)}"
     more = f"{found.rate * (1 + MARGIN):g}"
     yield f"No margin is taken; blis plan takes {MARGIN:.0%} unless told otherwise, and asks for {more} per second."
-    most = f"more than {found.max_instances}"
-    yield step_error_text(found.step_error, f"{found.num_instances}", "instances", most)
+    ends = instances_text(found.step_error, found.max_instances)
+    yield step_error_text(found.step_error, count_text(found.num_instances), ends)
     yield from _full(found, f"{number_text(found.saturation_rate)} per second of each full instance")
+
+
+def _rates_text(error: StepError | None) -> str:
+    if error is None:
+        return "not stated"
+    return " to ".join("none" if end is None else f"{end:.4g}" for end in (error.slow, error.fast))
 
 
 def _full(found: Capacity | InstancesNeeded, what: str) -> Iterator[str]:

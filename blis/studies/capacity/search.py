@@ -187,28 +187,34 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
         points, effort = points + level.points, Effort(longer.num_requests, limits.effort.replications)
     half_width: float | None = None
     before: float | None = None
-    while below is not None and above is not None:
-        spread = max(half_width or 0.0, limits.tolerance)
+    larger: Effort | None = effort if above is not None else None
+    while below is not None and larger is not None:
+        effort, spread = larger, max(half_width or 0.0, limits.tolerance)
         level = _Level(evaluate, effort, limits)
-        below, above = level.bracket(below.rate / (1 + spread), above.rate * (1 + spread))
+        highest = below.rate if above is None else above.rate
+        below, above = level.bracket(below.rate / (1 + spread), highest * (1 + spread))
+        half_width = rate = None
         if below is not None and above is not None:
             below, above = level.halved(below, above)
-            half_width = level.half_width(below, above)
+            half_width, rate = level.half_width(below, above), math.sqrt(below.rate * above.rate)
         points = points + level.points
-        if below is None or above is None:
+        if below is None or (above is None and not limits.at_saturation):
             break
-        rate = math.sqrt(below.rate * above.rate)
-        has_moved = before is None or abs(rate / before - 1) > limits.tolerance
-        larger = _larger(effort, below, half_width, limits, has_moved=has_moved)
-        if larger is None:
-            break
-        effort, before = larger, rate
+        has_moved = before is None or rate is None or abs(rate / before - 1) > limits.tolerance
+        larger, before = _larger(effort, below, half_width, limits, has_moved=has_moved), rate
+    return _told(level, points, below, above, half_width)
+
+
+def _told(
+    level: _Level, points: list[Point], below: Point | None, above: Point | None, half_width: float | None
+) -> FoundRate:
+    """What can be said of the ends of the bracket that were found last."""
     verdict: Verdict = "none" if below is None else "no limit" if above is None else "found"
     if below is not None and below.stable is None:
         sure = [point for point in points if point.meets and point.stable and point.rate <= below.rate]
         best = max(sure, key=lambda point: point.rate, default=None)
         below, more = (best, ()) if best is not None else _sure_below(level, below)
-        points = points + list(more)
+        points = [*points, *more]
         verdict = "too short to tell" if below is None or above is None else "found"
     return FoundRate(verdict, below, above, half_width if verdict == "found" else None, tuple(points))
 

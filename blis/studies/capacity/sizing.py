@@ -115,7 +115,15 @@ def sized(evaluator: Evaluator, effort: Effort, bounds: Bounds, start: float | N
         filling = Effort(filling.num_requests * GROWTH, filling.replications)
 
 
-def fewest(evaluator: Evaluator, full: FullSystem, rate: float, effort: Effort, counts: range) -> FoundInstances:
+def fewest(
+    evaluator: Evaluator,
+    full: FullSystem,
+    rate: float,
+    effort: Effort,
+    counts: range,
+    *,
+    can_grow: bool = True,
+) -> FoundInstances:
     """Find the fewest instances that meet the SLOs at a rate, and that answer as much when full.
 
     Args:
@@ -124,13 +132,14 @@ def fewest(evaluator: Evaluator, full: FullSystem, rate: float, effort: Effort, 
         rate: arrivals per second.
         effort: at first.
         counts: numbers of instances that are allowed.
+        can_grow: whether runs may get more requests while a number is in doubt.
     """
     return find_instances(
         lambda count, asked: evaluator.evaluate(rate, asked, num_instances=count, pilot=True),
         min(max(full.least(rate), counts[0]), counts[-1]),
         counts[-1],
         effort,
-        can_grow=evaluator.load.can_grow,
+        can_grow=can_grow and evaluator.load.can_grow,
     )
 
 

@@ -11,6 +11,7 @@ from blis.studies.capacity.sizing import Bounds, Sized, fewest, sized
 
 #: Answers with other steps are found no better than this: the steps themselves are far less certain.
 _TOLERANCE = 0.02
+_REPLICATIONS = 4
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,26 @@ def step_error(evaluator: Evaluator, effort: Effort, bounds: Bounds, found: Size
 
     def again(factor: float) -> float | None:
         start = None if found.rate is None else found.rate / factor
-        return sized(evaluator.with_steps(factor), effort, rough, start).rate
+        return sized(evaluator.with_steps(factor), _rough(effort), rough, start).rate
 
     return _step_error(evaluator, again) if found.verdict == "found" else None
 
 
 def step_error_of_instances(evaluator: Evaluator, rate: float, effort: Effort, max_instances: int) -> StepError | None:
     """That of a number of instances."""
+    rough = _rough(effort)
 
     def again(factor: float) -> float | None:
         scaled = evaluator.with_steps(factor)
-        meets = fewest(scaled, scaled.fill(effort, 1), rate, effort, range(1, max_instances + 1)).meets
+        counts = range(1, max_instances + 1)
+        meets = fewest(scaled, scaled.fill(rough, 1), rate, rough, counts, can_grow=False).meets
         return None if meets is None else meets.num_instances
 
     return _step_error(evaluator, again)
+
+
+def _rough(effort: Effort) -> Effort:
+    return Effort(effort.num_requests, min(effort.replications, _REPLICATIONS))
 
 
 def _step_error(evaluator: Evaluator, again: Callable[[float], float | None]) -> StepError | None:

@@ -10,9 +10,9 @@ from blis.report.figure_charts import Axis, on_front, tradeoff
 from blis.report.page import Cell, Chart, Page, Section, Table, Text, Tile, Tiles
 from blis.report.tables import number
 from blis.studies.capacity.objectives import GOODPUT
-from blis.studies.capacity.report import limit_text, value_text
+from blis.studies.capacity.report import instances_text, limit_text, value_text
 from blis.studies.plan.planning import Choice, Plan, known
-from blis.studies.plan.report import choice_name, headlines, instances_text, settings_text
+from blis.studies.plan.report import choice_name, headlines, settings_text
 
 #: Rows that a table has at most.
 _MOST_ROWS = 100
@@ -114,7 +114,7 @@ def _choices(plan: Plan) -> Table:
             one.num_gpus,
             f"{one.cost_per_hour:,.2f}",
             number(one.cost_per_million_output_tokens, 3),
-            instances_text(one),
+            instances_text(one.step_error, plan.file.max_instances),
             *(
                 f"{one.at_rate.estimates[name].mean:.2%}"
                 if name == GOODPUT

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from blis.studies.capacity.objectives import GOODPUT
-from blis.studies.capacity.report import cliff_lines, number_text, step_error_text
+from blis.studies.capacity.report import cliff_lines, count_text, instances_text, number_text, step_error_text
 from blis.studies.plan.file import Candidate
 from blis.studies.plan.planning import Choice, Plan
 
@@ -58,8 +58,8 @@ def headlines(plan: Plan) -> Iterator[str]:
     load = f"{plan.rate:g} {plan.unit} per second with {asked_for}"
     if best is not None:
         yield f"Cheapest for {load}: {choice_name(plan, best)}, {best.cost_per_hour:.2f} per hour"
-        most = f"more than {plan.file.max_instances}"
-        yield step_error_text(best.step_error, f"{best.num_instances}", "instances", most)
+        ends = instances_text(best.step_error, plan.file.max_instances)
+        yield step_error_text(best.step_error, count_text(best.num_instances), ends)
         yield from cliff_lines(best.with_margin)
         return
     yield f"None of the deployments meets the SLOs at {load}."
@@ -81,12 +81,6 @@ def settings_text(plan: Plan, one: Candidate) -> str:
     return " ".join(parts) or "the deployment"
 
 
-def instances_text(one: Choice) -> str:
-    """How many instances are enough if steps are off, from the fewest to the most."""
-    error = one.step_error
-    return "not stated" if error is None else f"{number_text(error.fast)} to {number_text(error.slow)}"
-
-
 def _table(plan: Plan) -> Any:
     from blis.report.tables import table
 
@@ -105,7 +99,7 @@ def _table(plan: Plan) -> Any:
             str(one.num_gpus),
             f"{one.cost_per_hour:.2f}",
             "" if cost is None else f"{cost:.3f}",
-            instances_text(one),
+            instances_text(one.step_error, plan.file.max_instances),
             *(number_text(figures[each].mean / (1 if each == GOODPUT else 1000)) for each in shown),
             number_text(one.saturation_rate),
         )
