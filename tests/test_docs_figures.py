@@ -38,7 +38,7 @@ def test_capacities_of_ten_loads(row):
     assert row["found"] == f"{found.rate:.4g}"
     assert row["interval"] == f"{found.low:.4g} to {found.high:.4g}"
     assert row["SLO that binds"] == found.binding
-    assert abs(float(row["grid"]) / found.rate - 1) <= 0.013
+    assert abs(float(row["grid"]) / found.rate - 1) <= 0.015
 
 
 @pytest.mark.slow

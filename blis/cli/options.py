@@ -319,7 +319,7 @@ capacity_options = all_of(
     _goal("--for-rate", type=positive_number, metavar="RATE", help="Find the fewest instances for this rate instead."),
     _goal("--max-instances", type=int, default=256, help="Most instances to try (--for-rate)."),
     _goal("--min-rate", type=float, help="Lowest rate to try, per second.  [default: 1/1024 of saturation]"),
-    _goal("--max-rate", type=float, help="Highest rate to try, per second.  [default: 16 times saturation]"),
+    _goal("--max-rate", type=float, help="Highest rate to try, per second.  [default: saturation]"),
     _goal("--tolerance", type=float, default=0.01, help="Relative width to which the rate is found."),
     _goal(
         "--max-prompts", "--num-requests", "num_requests", type=int, default=2000, help="Requests of a run, at first."

@@ -151,7 +151,7 @@ def capacity(
         replications: runs per rate near the limit.
         tolerance: relative width to which the rate is found.
         min_rate: nothing is tried below; None: 1/1024 of the saturation rate.
-        max_rate: nor above this; None: 16 times the saturation rate.
+        max_rate: nor above this; None: the saturation rate, or 16 times a guess of it where that is not known.
         jobs: threads; None: one per CPU.
         progress: called after each point.
 
@@ -243,7 +243,9 @@ def instances_for(
         utilisation=None if full.rate is None else rate / (shown.num_instances * full.rate),
         saturation_rate=full.rate,
         backlog=shown.backlog,
-        step_error=step_error_of_instances(evaluator, rate, effort, max_instances),
+        step_error=step_error_of_instances(
+            evaluator, rate, effort, max_instances, None if found.meets is None else found.meets.num_instances
+        ),
         slos=evaluator.slos,
         points=_sorted(found.points),
         configuration=evaluator.describe(),

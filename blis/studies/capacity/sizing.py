@@ -28,7 +28,7 @@ class Bounds:
     Attributes:
         tolerance: relative width to which it is found.
         min_rate: nothing is tried below; None: 1/1024 of what a full system answers.
-        max_rate: nor above; None: 16 times that.
+        max_rate: nor above; None: 16 times that. More than a full system answers is never tried.
         can_grow: whether runs may get more requests.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from blis.studies.capacity.evaluating import Evaluator
@@ -42,35 +41,49 @@ def stated_percent(evaluator: Evaluator) -> int | None:
 
 
 def step_error(evaluator: Evaluator, effort: Effort, bounds: Bounds, found: Sized) -> StepError | None:
-    """That of a rate: runs are as long as at first; the search begins where the rate would be if all were steps."""
+    """That of a rate.
+
+    Runs are as long as at first, and so too kind to heavy loads; as they are without an error, too, it is the ratio of
+    the two that counts. Searches begin where the rate would be if all were a matter of steps.
+    """
+    percent, rate = stated_percent(evaluator), found.rate
+    if percent is None or rate is None or found.verdict != "found":
+        return None
     rough = replace(bounds, tolerance=max(bounds.tolerance, _TOLERANCE), can_grow=False)
 
     def again(factor: float) -> float | None:
-        start = None if found.rate is None else found.rate / factor
-        return sized(evaluator.with_steps(factor), _rough(effort), rough, start).rate
+        return sized(evaluator.with_steps(factor), _rough(effort), rough, rate / factor).rate
 
-    return _step_error(evaluator, again) if found.verdict == "found" else None
+    usual, slow, fast = map(again, (1.0, *_factors(percent)))
+    if usual is None:
+        return StepError(percent, None, None)
+    slow, fast = (None if end is None else rate * end / usual for end in (slow, fast))
+    return StepError(percent, slow, fast)
 
 
-def step_error_of_instances(evaluator: Evaluator, rate: float, effort: Effort, max_instances: int) -> StepError | None:
-    """That of a number of instances."""
-    rough = _rough(effort)
+def step_error_of_instances(
+    evaluator: Evaluator, rate: float, effort: Effort, max_instances: int, found: int | None
+) -> StepError | None:
+    """That of a number of instances, ``found`` to be enough; None: none is, or it was not looked for."""
+    percent, rough = stated_percent(evaluator), _rough(effort)
+    if percent is None:
+        return None
 
-    def again(factor: float) -> float | None:
+    def again(factor: float) -> int | None:
         scaled = evaluator.with_steps(factor)
         counts = range(1, max_instances + 1)
         meets = fewest(scaled, scaled.fill(rough, 1), rate, rough, counts, can_grow=False).meets
         return None if meets is None else meets.num_instances
 
-    return _step_error(evaluator, again)
+    slow, fast = map(again, _factors(percent))
+    if found is not None:  # with longer runs and other seeds
+        slow, fast = (None if slow is None else max(slow, found)), min(fast or found, found)
+    return StepError(percent, slow, fast)
+
+
+def _factors(percent: int) -> tuple[float, float]:
+    return 1 + percent / 100, 1 - percent / 100
 
 
 def _rough(effort: Effort) -> Effort:
     return Effort(effort.num_requests, min(effort.replications, _REPLICATIONS))
-
-
-def _step_error(evaluator: Evaluator, again: Callable[[float], float | None]) -> StepError | None:
-    percent = stated_percent(evaluator)
-    if percent is None:
-        return None
-    return StepError(percent, again(1 + percent / 100), again(1 - percent / 100))

@@ -253,14 +253,15 @@ class _Planner:
                     with_margin,
                     at_rate,
                     command,
-                    self._step_error(prepared, effort),
+                    self._step_error(prepared, effort, count),
                 )
             _log.info("%s with %d instances fails with other seeds", candidate.place, count)
         return _missing(candidate, with_margin, f"with other seeds, {most} instance{'s' if most > 1 else ''}")
 
-    def _step_error(self, prepared: _Prepared, effort: Effort) -> StepError | None:
+    def _step_error(self, prepared: _Prepared, effort: Effort, count: int) -> StepError | None:
         target = prepared.rate * (1 + self._file.margin)
-        return step_error_of_instances(prepared.evaluator, target, effort, self._file.max_instances)
+        found = count if prepared.candidate.num_instances is None else None
+        return step_error_of_instances(prepared.evaluator, target, effort, self._file.max_instances, found)
 
 
 def _is_sure(point: Point) -> bool:
