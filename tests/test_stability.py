@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blis.errors import InputError
-from blis.outcomes.statistics.stability import stability, trend
+from blis.outcomes.statistics.stability import stability
+from blis.outcomes.statistics.trend import trend
 
 
 def verdicts(trials, count, load, **how):

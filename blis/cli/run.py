@@ -224,12 +224,16 @@ def _write_page(report: Report, path: Path, command: Sequence[str]) -> None:
 
 
 def _warn_of_overload(outcomes: Outcomes) -> None:
-    backlog = outcomes.steady_state.backlog
-    if backlog.stable is False:
+    from blis.report.run_table import when_overloaded
+
+    found = outcomes.steady_state
+    if found.backlog.stable is False:
         log.warning(
-            "overloaded: the backlog grows by %.3g requests/s; percentiles are those of this run's length, "
+            "overloaded%s: the backlog grows by %.3g requests/s; percentiles are those of this run's %s, "
             "not of a steady state",
-            backlog.growth_per_s,
+            f" {when_overloaded(found)}" if found.has_changing_load else "",
+            found.backlog.growth_per_s,
+            "ups and downs" if found.has_changing_load else "length",
         )
 
 

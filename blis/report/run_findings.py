@@ -91,8 +91,12 @@ def _overloaded(outcomes: Outcomes) -> Iterator[Finding]:
         yield Finding(
             "Overloaded",
             f"From {start_s:,.1f} to {end_s:,.1f} s, {backlog.arrivals_per_s:,.4g} requests arrived per second, and "
-            f"the backlog grew by {backlog.growth_per_s:,.3g} per second. Percentiles are those of this run's length; "
-            "a longer one would have higher ones.",
+            f"the backlog grew by {backlog.growth_per_s:,.3g} per second. "
+            + (
+                "Percentiles are those of this load's ups and downs; a longer peak would have higher ones."
+                if outcomes.steady_state.has_changing_load
+                else "Percentiles are those of this run's length; a longer one would have higher ones."
+            ),
         )
 
 

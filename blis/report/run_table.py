@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from blis.outcomes.metrics.activity import activity, busy_share
+from blis.outcomes.metrics.steady_state import SteadyState
 from blis.outcomes.outcomes import Outcomes
 from blis.report.tables import number, pairs, percent, sparkline, table
 
@@ -50,6 +51,8 @@ _REGRETS = {
     "realised_own_e2e_regret_max_ms": "own E2E regret, max (ms)",
     "realised_everyones_e2e_regret_mean_ms": "everyone's E2E regret, mean (ms)",
 }
+#: A backlog that grew until so short before the last arrival grew to the end, as a share of the time it took.
+OPEN_END = 0.05
 #: Characters of a sparkline.
 _PARTS = 48
 
@@ -62,16 +65,43 @@ def verdict(outcomes: Outcomes, summary: Mapping[str, Any], load: float | None =
         summary: its metrics block.
         load: share of what a full system answers; None: how busy they were stands in for it.
     """
-    busy = busy_share(outcomes)
-    share = f"{number(busy and 100 * busy, 0)} % busy" if load is None else f"{number(100 * load, 0)} % of capacity"
-    parts = [f"{outcomes.steady_state.verdict}, {share}"]
-    if outcomes.steady_state.backlog.stable is False:
-        parts.append(f"the backlog grows by {outcomes.steady_state.backlog.growth_per_s:.3g} requests/s")
+    found = outcomes.steady_state
+    parts = list(_changing(found, load)) if found.has_changing_load else [f"{found.verdict}, {_share(outcomes, load)}"]
+    if found.backlog.stable is False:
+        parts.append(f"the backlog grows by {found.backlog.growth_per_s:.3g} requests/s")
     if summary["interrupted"]:
         parts.insert(0, "interrupted")
     if summary["ttft_p99_ms"] is not None:
         parts.append(f"p99 TTFT {number(summary['ttft_p99_ms'], 0)} ms")
     return "; ".join(parts)
+
+
+def _share(outcomes: Outcomes, load: float | None) -> str:
+    busy = busy_share(outcomes)
+    return f"{number(busy and 100 * busy, 0)} % busy" if load is None else f"{number(100 * load, 0)} % of capacity"
+
+
+def _changing(found: SteadyState, load: float | None) -> Iterator[str]:
+    """The verdict on a load that changes, and what its peak is."""
+    rate = found.load
+    assert rate is not None
+    if found.backlog.stable is False:
+        yield f"overloaded {when_overloaded(found)}"
+    yield f"load {rate.course}" if found.backlog.stable is not None else f"{found.verdict}, load {rate.course}"
+    yield "at its peak " + (
+        f"{number(rate.peak_per_s, 3 if rate.peak_per_s < 1 else 1)} requests/s"
+        if load is None
+        else f"{number(100 * load * rate.peak_per_s / rate.mean_per_s, 0)} % of capacity"
+    )
+
+
+def when_overloaded(found: SteadyState) -> str:
+    """From when to when the backlog grew; no end if it did as long as requests came."""
+    start_us, end_us = found.backlog.window_us
+    digits = 0 if start_us >= 100e6 else 1
+    if end_us >= found.last_arrival_us - OPEN_END * (found.last_arrival_us - start_us):
+        return f"from {number(start_us / 1e6, digits)} s on"
+    return f"from {number(start_us / 1e6, digits)} to {number(end_us / 1e6, digits)} s"
 
 
 def run_tables(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
 from blis.outcomes.outcomes import SERVED, Ints, Outcomes
+from blis.outcomes.statistics.arrivals import ArrivalRate, arrival_rate
 from blis.outcomes.statistics.estimates import Estimate, batch_means, warm_up_of
 from blis.outcomes.statistics.stability import Stability, stability
 
@@ -35,17 +36,30 @@ class SteadyState:
         self._order = arrival_order(outcomes)
 
     @cached_property
+    def last_arrival_us(self) -> int:
+        """When the last request arrived that is no later turn of a session, or the run ended."""
+        return min(self._outcomes.result.end_us, last_beginning_us(self._outcomes))
+
+    @cached_property
     def backlog(self) -> Stability:
         """Whether it grows, and how fast."""
-        result = self._outcomes.result
-        served = self._order[np.isin(result.status[self._order], SERVED)]
-        end_us = min(result.end_us, last_beginning_us(self._outcomes))
-        return stability(result.arrival_us[served], result.finished_us[served], end_us=end_us)
+        served = self._order[np.isin(self._outcomes.result.status[self._order], SERVED)]
+        return backlog_of(self._outcomes, served)
 
     @property
     def verdict(self) -> str:
         """One of `VERDICTS`."""
         return VERDICTS[self.backlog.stable]
+
+    @property
+    def load(self) -> ArrivalRate | None:
+        """How the arrival rate goes; None: too few arrivals to tell."""
+        return self.backlog.rate
+
+    @property
+    def has_changing_load(self) -> bool:
+        """Whether the arrival rate is known not to be constant: there is no steady state then, only times of day."""
+        return self.load is not None and not self.load.is_constant
 
     @cached_property
     def warm_up_requests(self) -> int:
@@ -54,7 +68,7 @@ class SteadyState:
 
     @cached_property
     def e2e(self) -> Estimate | None:
-        """Mean end-to-end latency in µs; None: overloaded, or too few requests."""
+        """Mean end-to-end latency in µs; None: overloaded, a load that changes, or too few requests."""
         return self._estimate(self._e2e_us[self.warm_up_requests :])
 
     @cached_property
@@ -71,6 +85,9 @@ class SteadyState:
         """The key ``steady_state`` of the metrics block (docs/output.md)."""
         return {
             "verdict": self.verdict,
+            "load": None if self.load is None else self.load.course,
+            "peak_arrivals_per_s": None if self.load is None else round(self.load.peak_per_s, 3),
+            "overloaded_s": None if self.backlog.stable is not False else _seconds(self.backlog.window_us),
             "warm_up_requests": self.warm_up_requests,
             "e2e_mean_ms_ci95": _interval_ms(self.e2e),
             "ttft_mean_ms_ci95": _interval_ms(self.ttft),
@@ -87,18 +104,41 @@ class SteadyState:
         return self._outcomes.e2e_us(self._completed).astype(np.float64)
 
     def _estimate(self, values: Floats) -> Estimate | None:
-        if self.backlog.stable is False or len(values) == 0:
+        if self.backlog.stable is False or self.has_changing_load or len(values) == 0:
             return None
         estimate = batch_means(values, warm_up=0)
         return estimate if estimate.num_batches >= FEWEST_BATCHES else None
 
 
+def backlog_of(outcomes: Outcomes, rows: Ints) -> Stability:
+    """What the number in the system and the queue do over time; the load is that of requests that wait for no other.
+
+    Args:
+        outcomes: of a run or read from a file.
+        rows: requests that came to be served, in the order in which they arrived.
+    """
+    result = outcomes.result
+    end_us = min(result.end_us, last_beginning_us(outcomes))
+    beginning = rows[_begins(outcomes)[rows]]
+    return stability(
+        result.arrival_us[rows],
+        result.finished_us[rows],
+        end_us=end_us,
+        started_us=result.first_scheduled_us[rows],
+        rate=arrival_rate(result.arrival_us[beginning], end_us),
+    )
+
+
 def last_beginning_us(outcomes: Outcomes) -> int:
     """When the last request arrived that is no later turn of a session: from then on load only falls."""
-    arrival_us = outcomes.result.arrival_us
-    if outcomes.table.sessions is not None:
-        arrival_us = arrival_us[outcomes.table.sessions.turn <= 0]
-    return int(arrival_us.max(initial=0))
+    return int(outcomes.result.arrival_us[_begins(outcomes)].max(initial=0))
+
+
+def _begins(outcomes: Outcomes) -> NDArray[np.bool_]:
+    """(n,) which requests are no later turns of sessions."""
+    sessions = outcomes.table.sessions
+    begins: NDArray[np.bool_] = np.ones(len(outcomes), np.bool_) if sessions is None else sessions.turn <= 0
+    return begins
 
 
 def arrival_order(outcomes: Outcomes) -> Ints:
@@ -111,3 +151,7 @@ def arrival_order(outcomes: Outcomes) -> Ints:
 
 def _interval_ms(estimate: Estimate | None) -> list[float] | None:
     return None if estimate is None else [round(end_us / 1000, 3) for end_us in (estimate.low, estimate.high)]
+
+
+def _seconds(window_us: tuple[float, float]) -> list[float]:
+    return [round(stamp_us / 1e6, 3) for stamp_us in window_us]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
 from blis.outcomes.metrics.latency import duration_figures, histogram_figures
-from blis.outcomes.metrics.steady_state import arrival_order, last_beginning_us
+from blis.outcomes.metrics.steady_state import arrival_order, backlog_of, last_beginning_us
 from blis.outcomes.outcomes import Ints, Outcomes
-from blis.outcomes.statistics.stability import Stability, stability
+from blis.outcomes.statistics.stability import Stability
 from blis.outcomes.statistics.warm_up import mser5
 from blis.studies.capacity.objectives import GOODPUT, STATISTICS, Objective, Slos
 
@@ -85,7 +85,7 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
     duration_s = (result.end_us - first_us) / 1e6
     return Sample(
         values,
-        stability(result.arrival_us[served], result.finished_us[served], end_us=min(result.end_us, last_us)),
+        backlog_of(outcomes, served),
         int(result.produced_tokens.sum()) / duration_s if duration_s > 0 else 0.0,
         int(np.isin(result.status, _NEVER_SERVED).sum()),
         len(result.status),
