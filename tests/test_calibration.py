@@ -294,10 +294,18 @@ def test_failed_requests(tmp_path):
 
 
 def test_a_warm_up_that_nobody_spoke_of(tmp_path):
-    (reason,) = reasons(tmp_path, warm_up_requests=None)
-    assert reason.startswith("No warm-up was excluded")
-    assert reasons(tmp_path, header={"warm_up_requests": 5}, warm_up_requests=None) == []
-    assert reasons(tmp_path, header={"mode": "generated"}, warm_up_requests=None) == []
+    """It is no reason against a comparison, but something to know."""
+
+    def notes(**options):
+        found = calibrated(tmp_path, measured(*steady()), simulated(*steady()), **options)
+        assert found.is_meaningful
+        return found.report["notes"]
+
+    (note,) = notes(warm_up_requests=None)
+    assert note.startswith("No warm-up was excluded")
+    assert notes() == notes(header={"warm_up_requests": 5}, warm_up_requests=None) == []
+    (note,) = notes(header={"mode": "generated"}, warm_up_requests=None)
+    assert "two simulations" in note
 
 
 def test_few_pairs(tmp_path):

@@ -31,13 +31,13 @@ def test_measured_zeros_count_for_percentiles_only():
     assert (found.mape, found.bias) == (pytest.approx(0.1), "under-predict")
     assert found.simulated.mean == 29.5
     nothing = compare([0, 0, 0], [1, 2, 3])
-    assert (nothing.mape, nothing.bias, nothing.quality, nothing.count) == (None, "", "poor", 3)
+    assert (nothing.mape, nothing.bias, nothing.quality, nothing.count) == (None, "", "not graded", 3)
     assert nothing.relative_error("mean") is None
 
 
 def test_a_correlation_takes_three_pairs_that_differ():
     assert compare([1, 2], [1, 2]).pearson_r == 0
-    assert compare([1, 2], [1, 2]).quality == "poor"
+    assert compare([1, 2], [1, 2]).quality == "not graded"
     assert compare([0.1, 0.1, 0.1], [1, 2, 3]).pearson_r == 0
     assert compare([1, 2, 3], [0.1, 0.1, 0.1]).pearson_r == 0
     assert compare([1, 2, 3], [3, 2, 1]).pearson_r == pytest.approx(-1)
@@ -56,11 +56,43 @@ def test_a_correlation_takes_three_pairs_that_differ():
         (0.35, 1.0, "poor"),
         (0.05, 0.70, "poor"),
         (0.0, -1.0, "poor"),
-        (None, 1.0, "poor"),
+        (None, 1.0, "not graded"),
     ],
 )
 def test_bounds_of_grades_are_strict(mape, r, quality):
     assert grade(mape, r) == quality
+
+
+@pytest.mark.parametrize(
+    ("mape", "variation", "quality"),
+    [
+        (0.05, 0.10, "excellent"),  # varies no more than an excellent prediction may be off
+        (0.05, 0.101, "good"),
+        (0.15, 0.101, "good"),
+        (0.15, 0.201, "fair"),
+        (0.25, 0.30, "fair"),
+        (0.25, 0.351, "poor"),
+        (0.40, 0.0, "poor"),
+    ],
+)
+def test_a_correlation_counts_where_values_vary(mape, variation, quality):
+    assert grade(mape, 0.0, variation) == quality
+
+
+@given(st.integers(0, 2**32), st.floats(0, 0.02))
+def test_a_prediction_that_is_right_is_excellent_however_little_varies(seed, spread):
+    rng = np.random.default_rng(seed)
+    measured = 10 * (1 + spread * rng.normal(size=200).clip(-3, 3))
+    measured[:5] *= 9  # outliers that nobody foresaw
+    simulated = 10 * (1 + 0.002 * rng.normal(size=200).clip(-3, 3))
+    found = compare(measured, simulated)
+    assert found.quality == "excellent"
+    assert found.variation < 0.1
+
+
+def test_a_constant_does_not_predict_what_varies():
+    measured = np.random.default_rng(1).gamma(2, 10, 500)
+    assert compare(measured, np.full(500, measured.mean())).quality == "poor"
 
 
 @pytest.mark.parametrize(

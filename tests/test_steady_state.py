@@ -49,6 +49,9 @@ def test_a_short_run_cannot_tell(capsys):
     metrics, err = printed(capsys, *ONE_SEAT, "--rate", 100, "--max-prompts", 5)
     assert metrics["steady_state"] == {
         "verdict": "too short to tell",
+        "load": None,
+        "peak_arrivals_per_s": None,
+        "overloaded_s": None,
         "warm_up_requests": 0,
         "e2e_mean_ms_ci95": None,
         "ttft_mean_ms_ci95": None,

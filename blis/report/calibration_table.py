@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from blis.outcomes.metrics.calibration import correlation_counts
 from blis.report.tables import number, percent, render, table
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def _durations(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _agreement(found: Mapping[str, Any]) -> tuple[str, ...]:
-    return percent(found["mape"]), f"{found['pearson_r']:.3f}", found["bias"] or "-", found["quality"]
+    r = f"{found['pearson_r']:.3f}" if correlation_counts(found["variation"]) else "-"
+    return percent(found["mape"]), r, found["bias"] or "-", found["quality"]
 
 
 def _word(value: object) -> str:

@@ -14,7 +14,7 @@ from blis.measurement.calibrate.configuration import match_configuration
 from blis.measurement.calibrate.pairing import Network, Pairs, pair
 from blis.measurement.calibrate.regimes import in_flight_when_sent
 from blis.measurement.calibrate.report import build_report
-from blis.measurement.calibrate.verdict import Evidence, not_meaningful_because
+from blis.measurement.calibrate.verdict import Evidence, not_meaningful_because, notes
 from blis.outcomes.outcomes import Outcomes
 from blis.report.answer import Answer
 from blis.workload.requests import Ints
@@ -107,6 +107,7 @@ def calibrate(
         in_flight=in_flight,
         config=config,
         reasons=not_meaningful_because(evidence),
+        notes=notes(evidence),
     )
     return Calibration(report, pairs, in_flight[pairs.rows])
 

@@ -20,7 +20,6 @@ from blis.workload.traces.tracev2.records import TraceRecords
 
 METRICS = ("ttft", "e2e", "tpot")
 
-_GENERATED = "The trace is itself simulated (mode: generated): two simulations are compared, nothing was measured."
 #: What the figures cannot be better than.
 KNOWN_LIMITATIONS = (
     "Every step takes as long as a law of averages says; near saturation small errors of that law add up in the queue, "
@@ -74,6 +73,7 @@ def build_report(
     in_flight: Ints,
     config: ConfigMatch,
     reasons: list[str],
+    notes: list[str],
 ) -> dict[str, Any]:
     """Put everything that is said about a calibration under one roof (docs/calibrate.md explains the keys).
 
@@ -85,12 +85,13 @@ def build_report(
         in_flight: (n,) load that each request of the trace met.
         config: server and simulation.
         reasons: why the comparison is not meaningful.
+        notes: what else there is to know.
     """
     rate = throughput(pairs)
     return {
         "meaningful": not reasons,
         "not_meaningful_because": reasons,
-        "notes": [_GENERATED] if header.mode == "generated" else [],
+        "notes": notes,
         "trace_info": _trace_info(records, pairs),
         "network": dataclasses.asdict(network),
         "metrics": {
@@ -126,7 +127,7 @@ def _metric(found: Comparison) -> dict[str, Any]:
 
 
 def _agreement(found: Comparison) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("count", "mape", "pearson_r", "bias", "quality")}
+    return {name: getattr(found, name) for name in ("count", "mape", "pearson_r", "variation", "bias", "quality")}
 
 
 def _by_class(pairs: Pairs, given: Labels) -> dict[str, Any]:

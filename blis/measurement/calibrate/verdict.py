@@ -30,6 +30,12 @@ GROWTH_SINCE_FIRST_THIRD, GROWTH_SINCE_SECOND_THIRD = 2.0, 1.25
 #: ... and this many requests more than in the second third: a few more or less are chance.
 LEAST_GROWTH_REQUESTS = 4.0
 
+_GENERATED = "The trace is itself simulated (mode: generated): two simulations are compared, nothing was measured."
+_NO_WARM_UP = (
+    "No warm-up was excluded: if the server was cold, the first requests count against the prediction. Say how many "
+    "with --warmup-requests, or 0 if it was warm."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -66,6 +72,16 @@ def not_meaningful_because(evidence: Evidence) -> list[str]:
     ]
 
 
+def notes(evidence: Evidence) -> list[str]:
+    """What readers should know of a comparison that may well mean something, a sentence or two each."""
+    found = []
+    if evidence.header.mode == "generated":
+        found.append(_GENERATED)
+    if evidence.header.mode == "real" and evidence.warm_up_requests == 0 and not evidence.warm_up_given:
+        found.append(_NO_WARM_UP)
+    return found
+
+
 def _about_the_measurement(evidence: Evidence, behind: Bools) -> Iterator[str]:
     records, counts = evidence.records, evidence.pairs.counts
     growth = backlog_growth(records.send_us[behind], evidence.in_flight[behind])
@@ -85,11 +101,6 @@ def _about_the_measurement(evidence: Evidence, behind: Bools) -> Iterator[str]:
     sent = counts.num_requests - counts.warm_up_excluded
     if counts.failed > MOST_FAILED * sent:
         yield (f"{counts.failed} of {sent} requests failed; the load they put on the server is not in the comparison.")
-    if evidence.header.mode == "real" and evidence.warm_up_requests == 0 and not evidence.warm_up_given:
-        yield (
-            "No warm-up was excluded: the first requests may have met a cold server. Say how many with "
-            "--warmup-requests, or 0 if it was warm."
-        )
 
 
 def _about_the_pairs(evidence: Evidence, behind: Bools) -> Iterator[str]:

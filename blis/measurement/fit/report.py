@@ -8,6 +8,7 @@ from typing import Any
 from blis.measurement.fit.degeneracy import correlation
 from blis.measurement.fit.fit import Fit
 from blis.measurement.fit.judging import Judgement
+from blis.outcomes.metrics.calibration import correlation_counts
 
 _SPREAD = ("mean", "p50", "p90", "p99")
 
@@ -45,6 +46,7 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
             **{f"{figure}_error": each.relative_error(figure) for figure in _SPREAD},
             "mape": each.mape,
             "pearson_r": each.pearson_r,
+            "variation": each.variation,
             "bias": each.bias,
             "quality": each.quality,
         }
@@ -103,7 +105,8 @@ def _errors(title: str, judgement: Judgement) -> Any:
         table.add_column(heading, justify="right")
     for name, each in judgement.metrics.items():
         errors = (_percent(each.relative_error(figure), sign=True) for figure in _SPREAD)
-        table.add_row(name.upper(), *errors, _percent(each.mape), f"{each.pearson_r:.3f}", each.quality)
+        r = f"{each.pearson_r:.3f}" if correlation_counts(each.variation) else "–"
+        table.add_row(name.upper(), *errors, _percent(each.mape), r, each.quality)
     if judgement.throughput_error is not None:
         table.add_row("throughput", _percent(judgement.throughput_error, sign=True))
     return table

@@ -17,10 +17,11 @@ from blis.outcomes.metrics.latency import PERCENTILES
 Floats = NDArray[np.float64]
 
 Bias = Literal["over-predict", "under-predict", "neutral", ""]
-Quality = Literal["excellent", "good", "fair", "poor"]
+Quality = Literal["excellent", "good", "fair", "poor", "not graded"]
 
 #: A grade is given if MAPE lies below the first bound and r above the second; the best one that is. These are the
-#: grades of the inference-sim project, whose users know them.
+#: grades of the inference-sim project, whose users know them. There r counts always; here only where the measured
+#: values vary by more than the error the grade allows: otherwise there is only noise, with which nothing correlates.
 GRADES: tuple[tuple[Quality, float, float], ...] = (
     ("excellent", 0.10, 0.95),
     ("good", 0.20, 0.85),
@@ -28,6 +29,8 @@ GRADES: tuple[tuple[Quality, float, float], ...] = (
 )
 #: Two pairs always lie on a line: a correlation says nothing below that.
 FEWEST_PAIRS_FOR_R = 3
+#: Standard deviations from the 10th to the 90th percentile of a normal distribution.
+_CENTRAL = 2.563
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,12 @@ class Comparison:
         simulated: those of the simulated ones.
         mape: mean of |simulated - measured| / measured over the pairs with measured > 0; None if there is none.
         pearson_r: Pearson's correlation, in [-1, 1]; 0 for fewer than three pairs or if a side is constant.
+        variation: how far the measured values vary, as a share of their median: the standard deviation of a normal
+            distribution with their 10th and 90th percentile, so that a few outliers change nothing; None: that
+            median is 0.
         bias: sign of the sum of simulated - measured, over the pairs that count for ``mape``; empty if there is none.
-        quality: the grade, by ``mape`` and ``pearson_r`` (`GRADES`).
+        quality: the grade, by ``mape``, and by ``pearson_r`` where ``variation`` gives it a meaning (`GRADES`);
+            ``not graded``: fewer than three pairs, or nothing to take an error of.
     """
 
     count: int
@@ -60,6 +67,7 @@ class Comparison:
     simulated: Spread
     mape: float | None
     pearson_r: float
+    variation: float | None
     bias: Bias
     quality: Quality
 
@@ -83,17 +91,31 @@ def compare(measured: ArrayLike, simulated: ArrayLike) -> Comparison:
     if len(real) != len(predicted):
         raise InputError(f"simulated: must hold as many values as measured, {len(real)}, got {len(predicted)}")
     mape, bias = _mape_and_bias(real, predicted)
-    r = pearson_r(real, predicted)
-    return Comparison(len(real), _spread(real), _spread(predicted), mape, r, bias, grade(mape, r))
+    r, variation = pearson_r(real, predicted), _variation(real)
+    quality = grade(mape, r, variation) if len(real) >= FEWEST_PAIRS_FOR_R else "not graded"
+    return Comparison(len(real), _spread(real), _spread(predicted), mape, r, variation, bias, quality)
 
 
-def grade(mape: float | None, r: float) -> Quality:
-    """The grade of a prediction with this error (None: unknown) and this correlation."""
-    if mape is not None:
-        for quality, most_mape, least_r in GRADES:
-            if mape < most_mape and r > least_r:
-                return quality
+def grade(mape: float | None, r: float, variation: float | None = None) -> Quality:
+    """The grade of a prediction.
+
+    Args:
+        mape: its error; None: unknown.
+        r: its correlation with the measured values.
+        variation: that of the measured values; None: not known, and r counts.
+    """
+    if mape is None:
+        return "not graded"
+    for quality, most_mape, least_r in GRADES:
+        r_counts = variation is None or variation > most_mape
+        if mape < most_mape and (r > least_r or not r_counts):
+            return quality
     return "poor"
+
+
+def correlation_counts(variation: float | None) -> bool:
+    """Whether values that vary so much give a correlation a say in any grade."""
+    return variation is None or variation > min(most_mape for _, most_mape, _ in GRADES)
 
 
 def pearson_r(first: Floats, second: Floats) -> float:
@@ -114,6 +136,11 @@ def _deviations(values: Floats) -> Floats | None:
     deviations /= np.abs(deviations).max()  # so that no square under- or overflows
     unit: Floats = deviations / np.linalg.norm(deviations)
     return unit
+
+
+def _variation(values: Floats) -> float | None:
+    low, middle, high = np.percentile(values, [10, 50, 90])
+    return float((high - low) / _CENTRAL / middle) if middle > 0 else None
 
 
 def _checked(name: str, values: ArrayLike) -> Floats:
