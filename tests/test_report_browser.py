@@ -24,7 +24,7 @@ from blis.report.sections import Report
 pytestmark = BROWSER
 
 CHARTS = {
-    *("incidents", "timeline", "breakdown", "cdf-ttft", "cdf-itl", "cdf-e2e", "scatter-ttft", "scatter-e2e"),
+    *("incidents", "load", "timeline", "breakdown", "cdf-ttft", "cdf-itl", "cdf-e2e", "scatter-ttft", "scatter-e2e"),
     *("requests", "tokens"),
 }
 

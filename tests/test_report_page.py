@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers_outcomes import cluster_outcomes, make_outcomes, mixed_outcomes
+from helpers_outcomes import cluster_outcomes, make_outcomes, mixed_outcomes, served
 from helpers_report import TARGETS_US, busy_run, specs, values
 
 import blis
@@ -103,6 +103,28 @@ def test_charts_hold_the_values_of_the_run(html):
     )
     targets = [row for row in values(charts["cdf-e2e"]) if "share" not in row]
     assert targets == [{"ms": 2000, "group": "interactive"}, {"ms": 20000, "group": "batch"}]
+
+
+def test_the_load_over_time_is_that_of_the_run(html):
+    rows, outcomes = values(specs(html)["load"]), busy_run()
+    width_s = rows[0]["right"] - rows[0]["left"]
+    assert sum(row["arrivals_per_s"] for row in rows) * width_s == pytest.approx(len(outcomes), rel=1e-4)
+    ttft_ms = outcomes.ttft_us()[outcomes.ttft_us() >= 0] / 1000
+    shown = [row["ttft_p95_ms"] for row in rows if row["ttft_p95_ms"] is not None]
+    assert ttft_ms.min() < min(shown) < np.percentile(ttft_ms, 95) < max(shown) <= ttft_ms.max() * 1.00001
+
+
+def test_cliffs_stand_out():
+    def page_of(slow_ms):
+        rows = [served(1_000_000 * i, 1_000 * (slow_ms if i % 30 == 0 else 19)) for i in range(300)]
+        outcomes = make_outcomes(rows, end_us=400_000_000)
+        return Report(outcomes).tables(), as_html(run_page(Report(outcomes)))
+
+    text, html = page_of(170)
+    assert re.search(r"cliff in TTFT +p95 19 ms, p99 170 ms", text)
+    assert "It goes from 19.0 ms at p95 to 170.0 ms at p99" in html
+    text, html = page_of(60)
+    assert "cliff" not in text + html.split("<script")[0]
 
 
 def test_charts_are_bounded(html):

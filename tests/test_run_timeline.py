@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from blis._core.codes import NEVER, RequestStatus
 from blis.outcomes.metrics.activity import activity
-from blis.outcomes.metrics.timeline import Grid, breakdown, timeline
+from blis.outcomes.metrics.timeline import Grid, breakdown, load_over_time, timeline
 
 METADATA = {"engine": {"block_size_tokens": 16}}
 
@@ -109,3 +109,25 @@ def test_nothing_happened():
     found = timeline(make_outcomes([], end_us=0))
     assert (found.waiting == 0).all()
     assert breakdown(make_outcomes([])).requests.sum() == 0
+
+
+def test_load_over_time_is_that_of_those_who_arrived():
+    """Two a second for 50 s, then six a second; each TTFT is the second it arrived in, in ms."""
+    arrivals = np.concatenate([np.arange(100) * 500_000, 50_000_000 + np.arange(300) * 166_667])
+    rows = [
+        (us, 10, 1, us, us + 1_000 + us // 1_000, us + 2_000 + us // 1_000, 1, RequestStatus.COMPLETED, 0)
+        for us in arrivals
+    ]
+    outcomes = make_outcomes(rows, end_us=120_000_000)
+    found = load_over_time(outcomes)
+    width_s = found.edges_us[1] / 1e6
+    assert found.arrivals_per_s.sum() * width_s == pytest.approx(400)
+    assert found.arrivals_per_s[0] == pytest.approx(2, rel=0.1)
+    assert found.arrivals_per_s[-1] == pytest.approx(6, rel=0.1)
+    ttft_ms = outcomes.ttft_us() / 1000
+    first = arrivals < found.edges_us[1]
+    assert found.ttft_p95_ms[0] == pytest.approx(np.percentile(ttft_ms[first], 95))
+    assert np.isnan(found.itl_p95_ms).all()  # one token has no gaps
+    nobody = load_over_time(make_outcomes([]))
+    assert nobody.arrivals_per_s.sum() == 0
+    assert np.isnan(nobody.ttft_p95_ms).all()

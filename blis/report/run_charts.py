@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blis.outcomes.metrics.timeline import Breakdown, Floats, Timeline
+from blis.outcomes.metrics.timeline import Breakdown, Floats, Load, Timeline
 from blis.outcomes.outcomes import instance_ids
 from blis.report.charting import INK, MOST_LINES, SERIES, SOFT, Spec, short_format, spec
 
@@ -123,6 +123,46 @@ def _overview(found: Timeline, window: Any) -> Any:
         .properties(height=38, width=400)
         .add_params(window)
     )
+
+
+def load(found: Load) -> Spec:
+    """Arrivals per second, and the 95th percentiles of what those who arrived met, one below the other."""
+    import altair as alt
+    import polars as pl
+
+    edges_s = found.edges_us / 1e6
+    panels = {
+        "arrivals_per_s": ("arrivals/s", ",.2f", SERIES[4]),
+        "ttft_p95_ms": ("TTFT p95, ms", ",.1f", SERIES[0]),
+        "itl_p95_ms": ("ITL p95, ms", ",.2f", SERIES[1]),
+    }
+    times = {"left": edges_s[:-1], "right": edges_s[1:]}
+    frame = pl.DataFrame(times | {name: getattr(found, name) for name in panels}).with_columns(
+        pl.col("ttft_p95_ms", "itl_p95_ms").fill_nan(None), seconds=(pl.col("left") + pl.col("right")) / 2
+    )
+    tips = [
+        alt.Tooltip("left:Q", title="arrived from, s", format=",.2f"),
+        alt.Tooltip("right:Q", title="to, s", format=",.2f"),
+        *(alt.Tooltip(f"{name}:Q", title=title, format=form) for name, (title, form, _) in panels.items()),
+    ]
+    rows = []
+    for name, (title, _, colour) in panels.items():
+        is_last = name == list(panels)[-1]
+        axis = alt.Axis(format="~s", title="arrival, s") if is_last else alt.Axis(labels=False, title=None)
+        x, left = (
+            alt.X(f"{field}:Q", scale=alt.Scale(domain=[0, float(edges_s[-1])], nice=False), axis=axis)
+            for field in ("seconds", "left")
+        )
+        y_axis = alt.Axis(format=short_format(getattr(found, name)[~np.isnan(getattr(found, name))]), tickCount=4)
+        y = alt.Y(f"{name}:Q", title=title, axis=y_axis, scale=alt.Scale(domainMin=0))
+        line = alt.Chart().mark_line(strokeWidth=1.6, color=colour, point={"size": 12, "color": colour}).encode(x, y)
+        hover = (
+            alt.Chart()
+            .mark_bar(fill="var(--hover)", fillOpacity=0)
+            .encode(left, alt.X2("right:Q"), alt.YValue(0), alt.Y2Value("height"), tooltip=tips)
+        )
+        rows.append(alt.layer(line, hover, data=frame).properties(height=_STRIP_HEIGHT, width=400))
+    return spec(alt.vconcat(*rows, spacing=14))
 
 
 def parts_over_time(found: Breakdown) -> Spec:

@@ -14,6 +14,8 @@ from blis.outcomes.metrics.timeline import MOST_BINS, Grid, Timeline
 from blis.outcomes.metrics.window import window_notes
 from blis.outcomes.outcomes import Outcomes, instance_ids
 from blis.report.page import Finding
+from blis.report.run_table import steps
+from blis.report.tables import number
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -75,13 +77,13 @@ def incidents(outcomes: Outcomes, anomalies: Mapping[str, int]) -> list[Incident
 
 
 def findings(outcomes: Outcomes, found: list[Incident], over_time: Timeline) -> list[Finding]:
-    """Sentences about the time covered, overload, each incident and its place in time, and queues of uneven length."""
+    """Sentences about time covered, overload, incidents and when they were, queues of uneven length, and cliffs."""
     texts = [
         Finding(each.name.capitalize(), f"{each.sentence.format(count=_requests(each.rows))} {_when(outcomes, each)}")
         for each in found
     ]
     covered = [Finding("Time covered", f"{note[:1].upper()}{note[1:]}.") for note in window_notes(outcomes)]
-    return [*covered, *_overloaded(outcomes), *texts, *_blocked(outcomes, over_time)]
+    return [*covered, *_overloaded(outcomes), *texts, *_blocked(outcomes, over_time), *_cliffs(outcomes)]
 
 
 def _overloaded(outcomes: Outcomes) -> Iterator[Finding]:
@@ -144,6 +146,16 @@ def _blocked(outcomes: Outcomes, over_time: Timeline) -> Iterator[Finding]:
         f"The mean queue of {listed} was more than twice as long as those of the others. "
         f"It was longest around {over_time.middle_s[at]:,.1f} s ({queue[at]:,.0f} requests waiting).",
     )
+
+
+def _cliffs(outcomes: Outcomes) -> Iterator[Finding]:
+    for name, step in steps(outcomes, outcomes.summary):
+        yield Finding(
+            f"Cliff in {name}",
+            f"It goes from {number(step.lower_ms, 1)} ms at p{step.lower} to {number(step.upper_ms, 1)} ms at "
+            f"p{step.upper}: some requests wait for something that the others never meet. A little more or less load "
+            "moves a percentile from one side to the other, so keep away from both.",
+        )
 
 
 def _requests(rows: Bools) -> str:

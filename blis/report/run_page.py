@@ -15,7 +15,7 @@ from blis.outcomes.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
 from blis.outcomes.metrics.slo import DEFAULT_CLASS
 from blis.outcomes.metrics.summary import instance_summaries
 from blis.outcomes.metrics.tenants import tenant_figures
-from blis.outcomes.metrics.timeline import Floats, Timeline, breakdown, timeline
+from blis.outcomes.metrics.timeline import Floats, Timeline, breakdown, load_over_time, timeline
 from blis.outcomes.outcomes import Outcomes
 from blis.report import latency_charts, run_charts
 from blis.report.charting import MOST_LINES, MOST_POINTS, quantile_shares
@@ -98,6 +98,15 @@ def _stands_out(outcomes: Outcomes, found: list[Any], over_time: Timeline) -> It
 
 
 def _over_time(outcomes: Outcomes, found: Timeline) -> Iterator[Part]:
+    if len(outcomes):
+        yield Chart(
+            "load",
+            "Arrival rate, and what those who arrived met",
+            run_charts.load(load_over_time(outcomes)),
+            "By when requests arrived. TTFT of those that got a first token; ITL is the mean gap between the tokens of "
+            "a request, of those that finished with two or more. A part with fewer than 20 of them shows little more "
+            "than its slowest.",
+        )
     many = len(found.waiting) > MOST_LINES
     yield Chart(
         "timeline",

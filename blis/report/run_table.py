@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from blis.outcomes.metrics.activity import activity, busy_share
+from blis.outcomes.metrics.cliffs import Cliff, cliffs
+from blis.outcomes.metrics.latency import PERCENTILES
 from blis.outcomes.metrics.steady_state import SteadyState
 from blis.outcomes.outcomes import Outcomes
 from blis.report.tables import number, pairs, percent, sparkline, table
@@ -23,6 +25,8 @@ LATENCIES = {
     "client_ttft": "Client TTFT",
     "client_e2e": "Client E2E",
 }
+#: Those without reason to differ much from one request to the next, but for what they wait for.
+_EVEN = ("ttft", "itl", "tpot")
 _SESSIONS = {
     "session_duration": "Duration of a session",
     "cold_ttft": "TTFT, first turns",
@@ -133,6 +137,7 @@ def run_tables(
         *_classes(more.get("slo_classes", {})),
         *_sessions(more.get("sessions")),
         *_scores(more),
+        *_anomalies(outcomes, summary, more["anomalies"]),
         *(_decisions(more["trace_summary"]) if summarize_trace and "trace_summary" in more else ()),
     ]
     for section in sections:
@@ -267,8 +272,31 @@ def _scores(more: Mapping[str, Any]) -> Iterator[Table]:
         found = more["fitness"]
         parts = [(name, number(value, 6)) for name, value in found["components"].items()]
         yield pairs("Fitness", [("score", number(found["score"], 6)), *parts])
-    if any(more["anomalies"].values()):
-        yield pairs("Anomalies", [(name, f"{more['anomalies'][key]:,}") for key, name in _ANOMALIES.items()])
+
+
+def steps(outcomes: Outcomes, summary: Mapping[str, Any]) -> Iterator[tuple[str, Cliff]]:
+    """Cliffs of the latencies that should be even, with their names; E2E goes with the lengths of outputs.
+
+    An overloaded run has none: there it is time that makes latencies differ.
+    """
+    if outcomes.steady_state.backlog.stable is False:
+        return
+    for key in _EVEN:
+        for step in cliffs({p: summary[f"{key}_p{p}_ms"] for p in PERCENTILES}):
+            yield LATENCIES[key], step
+
+
+def _anomalies(outcomes: Outcomes, summary: Mapping[str, Any], counts: Mapping[str, int]) -> Iterator[Table]:
+    rows = [(name, f"{counts[key]:,}") for key, name in _ANOMALIES.items()] if any(counts.values()) else []
+    rows += [
+        (
+            f"cliff in {name}",
+            f"p{step.lower} {number(step.lower_ms, 0)} ms, p{step.upper} {number(step.upper_ms, 0)} ms",
+        )
+        for name, step in steps(outcomes, summary)
+    ]
+    if rows:
+        yield pairs("Anomalies", rows)
 
 
 def _decisions(summary: Mapping[str, Any]) -> Iterator[Table]:
