@@ -45,8 +45,6 @@ def report(outcomes: Path, **flags: Any) -> None:
         write_sweep_report(outcomes, flags["report"])
         return
     from blis.outcomes.outcomes import Outcomes
-    from blis.report.run_page import write_run_page
-    from blis.report.sections import Report
 
     found = Outcomes.read_parquet(outcomes)
-    write_run_page(Report(found, slo_targets_us=flags["slo_targets_us"]), flags["report"])
+    found.write_report(flags["report"], slo_targets_us=flags["slo_targets_us"])

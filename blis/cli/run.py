@@ -69,6 +69,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
     """
     engine, cluster = choose_policies(ctx, flags)
     from blis import api
+    from blis.outcomes.metrics.slo import check_targets
     from blis.outcomes.metrics.summary import WallClock
     from blis.report.sections import Report
 
@@ -86,6 +87,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
             seed=seed,
             trace=_trace(flags),
         )
+        check_targets(flags["slo_targets_us"] or {}, simulation.table.slo_class)
         saturation = None
         if wants_table(flags["output"]):
             from blis.studies.capacity.saturation import saturation_rate

@@ -84,6 +84,7 @@ def _goodput(report: Report) -> Iterator[Tile]:
     has_target, met = attained(report.outcomes, report.slo_targets_us)
     targeted, good = int(has_target.sum()), int(met.sum())
     share = good / targeted if targeted else None
-    yield Tile("Attainment", [("", percent(share))], f"{good:,} of {targeted:,} requests within their class's target")
     seconds = report.outcomes.result.end_us / 1e6
-    yield Tile("Goodput", [("requests/s", number(good / seconds if seconds else None, 2))], "within their target")
+    rate = good / seconds if targeted and seconds else None
+    yield Tile("Attainment", [("", percent(share))], f"{good:,} of {targeted:,} requests within their class's target")
+    yield Tile("Goodput", [("requests/s", number(rate, 2))], "within their target")

@@ -69,6 +69,9 @@ def verdict(outcomes: Outcomes, summary: Mapping[str, Any], load: float | None =
         summary: its metrics block.
         load: share of what a full system answers; None: how busy they were stands in for it.
     """
+    if not summary["completed_requests"]:
+        what = "completed" if summary["injected_requests"] else "arrived"
+        return f"{'interrupted; ' if summary['interrupted'] else ''}no request {what}: nothing was measured"
     found = outcomes.steady_state
     parts = list(_changing(found, load)) if found.has_changing_load else [f"{found.verdict}, {_share(outcomes, load)}"]
     if found.backlog.stable is False:

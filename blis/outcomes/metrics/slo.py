@@ -9,16 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NONE, RequestStatus
+from blis.errors import ConfigError, nearest
 from blis.outcomes.metrics.latency import duration_figures, histogram_figures, known
 from blis.outcomes.metrics.throughput import count_by_status
 
 if TYPE_CHECKING:
     from blis.outcomes.outcomes import Outcomes
+    from blis.workload.requests import Labels
 
 Ints = NDArray[np.int64]
 
 #: What requests without a class count as.
 DEFAULT_CLASS = "default"
+
+
+def check_targets(targets_us: Mapping[str, int], given: Labels | None) -> None:
+    """Refuse targets of classes that no request has: they would be met by nobody, and missed by nobody.
+
+    Args:
+        targets_us: by class.
+        given: classes of the requests; None: none has one.
+
+    Raises:
+        ConfigError: names the nearest class, or all that there are.
+    """
+    names = {DEFAULT_CLASS}
+    if given is not None:
+        names = {(*given.names, DEFAULT_CLASS)[code] for code in np.unique(given.codes)} or names
+    for name in targets_us:
+        if name not in names:
+            raise ConfigError(f"slo_targets: no request has the SLO class {name!r}; {nearest(name, names)}")
 
 
 def slo_class_figures(

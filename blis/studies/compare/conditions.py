@@ -66,14 +66,18 @@ def parse_condition(text: str) -> Condition:
 
 
 def failures(comparison: Comparison, conditions: Iterable[Condition]) -> list[Failure]:
-    """Which conditions hold, or cannot be judged because a run lacks the figure.
+    """Which conditions hold, or cannot be judged because a run lacks the figure or completed no request at all.
 
     Raises:
         ConfigError: a metric is unknown, or has another unit.
     """
     judged = [(condition, _change_of(comparison, condition)) for condition in conditions]
-    reasons = ((condition, _reason(condition, change)) for condition, change in judged)
-    return [Failure(condition.text, reason) for condition, reason in reasons if reason is not None]
+    empty = " and ".join(side.name for side in (comparison.a, comparison.b) if not side.figures["completed_requests"])
+    reasons = (
+        (condition, _reason(condition, change) or (empty and _unmeasured(condition, empty)))
+        for condition, change in judged
+    )
+    return [Failure(condition.text, reason) for condition, reason in reasons if reason]
 
 
 def _change_of(comparison: Comparison, condition: Condition) -> Change:
@@ -105,6 +109,10 @@ def _nearest(metric: str, metrics: Iterable[str]) -> str:
         parts = (re.fullmatch(r"(\w+)_(mean|p\d+)_ms", name) for name in names)
         names = {f"{part[2]}_{part[1]}" for part in parts if part}
     return nearest(metric, names | set(_SHORT))
+
+
+def _unmeasured(condition: Condition, empty: str) -> str:
+    return f"{condition.text}: cannot be judged, no request was completed in {empty}"
 
 
 def _reason(condition: Condition, change: Change) -> str | None:
