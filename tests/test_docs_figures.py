@@ -6,6 +6,7 @@ import pytest
 from helpers_docs import ROOT, tables
 from helpers_sizing import ONE_SEAT, ONE_TOKEN, SERVICE_S, SINGLE
 from test_capacity import md1_rate, scenarios
+from test_changing_load import verdicts as verdicts_on_changes
 from test_kv_capacity import L70B, QWEN
 from test_kv_capacity import capacity as kv_capacity
 from test_roofline import VECTORS
@@ -17,7 +18,7 @@ from blis.config.hardware import load_hardware
 
 DOCS = ROOT / "docs"
 CLOSED_FORM, TEN_LOADS = [table for table in tables(DOCS / "capacity.md") if "found" in str(table[0])][-2:]
-COVERAGE, VERDICTS = tables(DOCS / "statistics.md")[-2:]
+COVERAGE, VERDICTS, CHANGING = tables(DOCS / "statistics.md")[-3:]
 SERVICES = {"M/D/1": deterministic, "M/G/1": two_kinds}
 
 
@@ -59,6 +60,15 @@ def test_verdicts_on_the_backlog(row, column):
     trials = 60 if count == "100,000" else 300
     arrival_cv = {"Poisson": 1.0, "Gamma": 3.0}[kind]
     stable, overloaded, _ = verdicts(trials, int(count.replace(",", "")), float(row["Load"]), arrival_cv=arrival_cv)
+    assert row[column] == f"{100 * stable:.0f} / {100 * overloaded:.0f}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", [name for name in CHANGING[0] if name != "Peak"])
+@pytest.mark.parametrize("row", CHANGING, ids=lambda row: row["Peak"])
+def test_verdicts_on_changing_loads(row, column):
+    course, count = column.lower().split(", ")
+    stable, overloaded = verdicts_on_changes(100, int(count.replace(",", "")), course, float(row["Peak"]))
     assert row[column] == f"{100 * stable:.0f} / {100 * overloaded:.0f}"
 
 

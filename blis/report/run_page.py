@@ -85,9 +85,7 @@ def run_page(report: Report, command: Sequence[str] = ()) -> Page:
 
 def _stands_out(outcomes: Outcomes, found: list[Any], over_time: Timeline) -> Iterator[Part]:
     told = findings(outcomes, found, over_time)
-    if not told and not outcomes.summary["injected_requests"]:
-        told = [Finding("No requests", "None arrived before the end, so nothing was measured.")]
-    elif not told:
+    if not told:
         told = [Finding("Nothing", "No request was turned away, preempted, overtaken or left unfinished.")]
     yield Findings(told)
     if found:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
 from blis.outcomes.outcomes import SERVED, Ints, Outcomes
-from blis.outcomes.statistics.arrivals import ArrivalRate, arrival_rate
+from blis.outcomes.statistics.arrivals import ArrivalRate
 from blis.outcomes.statistics.estimates import Estimate, batch_means, warm_up_of
 from blis.outcomes.statistics.stability import Stability, stability
 
@@ -125,7 +125,7 @@ def backlog_of(outcomes: Outcomes, rows: Ints) -> Stability:
         result.finished_us[rows],
         end_us=end_us,
         started_us=result.first_scheduled_us[rows],
-        rate=arrival_rate(result.arrival_us[beginning], end_us),
+        load_us=result.arrival_us[beginning],
     )
 
 

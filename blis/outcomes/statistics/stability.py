@@ -77,7 +77,7 @@ def stability(
     *,
     end_us: float | None = None,
     started_us: NDArray[Any] | None = None,
-    rate: ArrivalRate | None = None,
+    load_us: NDArray[Any] | None = None,
 ) -> Stability:
     """Tell whether the backlog drifts upwards while requests arrive.
 
@@ -99,7 +99,8 @@ def stability(
         end_us: when observation ended, if before the last arrival.
         started_us: (n,) when service of each began, until when it waited; negative: it never did; None: as long as it
             was in the system, which makes more of a queue where service is long.
-        rate: how the load goes, if not by these arrivals (those of sessions go by answers, too).
+        load_us: (m,) ascending, arrivals that show how the load goes; None: all of them (those of later turns of
+            sessions go by answers, too).
 
     Raises:
         InputError: the columns differ in length, or a request left before it arrived.
@@ -112,12 +113,12 @@ def stability(
         row = int(np.flatnonzero(gone & (done < arrival))[0])
         raise InputError(f"done_us[{row}]: must not be before the arrival at {arrival[row]}, got {done[row]}")
     if len(arrival) < FEWEST_ARRIVALS:
-        return _too_short(rate)
+        return _too_short(None)
     if (arrival[1:] < arrival[:-1]).any():
         order = np.argsort(arrival, kind="stable")
         arrival, done, gone = arrival[order], done[order], gone[order]
     begin, end = float(arrival[0]), float(arrival[-1] if end_us is None else min(arrival[-1], end_us))
-    rate = rate or arrival_rate(arrival, end)
+    rate = arrival_rate(arrival if load_us is None else load_us, end)
     start = begin + FILLING_SOJOURNS * _first_sojourn(arrival, done, end)
     count = int(np.searchsorted(arrival, end, "right") - np.searchsorted(arrival, start, "left"))
     if count < FEWEST_ARRIVALS or end == begin or start > begin + MOST_FILLING * (end - begin):
