@@ -191,11 +191,9 @@ class Outcomes:
         Raises:
             InputError: the extra ``plots`` is not installed, or no request has one of the classes.
         """
-        from blis.outcomes.metrics.slo import check_targets
         from blis.report.run_page import write_run_page
         from blis.report.sections import Report
 
-        check_targets(slo_targets_us or {}, self.table.slo_class)
         write_run_page(Report(self, slo_targets_us=slo_targets_us), Path(path))
 
     def write_parquet(self, path: str | Path) -> None:

@@ -12,7 +12,7 @@ from blis._core.codes import RequestStatus
 from blis.outcomes.metrics.activity import busy_us
 from blis.outcomes.metrics.latency import known
 from blis.outcomes.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
-from blis.outcomes.metrics.slo import DEFAULT_CLASS
+from blis.outcomes.metrics.slo import DEFAULT_CLASS, check_targets
 from blis.outcomes.metrics.summary import instance_summaries
 from blis.outcomes.metrics.tenants import tenant_figures
 from blis.outcomes.metrics.timeline import Floats, Timeline, breakdown, load_over_time, timeline
@@ -53,9 +53,10 @@ def write_run_page(report: Report, path: Path, command: Sequence[str] = ()) -> N
         command: arguments of ``blis`` that make the same run; empty: not known.
 
     Raises:
-        InputError: the extra ``plots`` is not installed.
+        InputError: the extra ``plots`` is not installed, or no request has the class of a target.
         OSError: it could not be written.
     """
+    check_targets(report.slo_targets_us or {}, report.outcomes.table.slo_class)
     write_page(run_page(report, command), path)
 
 

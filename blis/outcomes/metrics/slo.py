@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from blis.outcomes.metrics.throughput import count_by_status
 
 if TYPE_CHECKING:
     from blis.outcomes.outcomes import Outcomes
-    from blis.workload.requests import Labels
 
 Ints = NDArray[np.int64]
 
@@ -23,7 +22,17 @@ Ints = NDArray[np.int64]
 DEFAULT_CLASS = "default"
 
 
-def check_targets(targets_us: Mapping[str, int], given: Labels | None) -> None:
+class _Labels(Protocol):
+    """One name per request out of few (`blis.workload.requests.Labels`)."""
+
+    @property
+    def codes(self) -> Ints: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+
+def check_targets(targets_us: Mapping[str, int], given: _Labels | None) -> None:
     """Refuse targets of classes that no request has: they would be met by nobody, and missed by nobody.
 
     Args:
