@@ -33,18 +33,33 @@ def test_admission_does_not_count():
     assert saturation_rate(SINGLE, ONE_TOKEN, ONE_SEAT, shut, None) == pytest.approx(1 / SERVICE_S, rel=1e-3)
 
 
-def trace(count):
-    return blis.RequestTable(np.arange(count) * 1000, np.full(count, 10), np.full(count, 1))
+def trace(count, **more):
+    return blis.RequestTable(np.arange(count) * 1000, np.full(count, 10), np.full(count, 1), **more)
+
+
+def test_of_a_long_trace_some_are_enough():
+    """Every third one is long: the mean must be that of the whole trace."""
+    count = 5 * MOST_REQUESTS
+    lengths = np.where(np.arange(count) % 3 == 0, 400, 10)
+    table = blis.RequestTable(np.arange(count) * 1000, lengths, np.full(count, 20))
+    most = replace(table.take(np.arange(MOST_REQUESTS - MOST_REQUESTS % 3)), request_number=None)
+    expected = saturation_rate(BATCHING, most, ENGINE, CLUSTER, None)
+    assert saturation_rate(BATCHING, table, ENGINE, CLUSTER, None) == pytest.approx(expected, rel=0.02)
+
+
+def in_pairs(count):
+    """Each two prompts are alike."""
+    return blis.TokenStreams(np.arange(count) // 2, np.full(count // 2 + 1, -1), np.zeros(count // 2 + 1, np.int64))
 
 
 @pytest.mark.parametrize(
     ("workload", "cluster"),
     [
         (blis.load_workload_spec(EXAMPLES / "workload-closed-loop.yaml"), CLUSTER),
-        (trace(MOST_REQUESTS + 1), CLUSTER),
+        (trace(MOST_REQUESTS + 1, content=in_pairs(MOST_REQUESTS + 1)), CLUSTER),
         (ONE_TOKEN, blis.ClusterOptions(num_instances=2, routing_policy=f"{EXAMPLES / 'policies.py'}:cache_or_queue")),
     ],
-    ids=["clients that wait", "a long trace", "functions"],
+    ids=["clients that wait", "a long trace that shares prompts", "functions"],
 )
 def test_where_it_says_nothing(workload, cluster, monkeypatch):
     assert saturation_rate(BATCHING, workload, ENGINE, cluster, None) is None

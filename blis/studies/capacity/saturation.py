@@ -41,7 +41,7 @@ GONE = 0.95
 #: Equal parts of the time the system is full, for the interval of a single run.
 PIECES = 64
 
-#: For `saturation_rate`: requests that fill the system at first; of a trace, all of its own.
+#: For `saturation_rate`: requests that fill the system at first; of a trace, all of its own, if they are not too many.
 NUM_REQUESTS = 2000
 #: More would cost as much as the run at hand.
 MOST_REQUESTS = 20_000
@@ -81,12 +81,14 @@ def guess(run: Run, load: Load, num_requests: int, most: int) -> Guess | None:
         most: requests.
 
     Returns:
-        None if no request is answered, or there are more of them.
+        Of more requests than that, evenly spread ones; None if they have to do with each other, or none is answered.
     """
     while True:
         table = load.all_at_once(num_requests)
         if len(table) > most:
-            return None
+            if table.content is not None or load.waits:
+                return None
+            table = table.take(np.linspace(0, len(table) - 1, most).astype(np.int64))
         outcomes = run(table)
         start_us, end_us = _served(outcomes)
         if len(end_us) == 0:
