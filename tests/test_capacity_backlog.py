@@ -60,10 +60,10 @@ def test_the_interval_contains_the_limit_whatever_the_seed():
 @pytest.mark.slow
 def test_found_rates_stay_below_the_limit_whatever_the_seed():
     found = [
-        blis.capacity(PER_TOKEN, LENGTHS, GENEROUS, engine=ONE_SEAT, seed=seed, **QUICK) for seed in range(1000, 1100)
+        blis.capacity(PER_TOKEN, LENGTHS, GENEROUS, engine=ONE_SEAT, seed=seed, **QUICK) for seed in range(1000, 1060)
     ]
     assert sum(each.rate > mg1_limit() for each in found) <= 1
-    assert sum(each.low <= mg1_limit() <= each.high for each in found) >= 95
+    assert sum(each.low <= mg1_limit() <= each.high for each in found) >= 57
 
 
 @pytest.mark.parametrize(("rate", "needed"), [(99.5, 1), (100.5, 2), (199.0, 2), (200.5, 3)])
