@@ -67,18 +67,23 @@ def load_share(outcomes: Outcomes, saturation_per_s: float | None) -> float | No
 
     What the run itself shows comes first. If its backlog grows, the system is full, and what it answers is seen there;
     if it doesn't, a full system answers no less, and an estimate that says otherwise is rounded to the load, or left
-    out if it is off by more than it may be.
+    out if it is off by more than it may be. Of a load that changes it is the mean, and the verdict is on its peak: it
+    is left out if there is an overload that even the peak does not explain.
     """
-    backlog = outcomes.steady_state.backlog
-    if backlog.stable is False:
+    found = outcomes.steady_state
+    backlog, rate = found.backlog, found.load
+    is_constant = rate is None or rate.is_constant
+    if backlog.stable is False and is_constant:
         return backlog.utilisation if math.isfinite(backlog.utilisation or math.inf) else None
     arrival_us = outcomes.result.arrival_us
     arrival_us = arrival_us[(arrival_us != NEVER) & (arrival_us <= outcomes.result.end_us)]
     if saturation_per_s is None or len(arrival_us) < 2 or np.ptp(arrival_us) == 0:
         return None
     share = float((len(arrival_us) - 1) / (np.ptp(arrival_us) / 1e6) / saturation_per_s)
-    if backlog.stable and share > 1:
+    if backlog.stable and share > 1 and is_constant:
         return 1.0 if share <= 1 + SATURATION_ERROR else None
+    if backlog.stable is False and rate is not None and share * rate.peak_per_s <= rate.mean_per_s:
+        return None
     return share
 
 
