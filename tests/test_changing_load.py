@@ -154,8 +154,12 @@ def test_runs_below_capacity(capsys, tmp_path, rates, word):
 
 @pytest.mark.usefixtures("compiled_engine")
 def test_the_headline_of_a_load_that_rises(capsys, tmp_path):
-    out, _ = run(capsys, spec_of(tmp_path / "s.yaml", UP, 30), "--num-instances", 2, "--output", "table")
-    assert re.match(r"load rises; at its peak \d+ % of capacity; p99 TTFT \d+ ms\n", out)
+    spec = spec_of(tmp_path / "s.yaml", [rate / 4 for rate in UP], 60)
+    out, _ = run(capsys, spec, "--max-num-running-reqs", 24, "--output", "table")
+    share = re.match(r"load rises; at its peak (\d+) % of capacity; p99 TTFT \d+ ms\n", out)[1]
+    assert 35 < int(share) < 65  # 24 requests of 1.1 s each: 21 per second at most, 10 at the peak
+    out, _ = run(capsys, spec, "--num-instances", 4, "--output", "table")  # too few requests to fill them
+    assert re.match(r"load rises; at its peak \d+\.\d requests/s; p99 TTFT \d+ ms\n", out)
 
 
 @pytest.mark.usefixtures("compiled_engine")

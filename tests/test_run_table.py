@@ -85,7 +85,7 @@ def test_json_where_there_is_no_terminal_and_where_it_is_asked_for(capsys):
 
 
 def test_quiet_leaves_errors_only(capsys, tmp_path):
-    many = ("--num-requests", "200", "--prompt-tokens", "3000")
+    many = ("--num-requests", "5000", "--rate", "200")
     assert main(["run", *LLAMA, *many]) == 0
     assert "warning" in capsys.readouterr().err
     assert main(["run", *LLAMA, *many, "--quiet", "--log", "debug"]) == 0
