@@ -42,6 +42,15 @@ def test_what_cannot_be_found_is_said(capsys):
     assert out.startswith("No limit was found: the SLOs are met even at 0.5 requests per second")
 
 
+def test_requests_turned_away_count_as_endless(capsys):
+    """JSON has no number for that; people read a word."""
+    strict = ("--admission-policy", "token-bucket", "--token-bucket-capacity", 600)
+    out, _ = capacity(capsys, *ROUND, *SLO, *QUICK, *strict)
+    assert {"strain": None, "p99_ttft_ms": None}.items() <= json.loads(out)["curve"][-1].items()
+    out, _ = capacity(capsys, *ROUND, *SLO, *QUICK, *strict, "--output", "table")
+    assert "p99_ttft is endless (p99_ttft <= 100 ms is asked for)" in " ".join(out.split())
+
+
 def test_instances_for_a_rate(capsys):
     out, _ = capacity(capsys, *ROUND, *SLO, *QUICK[:4], "--for-rate", 40)
     result = json.loads(out)

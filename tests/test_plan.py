@@ -209,3 +209,16 @@ def test_instances_if_steps_are_off():
 
 def test_nothing_is_full_beyond_what_it_bears(found):
     assert all(one.saturation_rate > found.rate * (1 + found.file.margin) for one in found.choices)
+
+
+def test_requests_turned_away_count_as_endless():
+    """Whether an SLO is on that, or a figure that is always there is."""
+    strict = {**LOAD, "admission_policy": "reject-all"}
+    found = plan(spec(base=strict, deployments=[FAST]))
+    assert json.loads(json.dumps(report(found), allow_nan=False))["closest"]["strain"] is None
+    assert "p99_ttft is endless" in " ".join(headlines(found))
+    lax = {**LOAD, "admission_policy": "token-bucket", "token_bucket_refill_rate": 25_000, "rate": 140}
+    found = plan(spec(base=lax, slos=["ttft=300ms"], goodput=0.5, margin=0, deployments=[FAST]))
+    best = json.loads(json.dumps(report(found), allow_nan=False))["best"]
+    assert best["p99_ttft_ms"] is None
+    assert best["goodput"] < 0.99

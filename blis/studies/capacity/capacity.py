@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from blis.report.answer import Answer
 from blis.studies.capacity.evaluating import Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
 from blis.studies.capacity.objectives import GOODPUT, Objective, Slos
-from blis.studies.capacity.points import Effort, Point
+from blis.studies.capacity.points import Effort, Point, finite
 from blis.studies.capacity.search import Verdict
 from blis.studies.capacity.sizing import Bounds, checked_rate, fewest, sized
 from blis.studies.capacity.step_error import StepError, step_error, step_error_of_instances
@@ -271,7 +270,7 @@ def _row(point: Point, saturation_rate: float | None, per_instance: bool) -> dic
         "num_instances": point.num_instances,
         "utilisation": saturation_rate and point.rate / saturation_rate / (point.num_instances if per_instance else 1),
         "meets_slos": point.meets,
-        "strain": max(point.strains.values()),
+        "strain": finite(max(point.strains.values())),
         "backlog": point.backlog,
         "output_tokens_per_s": point.output_tokens_per_s,
     }
@@ -279,7 +278,7 @@ def _row(point: Point, saturation_rate: float | None, per_instance: bool) -> dic
         estimate = point.estimates[name]
         key, unit = (name, 1.0) if name == GOODPUT else (f"{name}_ms", 1000.0)
         for suffix, value in (("", estimate.mean), ("_low95", estimate.low), ("_high95", estimate.high)):
-            row[key + suffix] = value / unit if math.isfinite(value) else None
+            row[key + suffix] = finite(value / unit)
     return {
         **row,
         "num_requests": point.num_requests,

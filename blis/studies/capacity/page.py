@@ -14,7 +14,7 @@ from blis.report.run_headlines import title
 from blis.report.tables import percent
 from blis.studies.capacity.capacity import Capacity, InstancesNeeded
 from blis.studies.capacity.objectives import GOODPUT
-from blis.studies.capacity.points import Point
+from blis.studies.capacity.points import Point, finite
 from blis.studies.capacity.report import answer, headlines, limit_text, number_text, value_text
 
 _KINDS = {"meets all SLOs": GREEN, "misses one": ORANGE}
@@ -89,8 +89,8 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
                 {
                     "x": float(point.num_instances if of_instances else point.rate),
                     "value": point.estimates[name].mean / unit,
-                    "low": _finite(point.estimates[name].low / unit),
-                    "high": _finite(point.estimates[name].high / unit),
+                    "low": finite(point.estimates[name].low / unit),
+                    "high": finite(point.estimates[name].high / unit),
                     "kind": next(iter(_KINDS)) if point.meets else list(_KINDS)[1],
                     "backlog": point.backlog,
                     "requests": point.num_requests,
@@ -130,7 +130,7 @@ def _table(found: Capacity | InstancesNeeded) -> Table:
 
 def _cells(point: Point, names: Sequence[str]) -> list[Cell]:
     figures: list[Cell] = [
-        percent(point.estimates[name].mean) if name == GOODPUT else _finite(point.estimates[name].mean / 1000)
+        percent(point.estimates[name].mean) if name == GOODPUT else finite(point.estimates[name].mean / 1000)
         for name in names
     ]
     worst = max(point.strains.values())
@@ -142,7 +142,3 @@ def _cells(point: Point, names: Sequence[str]) -> list[Cell]:
         *(point.num_requests, len(point.samples)),
         ("met" if point.meets else "missed") + early,
     ]
-
-
-def _finite(value: float) -> Any:
-    return value if math.isfinite(value) else None

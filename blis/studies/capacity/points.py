@@ -156,3 +156,8 @@ class Point:
         if not self.stable:
             return float(np.mean([sample.output_tokens_per_s for sample in self.samples]))
         return float(np.mean([sample.output_tokens_per_s / sample.arriving for sample in self.samples]))
+
+
+def finite(value: float | None) -> float | None:
+    """The figure; None if there is none, or no end to it: requests that are turned away count as endless."""
+    return value if value is not None and math.isfinite(value) else None

@@ -84,6 +84,8 @@ def limit_text(slos: Slos, name: str) -> str:
 
 def value_text(name: str, value: float) -> str:
     """A figure with its unit."""
+    if math.isinf(value):
+        return "endless"  # so many requests are turned away
     return number_text(value) if name == GOODPUT or math.isnan(value) else f"{value / 1000:.4g} ms"
 
 

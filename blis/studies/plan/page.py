@@ -10,8 +10,9 @@ from blis.report.figure_charts import Axis, on_front, tradeoff
 from blis.report.page import Cell, Chart, Page, Section, Table, Text, Tile, Tiles
 from blis.report.tables import number
 from blis.studies.capacity.objectives import GOODPUT
+from blis.studies.capacity.points import finite
 from blis.studies.capacity.report import instances_text, limit_text, value_text
-from blis.studies.plan.planning import Choice, Plan, known
+from blis.studies.plan.planning import Choice, Plan
 from blis.studies.plan.report import choice_name, headlines, settings_text
 
 #: Rows that a table has at most.
@@ -77,7 +78,7 @@ def _charts(plan: Plan) -> Iterator[Chart]:
         {
             "name": choice_name(plan, one),
             "cost": one.cost_per_hour,
-            **{name: known(one.at_rate.estimates[name].mean / 1000) for name in _FIGURES},
+            **{name: finite(one.at_rate.estimates[name].mean / 1000) for name in _FIGURES},
             "gpus": one.num_gpus,
             "full": one.saturation_rate,
             "kind": list(_KINDS)[one not in front],
@@ -118,7 +119,7 @@ def _choices(plan: Plan) -> Table:
             *(
                 f"{one.at_rate.estimates[name].mean:.2%}"
                 if name == GOODPUT
-                else known(one.at_rate.estimates[name].mean / 1000)
+                else finite(one.at_rate.estimates[name].mean / 1000)
                 for name in shown
             ),
             one.saturation_rate,

@@ -13,7 +13,7 @@ from blis.errors import ConfigError, InputError
 from blis.report.answer import Answer
 from blis.studies.capacity.evaluating import MOST_NUMBERS, Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
-from blis.studies.capacity.points import Effort, Point
+from blis.studies.capacity.points import Effort, Point, finite
 from blis.studies.capacity.search import FEW
 from blis.studies.capacity.sizing import fewest
 from blis.studies.capacity.step_error import StepError, step_error_of_instances, step_error_row
@@ -299,7 +299,7 @@ def _row(one: Choice, on_front: bool) -> dict[str, Any]:
         "cost_per_hour": one.cost_per_hour,
         "cost_per_million_output_tokens": one.cost_per_million_output_tokens,
         **{
-            name if name == GOODPUT else f"{name}_ms": known(figures[name].mean / (1 if name == GOODPUT else 1000))
+            name if name == GOODPUT else f"{name}_ms": finite(figures[name].mean / (1 if name == GOODPUT else 1000))
             for name in names
         },
         "output_tokens_per_s": one.at_rate.output_tokens_per_s,
@@ -309,8 +309,3 @@ def _row(one: Choice, on_front: bool) -> dict[str, Any]:
         "on_front": on_front,
         "command": one.command,
     }
-
-
-def known(value: float) -> float | None:
-    """The figure; None if no request has any."""
-    return None if math.isnan(value) else value

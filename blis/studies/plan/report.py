@@ -7,6 +7,7 @@ from typing import Any
 
 from blis.studies.capacity.objectives import GOODPUT
 from blis.studies.capacity.report import cliff_lines, count_text, instances_text, number_text, step_error_text
+from blis.studies.capacity.points import finite
 from blis.studies.plan.file import Candidate
 from blis.studies.plan.planning import Choice, Plan
 
@@ -27,7 +28,7 @@ def report(plan: Plan) -> dict[str, Any]:
         "best": rows[0] if rows else None,
         "closest": None
         if rows or closest is None
-        else {**closest.candidate.differing, "missed": closest.missed, "strain": closest.strain},
+        else {**closest.candidate.differing, "missed": closest.missed, "strain": finite(closest.strain)},
         "choices": rows,
         "rejected": [
             {**one.candidate.differing, "num_instances": one.candidate.num_instances, "reason": one.reason}
@@ -64,7 +65,7 @@ def headlines(plan: Plan) -> Iterator[str]:
         return
     yield f"None of the deployments meets the SLOs at {load}."
     if closest is not None and closest.strain is not None:
-        beyond = f"{closest.strain - 1:.1%} beyond its limit"
+        beyond = f"{closest.strain - 1:.1%} beyond its limit" if finite(closest.strain) else "endless"
         yield f"Closest: {settings_text(plan, closest.candidate)}, {closest.missed} is {beyond}."
 
 
