@@ -108,9 +108,11 @@ def test_all_that_come_at_once_are_overload_for_a_moment():
     assert stability(arrival, done, started_us=done - service).stable is not True
 
 
-def spec_of(path, rates, seconds):
+LENGTHS = {"type": "exponential", "params": {"mean": 128}}
+
+
+def spec_of(path, rates, seconds, length=LENGTHS):
     """Clients that come one after the other, each with its rate, for so long."""
-    length = {"type": "exponential", "params": {"mean": 128}}
     clients = [
         {
             "rate_fraction": rate,
@@ -172,6 +174,18 @@ def test_a_load_that_rises_beyond_capacity(capsys, tmp_path):
     peak = re.search(r"at its peak (\d+) % of capacity", headline)
     assert peak is None or int(peak[1]) > 100
     assert f"overloaded from {found[1]} s on: the backlog grows by " in err
+
+
+@pytest.mark.usefixtures("compiled_engine")
+@pytest.mark.parametrize(("rates", "percent"), [([50, 120], 120), ([40, 60, 80, 100, 120, 140], 140), ([140, 60, 20], 140)])
+def test_the_peak_of_an_overload_is_a_share_of_what_is_answered_then(capsys, tmp_path, rates, percent):
+    """Eight at a time, of 20 steps of 4 ms each: 100 per second."""
+    spec = spec_of(tmp_path / "s.yaml", rates, 60, {"type": "constant", "params": {"value": 20}})
+    steps = ("--alpha-coeffs", "0,0,0", "--beta-coeffs", "4000,0,0", "--hardware", "H100", "--tp", 1)
+    out, _ = run(capsys, spec, *steps, "--max-num-running-reqs", 8, "--output", "table")
+    headline = " ".join(out.split("\n\n")[0].split())
+    found = re.match(r"overloaded from .*; at its peak (\d+) % of capacity; the backlog grows by ", headline)
+    assert float(found[1]) == pytest.approx(percent, abs=7)
 
 
 @pytest.mark.usefixtures("compiled_engine")

@@ -73,7 +73,7 @@ def test_targets_of_classes_that_nobody_has():
 def test_the_command_line_refuses_such_targets(capsys, tmp_path):
     outcomes = tmp_path / "o.parquet"
     assert main(["run", *MODEL, "--max-prompts", "5", "--slo-targets", "nosuch:5"]) == 2
-    assert "slo_targets: no request has the SLO class 'nosuch'; valid: default" in capsys.readouterr().err
+    assert "--slo-targets: no request has the SLO class 'nosuch'; valid: default" in capsys.readouterr().err
     assert main(["run", *MODEL, "--max-prompts", "5", "--outcomes-path", str(outcomes)]) == 0
     page = tmp_path / "r.html"
     assert main(["report", str(outcomes), "-o", str(page), "--slo-targets", "nosuch:5"]) == 2

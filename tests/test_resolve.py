@@ -312,8 +312,8 @@ def test_versions_that_never_had_what_is_asked_for():
         (LLAMA, {"hardware": "H10"}, r"^hardware: unknown GPU 'H10' in .*; did you mean 'H100'"),
         (LLAMA, {"vllm_version": "newest"}, r"^vllm_version: must look like 0\.8\.4, .*, got 'newest'$"),
         (LLAMA, {"gpu_memory_utilization": 1.5}, r"^gpu_memory_utilization: must be in \(0, 1\], got 1\.5$"),
-        (LLAMA, {"activation_gib": -1.0}, r"^activation_gib: must be a number >= 0, got -1\.0$"),
-        (LLAMA, {"activation_gib": float("nan")}, r"^activation_gib: must be a number >= 0, got nan$"),
+        (LLAMA, {"activation_gib": -1.0}, r"^activation_gib: must be in \[0, 1e\+06\], got -1\.0$"),
+        (LLAMA, {"activation_gib": float("nan")}, r"^activation_gib: must be in \[0, 1e\+06\], got nan$"),
         (LLAMA, {"total_kv_blocks": 0}, r"^total_kv_blocks: must be in \[2, 134217728\], got 0$"),
         (
             LLAMA,

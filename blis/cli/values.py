@@ -11,6 +11,9 @@ from blis.cli.completion import names_completed
 from blis.config.schema import FUNCTION_FORM, is_function_name
 from blis.errors import nearest
 
+#: Longest target; more than any clock of a run has.
+_LONGEST_MS = 1e15
+
 
 def one_of(*names: str, or_function: bool = False) -> dict[str, Any]:
     """Type, metavar and completion of an option that takes one of some names; a wrong one is answered with the nearest.
@@ -83,8 +86,10 @@ def slo_targets_us(value: str) -> dict[str, int]:
     for name, target_ms in pairs:
         if name in targets:
             raise click.BadParameter(f"{name} is given twice; each class takes one target")
-        if not 0.001 <= target_ms < math.inf:
-            raise click.BadParameter(f"target of {name} must be a number of ms >= 0.001, got {target_ms}")
+        if not 0.001 <= target_ms <= _LONGEST_MS:
+            raise click.BadParameter(
+                f"target of {name} must be a number of ms from 0.001 to {_LONGEST_MS:g}, got {target_ms:g}"
+            )
         targets[name] = round(target_ms * 1000)
     return targets
 

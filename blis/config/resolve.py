@@ -50,6 +50,8 @@ from blis.latency.law import LatencyModel
 from blis.latency.roofline import roofline_model
 from blis.policies.custom import load_latency_model
 
+#: Most memory for activations: beyond what any GPUs have together.
+_MOST_GIB = 1e6
 #: Where nothing says how many KV blocks there are: in effect, no limit.
 UNKNOWN_TOTAL_KV_BLOCKS = 1_000_000
 #: How far roofline predictions of step time are off: dense models, and everything less sure.
@@ -158,8 +160,8 @@ def _check(deployment: Deployment) -> None:
         raise ConfigError(f"tp: must be >= 1, got {deployment.tp}")
     if not 0.0 < deployment.gpu_memory_utilization <= 1.0:
         raise ConfigError(f"gpu_memory_utilization: must be in (0, 1], got {deployment.gpu_memory_utilization}")
-    if deployment.activation_gib is not None and not 0.0 <= deployment.activation_gib < float("inf"):
-        raise ConfigError(f"activation_gib: must be a number >= 0, got {deployment.activation_gib}")
+    if deployment.activation_gib is not None and not 0.0 <= deployment.activation_gib <= _MOST_GIB:
+        raise ConfigError(f"activation_gib: must be in [0, {_MOST_GIB:g}], got {deployment.activation_gib}")
     if deployment.latency_model is not None:
         check_policy_name("latency_model", deployment.latency_model, LATENCY_MODELS)
     if deployment.latency_model == "roofline" and (deployment.alpha_coeffs or deployment.beta_coeffs):

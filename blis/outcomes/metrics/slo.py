@@ -47,7 +47,7 @@ def check_targets(targets_us: Mapping[str, int], given: _Labels | None) -> None:
         names = {(*given.names, DEFAULT_CLASS)[code] for code in np.unique(given.codes)} or names
     for name in targets_us:
         if name not in names:
-            raise ConfigError(f"slo_targets: no request has the SLO class {name!r}; {nearest(name, names)}")
+            raise ConfigError(f"slo_targets_us: no request has the SLO class {name!r}; {nearest(name, names)}")
 
 
 def slo_class_figures(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blis.errors import WorkloadError
+from blis.errors import ConfigError, WorkloadError
 from blis.files.digest import sha256
 from blis.files.output import replacing
 from blis.workload.requests import ClientDetails, Ints, Labels, RequestTable, Sessions, TokenStreams
@@ -80,6 +80,8 @@ class Replay:
 
 def trace_paths(prefix: Path) -> tuple[TraceV2, Path]:
     """The files that `write_tracev2` may write: header and data, and what they cannot say."""
+    if not prefix.name:
+        raise ConfigError(f"trace_output: must end in a name that files can begin with, got {str(prefix)!r}")
     header, data, content = (prefix.with_name(prefix.name + end) for end in (".yaml", ".csv", ".content.parquet"))
     return TraceV2(header, data), content
 
