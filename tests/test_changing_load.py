@@ -177,7 +177,9 @@ def test_a_load_that_rises_beyond_capacity(capsys, tmp_path):
 
 
 @pytest.mark.usefixtures("compiled_engine")
-@pytest.mark.parametrize(("rates", "percent"), [([50, 120], 120), ([40, 60, 80, 100, 120, 140], 140), ([140, 60, 20], 140)])
+@pytest.mark.parametrize(
+    ("rates", "percent"), [([50, 120], 120), ([40, 60, 80, 100, 120, 140], 140), ([140, 60, 20], 140)]
+)
 def test_the_peak_of_an_overload_is_a_share_of_what_is_answered_then(capsys, tmp_path, rates, percent):
     """Eight at a time, of 20 steps of 4 ms each: 100 per second."""
     spec = spec_of(tmp_path / "s.yaml", rates, 60, {"type": "constant", "params": {"value": 20}})

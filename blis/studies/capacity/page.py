@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from blis.report.charting import GREEN, ORANGE
 from blis.report.configuration import configuration

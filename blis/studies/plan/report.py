@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from blis.studies.capacity.objectives import GOODPUT
-from blis.studies.capacity.report import cliff_lines, count_text, instances_text, number_text, step_error_text
 from blis.studies.capacity.points import finite
+from blis.studies.capacity.report import cliff_lines, count_text, instances_text, number_text, step_error_text
 from blis.studies.plan.file import Candidate
 from blis.studies.plan.planning import Choice, Plan
 
