@@ -17,6 +17,7 @@ def test_weights_are_read_and_sorted():
     ("text", "message"),
     [
         ("", "expected key:weight,key:weight, got ''"),
+        ("throughput:0,mean_e2e:0.0", "one must be above 0 at least, or every score is 0"),
         ("throughput:1,", "expected key:weight,key:weight, got '' in 'throughput:1,'"),
         ("throughput=1", "expected key:weight,key:weight, got 'throughput=1'"),
         ("p99_tft:1", "unknown key 'p99_tft'; did you mean 'p99_ttft'"),

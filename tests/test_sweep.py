@@ -372,3 +372,10 @@ def test_the_example(tmp_path):
     frame = blis.sweep(example)
     assert set(frame["status"]) == {"ok"}
     assert frame["point"].n_unique() * frame["replication"].n_unique() == len(frame)
+
+
+def test_runs_that_measured_nothing_are_told(caplog):
+    base = {"model": "meta-llama/llama-3.1-8b-instruct", "num_requests": 5}
+    spec = {"base": base, "grid": {"admission_policy": ["always-admit", "reject-all"]}}
+    assert blis.sweep(spec)["completed_requests"].to_list() == [5, 0]
+    assert "1 of 2 runs completed no request: nothing was measured in them" in caplog.messages

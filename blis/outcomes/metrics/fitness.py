@@ -50,7 +50,7 @@ def parse_fitness_weights(text: str) -> dict[str, float]:
         Weight per key, sorted by key.
 
     Raises:
-        ConfigError: an unknown key, one given twice, or something that is no finite number >= 0.
+        ConfigError: all are 0, an unknown key, one given twice, or something that is no finite number >= 0.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
@@ -60,7 +60,7 @@ def parse_fitness_weights(text: str) -> dict[str, float]:
         if key in weights:
             raise ConfigError(f"fitness_weights: {key} is given twice")
         weights[key] = _weight(key, number)
-    return dict(sorted(weights.items()))
+    return check_fitness_weights(weights)
 
 
 def check_fitness_weights(weights: Mapping[str, float]) -> dict[str, float]:
@@ -70,11 +70,14 @@ def check_fitness_weights(weights: Mapping[str, float]) -> dict[str, float]:
         Weight per key, sorted by key.
 
     Raises:
-        ConfigError: there are none, an unknown key, or something that is no finite number >= 0.
+        ConfigError: there are none, all are 0, an unknown key, or something that is no finite number >= 0.
     """
     if not weights:
         raise ConfigError(f"fitness_weights: must have one key at least; valid: {', '.join(FITNESS_KEYS)}")
-    return {key: _weight(key, weights[key]) for key in sorted(weights)}
+    checked = {key: _weight(key, weights[key]) for key in sorted(weights)}
+    if not any(checked.values()):
+        raise ConfigError("fitness_weights: one must be above 0 at least, or every score is 0")
+    return checked
 
 
 def _weight(key: str, number: str | float) -> float:

@@ -163,6 +163,7 @@ def run_sweep(
             finally:
                 rows.close()
         write_table(output, prepared.sweep, lambda: _all_rows(prepared, journal), prepared.identity)
+        _tell_unmeasured(journal)
         journal.remove()
         return len(journal.failures)
 
@@ -177,6 +178,12 @@ def _tell_refused(prepared: Prepared) -> None:
         shown = describe_point(index, prepared.sweep.points[index])
         counts = len(prepared.refused), len(prepared.sweep.points)
         _log.warning("%d of %d points cannot run, column error says why; the first one: %s: %s", *counts, shown, reason)
+
+
+def _tell_unmeasured(journal: Journal) -> None:
+    unmeasured = sum(row.error is None and row.metrics["completed_requests"] == 0 for row in journal.rows())
+    if unmeasured:
+        _log.warning("%d of %d runs completed no request: nothing was measured in them", unmeasured, len(journal))
 
 
 def _check_failures(journal: Journal, most: int) -> None:
