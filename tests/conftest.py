@@ -12,6 +12,13 @@ def compiled_engine():
     blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(num_requests=1))
 
 
+@pytest.fixture(autouse=True)
+def announced_before(request):
+    """What a test reads on stderr or in the log does not depend on which test comes first."""
+    if {"capsys", "capfd", "caplog"} & set(request.fixturenames):
+        request.getfixturevalue("compiled_engine")
+
+
 @pytest.fixture(scope="session")
 def browser():
     """A real browser, for all tests of pages."""
