@@ -227,7 +227,7 @@ def complaint(capsys, *args):
         (("--counterfactual-k", -1), ["--counterfactual-k", "-1"]),
         (("--regret-samples", -1), ["--regret-samples", "-1"]),
         (("--slo-targets", "batch"), ["--slo-targets", "'batch' is no name:number", "interactive:2000"]),
-        (("--slo-targets", "batch:0"), ["--slo-targets", "target of batch", ">= 0.001, got 0"]),
+        (("--slo-targets", "batch:0"), ["--slo-targets", "target of batch", "from 0.001 to 1e+15, got 0"]),
         (("--slo-targets", "batch:nan"), ["--slo-targets", "target of batch", "got nan"]),
         (("--slo-targets", "batch:1,batch:2"), ["--slo-targets", "batch is given twice"]),
     ],

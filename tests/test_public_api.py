@@ -20,6 +20,7 @@ def test_exported_names():
         "Calibration",
         "CapacityError",
         "ClusterOptions",
+        "CombinationError",
         "Comparison",
         "ConfigError",
         "Deployment",
