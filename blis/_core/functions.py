@@ -1,40 +1,44 @@
-"""Laws of step time and policies: C functions behind addresses, which is how they come from Python.
+"""Laws of step time and policies: C functions behind addresses, called with words, numbers and addresses of arrays.
 
-numba takes functions as arguments, too, but looks up their types and addresses in Python at each call of the entry,
-which costs more than a thousand requests. Under ``NUMBA_DISABLE_JIT=1`` a Python function stands in the place of an
-address.
+numba has types for functions, but looks up addresses in Python, and its calls may fail: code that cannot fail is
+shorter and needs nothing of numba once it is compiled. In plain Python a function stands in the place of an address.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-def _at(result, *arguments):
-    """What makes a function of this signature of an int64."""
-    kind = types.FunctionType(result(*arguments))
+def _call(result, address, arguments):
+    """Type and code of a call of what is at an address, with int64 or addresses."""
+    word = ir.IntType(64)  # C hands over pointers in the same way
 
-    @intrinsic
-    def function_at(_context, address):
-        def generate(context, builder, _signature, values):
-            function = cgutils.create_struct_proxy(kind)(context, builder)
-            function.c_addr = builder.inttoptr(values[0], cgutils.voidptr_t)
-            function.py_addr = function.jit_addr = ir.Constant(cgutils.voidptr_t, None)
-            return function._getvalue()
+    def generate(context, builder, _signature, values):
+        kind = ir.FunctionType(context.get_value_type(result), [word] * len(arguments))
+        return builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
 
-        return kind(address), generate
-
-    return (lambda function: function) if config.DISABLE_JIT else function_at
+    return result(address, *arguments), generate
 
 
-_WORDS, _NUMBERS = types.CPointer(types.int64), types.CPointer(types.float64)
+@intrinsic
+def step_time(_context, address, a, b, c, d, e, f, g, parameters):
+    """What a law says of seven aggregates."""
+    return _call(types.int64, address, (a, b, c, d, e, f, g, parameters))
 
-#: ``(address) -> function``: a law of step time, of seven aggregates and its parameters.
-step_time_at = _at(types.int64, *[types.int64] * 7, _NUMBERS)
-#: A decision about a request, of words, numbers and the policy's state.
-decision_at = _at(types.int64, _WORDS, _NUMBERS, _NUMBERS)
-#: A priority, likewise.
-priority_at = _at(types.float64, _WORDS, _NUMBERS, _NUMBERS)
+
+@intrinsic
+def decide(_context, address, words, numbers, state):
+    """What a policy of admission or routing answers."""
+    return _call(types.int64, address, (words, numbers, state))
+
+
+@intrinsic
+def priority_of(_context, address, words, numbers, state):
+    """What a priority policy answers."""
+    return _call(types.float64, address, (words, numbers, state))
+
+
+if config.DISABLE_JIT:
+    step_time = decide = priority_of = lambda function, *arguments: function(*arguments)  # noqa: E731

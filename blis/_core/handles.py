@@ -1,84 +1,99 @@
-"""Many instances behind an index: jitclass objects as numbers in an array.
+"""Structs behind addresses: numbers from Python become jitclass objects, without owner and without counting references.
 
 Compiled code cannot index a collection of jitclass objects without counting references, which kernels do not do.
-So every instance that is made is pinned: a reference is kept, and where the object and its data are is written down.
-Kernels borrow an instance by the second of these numbers; the first lets go of it.
+Python makes the memory of every struct (`blis._core.layout`) and keeps it alive; kernels borrow it.
 """
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
-import numba
-from numba import types
+from llvmlite import ir
+from numba import config, types
 from numba.core import cgutils
+from numba.core.datamodel import default_manager
+from numba.core.registry import cpu_target
+from numba.experimental import jitclass  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from blis._core.state import Instance
+from blis._core import state
+from blis._core.layout import ARRAY
 
-if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-    _pinned: dict[int, Any] = {}
+_NAMES = {name: getattr(types, name) for name in ("float64", "int8", "int32", "int64")}
+_compiled: dict[str, Any] = {}
 
-    def pin(instance):
-        """Keep an instance alive; its handle."""
-        _pinned[id(instance)] = instance
-        return id(instance)
 
-    def data_of(instance):
-        """What `borrow` takes."""
-        return id(instance)
+def compiled_struct(kind: type) -> Any:
+    """The numba type of a struct.
 
-    def borrow(data):
-        """The instance, as long as it is pinned."""
-        return _pinned[data]
+    Raises:
+        TypeError: it would not lie in memory as `blis._core.layout` has it.
+    """
+    if kind.__name__ not in _compiled:
+        fields = kind.__annotations__.items()
+        spec = [(name, _field_type(annotation)) for name, annotation in fields]
+        _compiled[kind.__name__] = jitclass(spec)(type(kind.__name__, (), {"__init__": kind.__init__})).class_type
+        _check(kind, spec)
+    return _compiled[kind.__name__].instance_type
 
-    def unpin(handle):
-        """Let go of an instance."""
-        del _pinned[handle]
 
-else:
-    _INSTANCE = Instance.class_type.instance_type  # type: ignore[attr-defined]  # it is a jitclass
+def _field_type(annotation: str) -> Any:
+    if annotation.partition("[")[0] in _NAMES:
+        return eval(annotation, dict(_NAMES))  # ours: "int64[::1]"
+    return compiled_struct(getattr(state, annotation))
+
+
+def _check(kind: type, spec: list[tuple[str, Any]]) -> None:
+    context = cpu_target.target_context
+    words = 0
+    for _, field in spec:
+        if isinstance(field, types.Array):
+            fields: Any = default_manager.lookup(field)._fields
+            if tuple(fields) != ARRAY:
+                raise TypeError(f"numba describes an array by {fields}, not by {ARRAY}")
+            words += len(ARRAY) - 2 + 2 * field.ndim
+        else:
+            words += 1 if field is types.int64 else 2
+    data = types.ClassDataType(_compiled[kind.__name__])
+    size = context.get_abi_sizeof(context.get_data_type(data))
+    if size != 8 * words:
+        raise TypeError(f"{kind.__name__} takes {size} bytes, not {8 * words}")
+
+
+def _struct_at(kind: type) -> Any:
+    """What makes a struct of its address; of its `id` in plain Python."""
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return lambda number: ctypes.cast(number, ctypes.py_object).value
+    instance_type = compiled_struct(kind)
 
     @intrinsic
-    def pin(typing_context, instance):
-        """Keep an instance alive; its handle."""
-
-        def generate(context, builder, signature, arguments):
-            context.nrt.incref(builder, signature.args[0], arguments[0])
-            proxy = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=arguments[0])
-            return builder.ptrtoint(proxy.meminfo, cgutils.intp_t)
-
-        return types.int64(instance), generate
-
-    @intrinsic
-    def data_of(typing_context, instance):
-        """What `borrow` takes."""
-
-        def generate(context, builder, signature, arguments):
-            proxy = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=arguments[0])
-            return builder.ptrtoint(proxy.data, cgutils.intp_t)
-
-        return types.int64(instance), generate
-
-    @intrinsic
-    def borrow(typing_context, data):
-        """The instance, as long as it is pinned; only for kernels, which count no references."""
-
-        def generate(context, builder, signature, arguments):
-            proxy = cgutils.create_struct_proxy(_INSTANCE)(context, builder)
+    def struct_at(_context, address):
+        def generate(context, builder, _signature, arguments):
+            proxy = cgutils.create_struct_proxy(instance_type)(context, builder)
+            proxy.meminfo = ir.Constant(proxy.meminfo.type, None)
             proxy.data = builder.inttoptr(arguments[0], proxy.data.type)
             return proxy._getvalue()
 
-        return _INSTANCE(data), generate
+        return instance_type(address), generate
 
-    @intrinsic
-    def unpin(typing_context, handle):
-        """Let go of an instance."""
+    return struct_at
 
-        def generate(context, builder, signature, arguments):
-            proxy = cgutils.create_struct_proxy(_INSTANCE)(context, builder)
-            proxy.meminfo = builder.inttoptr(arguments[0], proxy.meminfo.type)
-            context.nrt.decref(builder, _INSTANCE, proxy._getvalue())
-            return context.get_dummy_value()
 
-        return types.void(handle), generate
+@intrinsic
+def words_at(_context, address):
+    """The words at an address."""
+    pointer = types.CPointer(types.int64)
+
+    def generate(context, builder, _signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+    return pointer(address), generate
+
+
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
+    words_at = lambda words: words  # noqa: E731
+
+#: ``(address) -> struct``, for as long as Python keeps its memory.
+borrow = _struct_at(state.Instance)
+cluster_at = _struct_at(state.Cluster)

@@ -12,6 +12,7 @@ from numba import int64
 from blis._core.admission import admit_waiting, is_blocked
 from blis._core.block_pool import take
 from blis._core.codes import GO_ON, NONE, LogRecord, StepLog, StopReason, ViewWord
+from blis._core.functions import priority_of, step_time
 from blis._core.jit import kernel
 from blis._core.recorder import log, logs_full
 from blis._core.results import collect_results
@@ -130,7 +131,7 @@ def begin_step(instance, laws):
         return GO_ON if at[PREEMPTIONS] > 0 else STALLED
     measure_load(instance)
     load = instance.load
-    duration = law(load[0], load[1], load[2], load[3], load[4], load[5], load[6], parameters)
+    duration = step_time(law, load[0], load[1], load[2], load[3], load[4], load[5], load[6], parameters)
     if duration < 0:
         return STEP_TIME_FAILED
     fly(instance, max(int64(1), duration))
@@ -163,7 +164,7 @@ def end_step(instance):
 @kernel
 def order_waiting(instance, laws):
     """Ask for the priority of each waiting request, and sort by them. False: the policy failed."""
-    words, numbers, prioritise, state = laws[WORDS], laws[NUMBERS], laws[PRIORITY], laws[PRIORITY_STATE]
+    words, numbers, policy, state = laws[WORDS], laws[NUMBERS], laws[PRIORITY], laws[PRIORITY_STATE]
     instance.shown.words[STATE_LENGTH] = instance.shown.state_lengths[2]
     queue, sign = instance.queue, instance.limits.dynamic
     waiting = queue.at[LENGTH]
@@ -171,7 +172,7 @@ def order_waiting(instance, laws):
         return True
     for i in range(waiting):
         show_request(instance.shown, instance.requests, queue.by_rank[queue.heap[i] & RANK_MASK], instance.at[NOW])
-        priority = prioritise(words, numbers, state)
+        priority = priority_of(policy, words, numbers, state)
         if not abs(priority) < float("inf"):
             return False
         queue.key[i] = sign * priority
@@ -237,7 +238,7 @@ def sprint(instance, laws, until, end, last):
         need = phase_count[phase] * per_need
         if taken + need > free:
             break
-        duration = law(zero, decoders, context, zero, zero, zero, zero, parameters)
+        duration = step_time(law, zero, decoders, context, zero, zero, zero, zero, parameters)
         if duration < 1:
             if duration < 0:
                 break

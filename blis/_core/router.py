@@ -8,6 +8,7 @@ from numba import int64
 
 from blis._core.block_pool import was_cached
 from blis._core.codes import GO_ON, DecisionKind, RequestStatus, StopReason, ViewColumn, ViewNumber, ViewWord
+from blis._core.functions import decide
 from blis._core.handles import borrow
 from blis._core.jit import kernel
 from blis._core.prefix_table import look_up, remember
@@ -43,12 +44,12 @@ PROMPT_BLOCKS = int(ViewWord.PROMPT_BLOCKS)
 @kernel
 def decide_admission(cluster, laws, request, now_us):
     """Ask whether a request is let in."""
-    words, numbers, admit, state = laws[WORDS], laws[NUMBERS], laws[ADMISSION], laws[ADMISSION_STATE]
+    words, numbers, policy, state = laws[WORDS], laws[NUMBERS], laws[ADMISSION], laws[ADMISSION_STATE]
     if is_full(cluster.decision_log):
         return LOG_FULL
     show(cluster, request, now_us, cluster.admission_looks)
     cluster.shown.words[STATE_LENGTH] = cluster.shown.state_lengths[IS_ADMISSION]
-    answer = int64(admit(words, numbers, state))
+    answer = int64(decide(policy, words, numbers, state))
     if answer != 0 and answer != 1:
         return fail(cluster, request, answer, int64(ADMISSION_FAILED))
     if cluster.tracing:
@@ -61,13 +62,13 @@ def decide_admission(cluster, laws, request, now_us):
 @kernel
 def decide_routing(cluster, laws, request, now_us):
     """Ask where a request goes."""
-    words, numbers, route, state = laws[WORDS], laws[NUMBERS], laws[ROUTING], laws[ROUTING_STATE]
+    words, numbers, policy, state = laws[WORDS], laws[NUMBERS], laws[ROUTING], laws[ROUTING_STATE]
     if is_full(cluster.decision_log):
         return LOG_FULL
     show(cluster, request, now_us, cluster.routing_looks)
     view = cluster.shown
     view.words[STATE_LENGTH] = view.state_lengths[IS_ROUTING]
-    answer = int64(route(words, numbers, state))
+    answer = int64(decide(policy, words, numbers, state))
     if answer < 0 or answer >= len(cluster.wake_us):
         return fail(cluster, request, answer, int64(ROUTING_FAILED))
     if request == cluster.forced[0]:

@@ -1,7 +1,7 @@
 """The engine's state as structs of arrays.
 
-All arrays are allocated in Python (`blis.simulation`) and survive between calls of the entry; the jitclasses
-here only give them names inside it. Numbers that change live in an int64 array ``at`` of each struct, indexed
+All arrays are allocated in Python (`blis.simulation`) and survive between calls of the entry; the structs
+here, jitclasses to compiled code, only give them names inside it. Numbers that change live in an int64 array ``at`` of each struct, indexed
 by the constants above it (see `blis._core.jit` for why). Instances share the arrays that have one entry per request,
 since a request is at one of them only.
 
@@ -18,9 +18,12 @@ Free blocks form one list, oldest first (vLLM's free block queue), made of *node
 
 from __future__ import annotations
 
-from numba import float64, int8, int32, int64
+from typing import TYPE_CHECKING
 
-from blis._core.jit import struct
+from blis._core.layout import struct
+
+if TYPE_CHECKING:
+    from numba import float64, int8, int32, int64
 
 # --- at[] of Instance -------------------------------------------------------------------------------------
 NOW = 0
@@ -130,9 +133,8 @@ CLUSTER_SCALARS = 12
 NUM_DECISIONS = 0
 DECISION_SCALARS = 1
 
-# --- elements of the tuple of laws -----------------------------------------------------------------------------
-# (its first element must not be a function, or numba takes it for an experiment and warns)
-WORDS = 0  # pointers to what View holds
+# --- laws[]: addresses of functions and of what they get -----------------------------------------------------------
+WORDS = 0  # what View holds
 NUMBERS = 1
 STEP_TIME = 2
 PARAMETERS = 3
@@ -360,7 +362,7 @@ class Cluster:
     """All instances, and what decides about them."""
 
     at: int64[::1]
-    instances: int64[::1]  # what `blis._core.handles.borrow` takes
+    instances: int64[::1]  # addresses, for `blis._core.handles.borrow`
     wake_us: int64[::1]  # per instance: its at[WAKE]
     by_arrival: int64[::1]  # requests that are not refused
     by_visible: int64[::1]  # those of them that become visible before the horizon

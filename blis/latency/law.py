@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import ConfigError
-from blis.latency.compiling import cached_cfunc
+from blis.compiled.function import callback, files_beside, is_interpreted
 
 _NUM_ALPHA = 3
 #: A quarter of an hour per token: beyond any server, and far from the end of int64.
@@ -51,9 +51,25 @@ def step_time_signature() -> Any:
     return types.int64(*[types.int64] * 7, pointer(types.float64))
 
 
-def compile_law(law: StepTimeFunction) -> Any:
-    """Compile a law; `blis.latency.compiling.cached_cfunc` says how."""
-    return cached_cfunc(law, step_time_signature())
+def compile_law(law: StepTimeFunction, *helpers: Callable[..., Any]) -> Any:
+    """Compile a law; `blis.compiled.function.callback` says how.
+
+    Args:
+        law: a plain function.
+        helpers: plain functions that it calls, in the same folder.
+    """
+
+    def make() -> StepTimeFunction:
+        if helpers and not is_interpreted():
+            from numba.extending import register_jitable
+
+            for helper in helpers:
+                register_jitable(forceinline=True)(helper)
+        return law
+
+    function: Any = law
+    name = f"{function.__module__}.{function.__qualname__}"
+    return callback(make, name, files_beside(function), step_time_signature)
 
 
 def checked_alpha(alpha: Sequence[float]) -> tuple[float, float, float]:

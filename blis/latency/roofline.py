@@ -296,11 +296,7 @@ def _set_exchange_between_ranks(
 
 @functools.cache
 def _compiled_law() -> Any:
-    from numba.extending import register_jitable
-
-    register_jitable(forceinline=True)(_terms)
-    register_jitable(forceinline=True)(_total_us)
-    return compile_law(_step_time_us)
+    return compile_law(_step_time_us, _terms, _total_us)
 
 
 def _step_time_us(

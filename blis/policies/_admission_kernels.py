@@ -14,22 +14,16 @@ _INPUT_TOKENS = int(ViewWord.INPUT_TOKENS)
 LEVEL, LAST_US, CAPACITY, RATE = range(4)
 
 
-def policies(source_digest: str) -> dict[str, Callable[..., int]]:
-    """All of them, by name; each is a closure over the digest, see `compile_decision`."""
+def always_admit(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
+    return 1
 
-    def always_admit(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
-        source_digest  # noqa: B018
-        return 1
 
-    def token_bucket(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
-        source_digest  # noqa: B018
-        return take(words[_NOW_US], words[_INPUT_TOKENS], state)
+def token_bucket(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
+    return take(words[_NOW_US], words[_INPUT_TOKENS], state)
 
-    def reject_all(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
-        source_digest  # noqa: B018
-        return 0
 
-    return {"always-admit": always_admit, "token-bucket": token_bucket, "reject-all": reject_all}
+def reject_all(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
+    return 0
 
 
 @kernel
@@ -43,3 +37,7 @@ def take(now_us: int, cost: int, bucket: MutableSequence[float]) -> int:
         return 0
     bucket[LEVEL] -= cost
     return 1
+
+
+#: All of them, by name.
+POLICIES: dict[str, Callable[..., int]] = {"always-admit": always_admit, "token-bucket": token_bucket, "reject-all": reject_all}

@@ -17,39 +17,27 @@ _PREFIX_BLOCKS = int(ViewColumn.PREFIX_BLOCKS)
 _SCORE = int(ViewNumber.SCORE)
 
 
-def policies(source_digest: str) -> dict[str, Callable[..., int]]:
-    """All of them, by name; each is a closure over the digest, see `compile_decision`."""
+def round_robin(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
+    turn = int(state[0])
+    state[0] = turn + 1 if turn + 1 < words[_NUM_INSTANCES] else 0
+    return turn
 
-    def round_robin(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
-        source_digest  # noqa: B018
-        turn = int(state[0])
-        state[0] = turn + 1 if turn + 1 < words[_NUM_INSTANCES] else 0
-        return turn
 
-    def least_loaded(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
-        source_digest  # noqa: B018
-        return of_least_load(words)
+def least_loaded(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
+    return of_least_load(words)
 
-    def always_busiest(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
-        source_digest  # noqa: B018
-        return of_most_load(words)
 
-    def prefix_affinity(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
-        source_digest  # noqa: B018
-        return of_longest_prefix(words)
+def always_busiest(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
+    return of_most_load(words)
 
-    def weighted(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
-        source_digest  # noqa: B018
-        score(words, numbers, state)
-        return of_best_score(words[_NUM_INSTANCES], numbers)
 
-    return {
-        "round-robin": round_robin,
-        "least-loaded": least_loaded,
-        "always-busiest": always_busiest,
-        "prefix-affinity": prefix_affinity,
-        "weighted": weighted,
-    }
+def prefix_affinity(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
+    return of_longest_prefix(words)
+
+
+def weighted(words: Sequence[int], numbers: MutableSequence[float], state: MutableSequence[float]) -> int:
+    score(words, numbers, state)
+    return of_best_score(words[_NUM_INSTANCES], numbers)
 
 
 @kernel
@@ -113,3 +101,13 @@ def of_best_score(n: int, numbers: MutableSequence[float]) -> int:
         if value > best:
             chosen, best = i, value
     return chosen
+
+
+#: All of them, by name.
+POLICIES: dict[str, Callable[..., int]] = {
+    "round-robin": round_robin,
+    "least-loaded": least_loaded,
+    "always-busiest": always_busiest,
+    "prefix-affinity": prefix_affinity,
+    "weighted": weighted,
+}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from blis.config.schema import ClusterOptions
-from blis.policies.policy import Floats, Policy, compile_decision, source_digest
+from blis.policies.policy import Floats, Policy, compile_decision
 
 
 def admission_policy(options: ClusterOptions) -> Policy:
@@ -37,6 +38,9 @@ def _token_bucket(options: ClusterOptions, compile_: Any) -> Policy:
 
 @functools.cache
 def _compiled(name: str) -> Any:
-    from blis.policies._admission_kernels import policies
+    def make() -> Callable[..., int]:
+        from blis.policies._admission_kernels import POLICIES
 
-    return compile_decision(policies(source_digest())[name])
+        return POLICIES[name]
+
+    return compile_decision(make, f"admission.{name}")

@@ -13,8 +13,6 @@ a float64, the higher the more urgent, and NaN if it failed; it gets the header 
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +23,7 @@ from numpy.typing import NDArray
 
 from blis._core import codes
 from blis._core.codes import ViewColumn, ViewNumber
-from blis.latency.compiling import cached_cfunc
+from blis.compiled.function import callback
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -88,19 +86,12 @@ def _pointers() -> tuple[Any, Any, Any]:
     return pointer(types.int64), pointer(types.float64), pointer(types.float64)
 
 
-def compile_decision(function: Callable[..., int]) -> Any:
-    """Compile a built-in policy, a closure over `source_digest`; `blis.latency.compiling.cached_cfunc` says why."""
-    return cached_cfunc(function, decision_signature(), nogil=True, error_model="numpy")
+def compile_decision(make: Callable[[], Callable[..., int]], name: str) -> Any:
+    """Compile a built-in policy; `blis.compiled.function.callback` says how.
 
-
-@functools.cache
-def source_digest() -> str:
-    """Digest of everything a compiled built-in policy depends on."""
-    import numba
-
-    digest = hashlib.sha256()
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(codes.__file__)):
-        digest.update(path.read_bytes())
-    boundscheck = numba.config.BOUNDSCHECK  # type: ignore[attr-defined]
-    digest.update(f"{numba.__version__} {boundscheck}".encode())
-    return digest.hexdigest()
+    Args:
+        make: gives the function.
+        name: different from all others'.
+    """
+    sources = (*sorted(Path(__file__).parent.glob("*.py")), Path(codes.__file__))
+    return callback(make, name, sources, decision_signature, nogil=True, error_model="numpy")

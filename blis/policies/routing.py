@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from blis.config.schema import ClusterOptions
-from blis.policies.policy import Floats, Policy, compile_decision, source_digest
+from blis.policies.policy import Floats, Policy, compile_decision
 from blis.policies.scorers import SCORERS, left_to_right
 
 _LOAD = frozenset(("queue_depth", "batch_size", "pending_requests"))
@@ -65,6 +66,9 @@ def _one_counter(num_instances: int) -> Floats:
 
 @functools.cache
 def _compiled(name: str) -> Any:
-    from blis.policies._routing_kernels import policies
+    def make() -> Callable[..., int]:
+        from blis.policies._routing_kernels import POLICIES as functions
 
-    return compile_decision(policies(source_digest())[name])
+        return functions[name]
+
+    return compile_decision(make, f"routing.{name}")

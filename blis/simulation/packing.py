@@ -80,12 +80,12 @@ def limit_values(
     closed_loop: bool,
     plain: bool,
     log_steps: StepLog,
-) -> tuple[int, ...]:
+) -> Columns:
     """`blis._core.state.Limits`."""
     block_size = engine.block_size_tokens
     max_blocks = UNLIMITED_BLOCKS if engine.max_model_len is None else -(-engine.max_model_len // block_size)
     dynamic = {"priority-fcfs": 1, "reverse-priority": -1}.get(engine.scheduler, 0)
-    return (
+    values = (
         block_size,
         num_slots(engine, num_requests),
         engine.max_num_scheduled_tokens,
@@ -107,6 +107,7 @@ def limit_values(
         int(log_steps),
         horizon_us,
     )
+    return dict(zip(core.Limits.__annotations__, values, strict=True))
 
 
 def request_columns(

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import logging
-import threading
-import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from blis._core import entry
 from blis._core import state as core
 from blis._core.codes import NEVER, NONE, RAISED, RequestStatus, StepLog, StopReason, ViewColumn, ViewWord
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import EngineError, InvariantError
-from blis.latency.compiling import cached_cfunc
 from blis.latency.law import LatencyModel
-from blis.policies.policy import Policy, priority_signature
-from blis.simulation import loops, packing
+from blis.policies.policy import Policy
+from blis.simulation import loops, native, packing
 from blis.simulation.control import Control, control_of
 from blis.simulation.gaps import added_up, long_form
 from blis.simulation.interrupts import uninterrupted
@@ -32,15 +25,11 @@ from blis.workload.requests import Ints, RequestTable
 #: Gets finished requests, all requests, and the clock in µs.
 Progress = Callable[[int, int, int], None]
 
-logger = logging.getLogger("blis")
-
 #: Steps and events between two looks at progress and Ctrl-C: 1 to 200 ms; fewer if a policy runs as plain Python.
 WORK_PER_CALL = 2**17
 WORK_PER_CALL_IN_PYTHON = 2**9
 #: Long gaps kept one by one before equal ones are added up.
 MOST_LONG_GAPS = 2**20
-#: An engine that is not loaded after this long is being compiled; that is announced.
-ANNOUNCE_AFTER_S = 1.0
 
 
 class Decisions(NamedTuple):
@@ -193,45 +182,52 @@ class Run:
         self._cluster["at"][core.LATE] = late
 
     def load(self) -> None:
-        """Compile the engine, or load it from numba's cache; says so if that takes long."""
+        """Compile the engine, or load it from where it is kept."""
         control = self._control
-        priority = _compiled_no_priority() if control.priority is None else control.priority.compile()
-        functions = (self._latency.compile(), priority, control.admission.compile(), control.routing.compile())
-        data = (self._latency.parameters, self._states[2], self._states[0], self._states[1])
-        self._laws = tuple(
-            part for each, function in zip(data, functions, strict=True) for part in (each, _address(function))
-        )
-        self._functions = functions  # alive for as long as their addresses are used
-        in_python = any(isinstance(function, types.WrapperAddressProtocol) for function in functions)
+        policies = (control.priority, control.admission, control.routing)
+        functions = [self._latency.compile(), *(None if policy is None else policy.compile() for policy in policies)]
+        in_python = any(hasattr(function, "__wrapper_address__") for function in functions)
         self._work_per_call = WORK_PER_CALL_IN_PYTHON if in_python else WORK_PER_CALL
-        if getattr(entry.run, "is_loaded", True):  # or plain Python under NUMBA_DISABLE_JIT
-            self._open_instances()
-            return
-        text = "compiling the engine (once per version and machine, about 15 s)"
-        timer = threading.Timer(ANNOUNCE_AFTER_S, logger.warning, (text,))
-        timer.daemon = True
-        timer.start()
-        try:
-            self._open_instances()
-            self._call(0)
-        finally:
-            timer.cancel()
-
-    def _open_instances(self) -> None:
-        """Make the instances; they keep their arrays alive until they are closed, with this object at the latest."""
-        shared = (self._limits, tuple(self._requests.values()), tuple(self._view.values()))
-        parts = (self._queues, self._pools, self._batches, self._recorders)
-        for i, (at, load) in enumerate(zip(*self._instances.values(), strict=True)):
-            arrays = [packing.of_instance(part, i) for part in parts]
-            handle, self._cluster["instances"][i] = entry.open_instance(*shared, at, load, *arrays)
-            weakref.finalize(self, entry.close_instance, handle)
-
-    def _call(self, most: int) -> StopReason:
-        structs = (
-            *(self._requests, self._view, self._snapshots, self._prefixes, self._decision_log),
-            *(self._loop, self._arrivals, self._visible, self._cluster),
+        step_time, priority, admission, routing = functions
+        admission_state, routing_state, priority_state = self._states
+        laws = (
+            *(self._view["words"], self._view["numbers"], step_time, self._latency.parameters),
+            *(priority, priority_state, admission, admission_state, routing, routing_state),
         )
-        return StopReason(entry.run(self._limits, *(tuple(part.values()) for part in structs), self._laws, most))
+        self._call = native.door(self._named(), laws)
+
+    def _named(self) -> Any:
+        """The arrays as the engine's structs."""
+        struct_of, instances = native.struct_of, len(self._instances["at"])
+        everywhere = {
+            "limits": struct_of(core.Limits, self._limits),
+            "requests": struct_of(core.Requests, self._requests),
+            "shown": struct_of(core.View, self._view),
+        }
+        self._structs = native.structs_of(  # alive for as long as their handles are used
+            core.Instance,
+            self._instances,
+            instances,
+            **everywhere,
+            queue=native.structs_of(core.WaitingQueue, self._queues, instances),
+            pool=native.structs_of(core.BlockPool, self._pools, instances),
+            batch=native.structs_of(core.Batch, self._batches, instances),
+            recorder=native.structs_of(core.Recorder, self._recorders, instances),
+        )
+        self._cluster["instances"][:] = native.handles_of(self._structs)
+        heaps = {
+            "arrivals": struct_of(core.EventQueue, self._arrivals),
+            "becoming_visible": struct_of(core.EventQueue, self._visible),
+        }
+        return struct_of(
+            core.Cluster,
+            self._cluster,
+            **everywhere,
+            snapshots=struct_of(core.Snapshots, self._snapshots),
+            table=struct_of(core.PrefixTable, self._prefixes),
+            decision_log=struct_of(core.DecisionLog, self._decision_log),
+            loop=struct_of(core.ClosedLoop, self._loop, **heaps),
+        )
 
     def advance(self, progress: Progress | None = None) -> None:
         """Run to the end, or until Ctrl-C."""
@@ -239,7 +235,7 @@ class Run:
         try:
             while self._reason in (StopReason.PAUSED, StopReason.LOG_FULL, StopReason.ROUTED):
                 with uninterrupted():  # raised as a policy in Python is entered, a KeyboardInterrupt would be lost
-                    self._reason = self._call(self._work_per_call)
+                    self._reason = StopReason(self._call(self._work_per_call))
                     self._drain_logs()
                 if self._reason == StopReason.ROUTED:
                     self._leave_instances_alone()
@@ -407,20 +403,3 @@ class Run:
             raise InvariantError("the run is over but requests are on their way")
         if result.itl_counts.sum() != gaps:
             raise InvariantError(f"{result.itl_counts.sum()} gaps between tokens instead of {gaps}")
-
-
-def _address(function: Any) -> Any:
-    """Where a compiled function begins; what runs as plain Python is handed over as it is."""
-    if isinstance(function, types.WrapperAddressProtocol):
-        return function.__wrapper_address__()
-    return getattr(function, "address", function)
-
-
-def _no_priority(words: Any, numbers: Any, state: Any) -> float:
-    return 0.0
-
-
-@functools.cache
-def _compiled_no_priority() -> Any:
-    """What stands in the place of a priority policy where there is none; never called."""
-    return cached_cfunc(_no_priority, priority_signature())

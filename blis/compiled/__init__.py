@@ -1,0 +1,1 @@
+"""Compiled functions behind addresses, and their machine code for the next process."""

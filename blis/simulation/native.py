@@ -1,0 +1,90 @@
+"""The compiled engine and its structs; or the same as plain Python objects under ``NUMBA_DISABLE_JIT=1``."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import blis._core
+from blis._core import layout
+from blis._core.layout import address_of
+from blis.compiled import function
+from blis.compiled.function import is_interpreted
+from blis.simulation.packing import SHARED, Columns, of_instance
+
+logger = logging.getLogger("blis")
+
+#: An engine that is not loaded after this long is being compiled; that is announced.
+ANNOUNCE_AFTER_S = 1.0
+
+
+@functools.cache
+def _run() -> Callable[[Any, Any, int], int]:
+    """`blis._core.entry.run`, compiled, or loaded with what an earlier process compiled; says so if that takes long."""
+    text = "compiling the engine (once per version and machine, about 15 s)"
+    timer = threading.Timer(ANNOUNCE_AFTER_S, logger.warning, (text,))
+    timer.daemon = True
+    timer.start()
+    try:
+        return function.entry(_entry, "engine", sorted(Path(*blis._core.__path__).glob("*.py")), 3)  # type: ignore[no-any-return]
+    finally:
+        timer.cancel()
+
+
+def _entry() -> Callable[[Any, Any, int], int]:
+    from blis._core.entry import run
+
+    return run  # type: ignore[no-any-return]
+
+
+def struct_of(kind: type, columns: Columns, **structs: Any) -> Any:
+    """A struct of arrays, numbers and other structs."""
+    values = {**columns, **structs}
+    return kind(*values.values()) if is_interpreted() else layout.struct_of(kind, values)
+
+
+def structs_of(kind: type, columns: Columns, count: int, **structs: Any) -> Any:
+    """One struct per instance, of the arrays that each gets, and of other structs: one for all, or one for each."""
+    if is_interpreted():
+        parts = [part if isinstance(part, list) else [part] * count for part in structs.values()]
+        return [kind(*of_instance(columns, i), *(part[i] for part in parts)) for i in range(count)]
+    shared = SHARED | {name for name, part in structs.items() if part.words.ndim == 1}
+    return layout.structs_of(kind, {**columns, **structs}, count, shared)
+
+
+def handles_of(structs: Any) -> NDArray[np.int64]:
+    """What the engine knows the instances by."""
+    if is_interpreted():
+        return np.array([id(struct) for struct in structs], np.int64)
+    return layout.addresses_of(structs)
+
+
+def door(cluster: Any, laws: tuple[Any, ...]) -> Callable[[int], int]:
+    """What lets so many steps and events happen, compiled or loaded if need be; see `blis._core.entry.run`.
+
+    Args:
+        cluster: a struct.
+        laws: arrays and functions in the order of the constants in `blis._core.state`.
+    """
+    run = _run()
+    if is_interpreted():
+        handles = id(cluster), tuple(law.ctypes if isinstance(law, np.ndarray) else law for law in laws)
+        return lambda most: run(*handles, most)
+    words = np.array([address_of(law) if isinstance(law, np.ndarray) else _address(law) for law in laws], np.int64)
+    kept = cluster, laws, words
+    return lambda most: run(address_of(kept[0].words), address_of(kept[2]), most)
+
+
+def _address(law: Any) -> int:
+    """Where a compiled function begins; 0: there is none."""
+    if law is None:
+        return 0
+    found: int = law.__wrapper_address__() if hasattr(law, "__wrapper_address__") else law.address
+    return found
