@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import ConfigError
-from blis.compiled.function import callback, files_beside, is_interpreted
+from blis.compiled.function import compiled, files_beside, is_interpreted
 
 _NUM_ALPHA = 3
 #: A quarter of an hour per token: beyond any server, and far from the end of int64.
@@ -52,7 +52,7 @@ def step_time_signature() -> Any:
 
 
 def compile_law(law: StepTimeFunction, *helpers: Callable[..., Any]) -> Any:
-    """Compile a law; `blis.compiled.function.callback` says how.
+    """Compile a law; `blis.compiled.function.compiled` says how.
 
     Args:
         law: a plain function.
@@ -69,7 +69,7 @@ def compile_law(law: StepTimeFunction, *helpers: Callable[..., Any]) -> Any:
 
     function: Any = law
     name = f"{function.__module__}.{function.__qualname__}"
-    return callback(make, name, files_beside(function), step_time_signature)
+    return compiled(make, name, files_beside(function), step_time_signature)
 
 
 def checked_alpha(alpha: Sequence[float]) -> tuple[float, float, float]:

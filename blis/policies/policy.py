@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from blis._core import codes
 from blis._core.codes import ViewColumn, ViewNumber
-from blis.compiled.function import callback
+from blis.compiled.function import compiled
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -87,11 +87,11 @@ def _pointers() -> tuple[Any, Any, Any]:
 
 
 def compile_decision(make: Callable[[], Callable[..., int]], name: str) -> Any:
-    """Compile a built-in policy; `blis.compiled.function.callback` says how.
+    """Compile a built-in policy; `blis.compiled.function.compiled` says how.
 
     Args:
         make: gives the function.
         name: different from all others'.
     """
     sources = (*sorted(Path(__file__).parent.glob("*.py")), Path(codes.__file__))
-    return callback(make, name, sources, decision_signature, nogil=True, error_model="numpy")
+    return compiled(make, name, sources, decision_signature)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import threading
@@ -15,8 +16,7 @@ from numpy.typing import NDArray
 import blis._core
 from blis._core import layout
 from blis._core.layout import address_of
-from blis.compiled import function
-from blis.compiled.function import is_interpreted
+from blis.compiled.function import compiled, is_interpreted
 from blis.simulation.packing import SHARED, Columns, of_instance
 
 logger = logging.getLogger("blis")
@@ -33,9 +33,20 @@ def _run() -> Callable[[Any, Any, int], int]:
     timer.daemon = True
     timer.start()
     try:
-        return function.entry(_entry, "engine", sorted(Path(*blis._core.__path__).glob("*.py")), 3)  # type: ignore[no-any-return]
+        engine = compiled(_entry, "engine", sorted(Path(*blis._core.__path__).glob("*.py")), _signature)
     finally:
         timer.cancel()
+    if is_interpreted():
+        return engine  # type: ignore[no-any-return]
+    run = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)(engine.address)
+    run.owner = engine  # type: ignore[attr-defined]
+    return run
+
+
+def _signature() -> Any:
+    from numba import types
+
+    return types.int64(types.int64, types.int64, types.int64)
 
 
 def _entry() -> Callable[[Any, Any, int], int]:

@@ -1,0 +1,91 @@
+"""From a Python function to machine code that needs nothing of numba any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding
+from numba import njit, types
+
+from blis._core.codes import RAISED
+from blis.compiled.store import MachineCode
+
+#: Nobody calls from Python what is compiled here, and it owns nothing, see `blis._core.jit`.
+_OPTIONS: Any = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "_nrt": False,
+}
+_DOOR = "blis_door"
+_TYPES = {types.int64: "i64", types.float64: "double"}  # all others are pointers
+_FAILED = {types.int64: str(RAISED), types.float64: "0x7FF8000000000000"}
+
+
+def machine_code(function: Callable[..., Any], signature: Any) -> MachineCode:
+    """Compile a function, and a door with the interface of C.
+
+    Args:
+        function: what to compile.
+        signature: of numba, of int64, float64 and pointers.
+    """
+    compiled: Any = njit(signature, **_OPTIONS)(function)
+    symbol = compiled.overloads[signature.args].fndesc.llvm_func_name
+    module = binding.parse_assembly(compiled.inspect_llvm(signature.args))
+    module.link_in(binding.parse_assembly(_door(symbol, signature)))
+    target_machine = _target_machine()
+    _put_into_door(symbol, module, target_machine)
+    module.verify()
+    declared = (each for each in (*module.functions, *module.global_variables) if each.is_declaration)
+    needs = tuple(sorted(each.name for each in declared if not each.name.startswith("llvm.")))
+    return MachineCode(_DOOR, needs, target_machine.emit_object(module))
+
+
+def _door(symbol: str, signature: Any) -> str:
+    """A C function that calls one of numba's.
+
+    These return whether they failed and store, through two more pointers, what they return or why they failed.
+    """
+    result = _TYPES[signature.return_type]
+    kinds = [_TYPES.get(argument, "ptr") for argument in signature.args]
+    arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
+    return f"""
+declare i32 @"{symbol}"(ptr, ptr, {", ".join(kinds)})
+
+define {result} @{_DOOR}({arguments}) {{
+  %result = alloca {result}
+  %error = alloca ptr
+  %status = call i32 @"{symbol}"(ptr %result, ptr %error, {arguments})
+  %value = load {result}, ptr %result
+  %is_good = icmp eq i32 %status, 0
+  %answer = select i1 %is_good, {result} %value, {result} {_FAILED[signature.return_type]}
+  ret {result} %answer
+}}
+"""
+
+
+def _target_machine() -> Any:
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=binding.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="default",
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+def _put_into_door(symbol: str, module: Any, target_machine: Any) -> None:
+    """Save a call per call; all else numba has optimised."""
+    module.get_function(symbol).add_function_attribute("alwaysinline")
+    builder = binding.create_pass_builder(target_machine, binding.create_pipeline_tuning_options())
+    inlining = binding.create_new_module_pass_manager()
+    inlining.add_always_inliner_pass()
+    inlining.run(module, builder)
+    tidying = binding.create_new_function_pass_manager()
+    tidying.add_sroa_pass()
+    tidying.add_instruction_combine_pass()
+    tidying.add_simplify_cfg_pass()
+    tidying.run(module.get_function(_DOOR), builder)
