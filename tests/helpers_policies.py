@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blis._core.codes import VIEW_HEADER, ViewColumn, ViewNumber, ViewWord
+from blis.compiled.function import address_of
 from blis.policies.policy import INTEGER_COLUMNS
 
 DOUBLE = ctypes.POINTER(ctypes.c_double)
@@ -58,8 +59,9 @@ def view(num_instances, policy=None, **values):
 
 def pointer(compiled, kind=DECISION):
     """The function at the address that the engine would call."""
-    address = compiled.__wrapper_address__() if hasattr(compiled, "__wrapper_address__") else compiled.address
-    return kind(address)
+    function = kind(address_of(compiled))
+    function.owner = compiled  # alive as long as its address is known
+    return function
 
 
 def ask(policy, seen, kind=DECISION):

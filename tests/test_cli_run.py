@@ -14,11 +14,11 @@ import pytest
 from helpers_cli import LLAMA, ROUND
 
 import blis
-from blis._core import entry
 from blis.cli.console import progress_bar
 from blis.cli.main import cli, main
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.outcomes.outcomes import Outcomes
+from blis.simulation import native
 from blis.workload.distribution import DistributionWorkload
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")
@@ -204,16 +204,21 @@ def test_requests_beyond_the_models_context_are_counted_unless_a_limit_is_set(ca
 
 def test_ctrl_c_prints_what_had_happened(capsys, tmp_path, monkeypatch):
     """Like a signal while the engine is at work: it comes when the compiled entry returns."""
-    original = entry.run
+    original = native.door
     calls = []
 
-    def interrupted(*args):
-        if len(calls) == 2:  # the first call only loads
-            signal.raise_signal(signal.SIGINT)
-        calls.append(args)
-        return original(*args[:-1], 50 * (len(calls) > 1))
+    def door(*arguments):
+        go_on = original(*arguments)
 
-    monkeypatch.setattr(entry, "run", interrupted)
+        def interrupted(most):
+            if calls:
+                signal.raise_signal(signal.SIGINT)
+            calls.append(most)
+            return go_on(50)
+
+        return interrupted
+
+    monkeypatch.setattr(native, "door", door)
     code = main(["run", *LLAMA, "--results-path", str(tmp_path / "r.json")])
     metrics = json.loads(capsys.readouterr().out.split("\n", 1)[1])
     assert code == 130

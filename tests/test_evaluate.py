@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import blis
-from blis._core import entry
+from blis.simulation import native
 from blis.simulation import run as simulation_run
 from blis.studies import evaluation
 from blis.workload import distribution
@@ -284,7 +284,7 @@ def test_interrupts_are_raised(monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         blis.evaluate(presses, scenario())
-    monkeypatch.setattr(simulation_run.Run, "_call", lambda run, most: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(native, "door", lambda *_: lambda most: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         blis.evaluate("round-robin", scenario())
 
@@ -366,12 +366,11 @@ def test_what_is_known_of_a_scenario_goes_with_it():
     assert not any(key[1] == 99 for key in evaluation._tables)
 
 
-@pytest.mark.skipif(not hasattr(entry.run, "dispatcher"), reason="nothing is compiled")
-def test_the_engine_is_compiled_once_for_all():
+def test_the_engine_is_loaded_once_for_all():
+    engine = native.load()
     for policy in (least, nobody, shortest_first, affine, raises_python, "weighted"):
         blis.evaluate(policy, scenario())
-    doors = (entry.run, entry.open_instance, entry.close_instance)
-    assert [len(door.dispatcher.signatures) for door in doors] == [1, 1, 1]
+    assert native.load() is engine
 
 
 def test_files_are_read_anew(tmp_path):

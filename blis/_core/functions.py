@@ -6,6 +6,8 @@ shorter and needs nothing of numba once it is compiled. In plain Python a functi
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
@@ -23,22 +25,28 @@ def _call(result, address, arguments):
 
 
 @intrinsic
-def step_time(_context, address, a, b, c, d, e, f, g, parameters):
-    """What a law says of seven aggregates."""
+def _step_time(_context, address, a, b, c, d, e, f, g, parameters):
     return _call(types.int64, address, (a, b, c, d, e, f, g, parameters))
 
 
 @intrinsic
-def decide(_context, address, words, numbers, state):
-    """What a policy of admission or routing answers."""
+def _decide(_context, address, words, numbers, state):
     return _call(types.int64, address, (words, numbers, state))
 
 
 @intrinsic
-def priority_of(_context, address, words, numbers, state):
-    """What a priority policy answers."""
+def _priority_of(_context, address, words, numbers, state):
     return _call(types.float64, address, (words, numbers, state))
 
 
-if config.DISABLE_JIT:
-    step_time = decide = priority_of = lambda function, *arguments: function(*arguments)  # noqa: E731
+def _answer(function, *arguments):
+    return function(*arguments)
+
+
+_IS_PLAIN = config.DISABLE_JIT  # type: ignore[attr-defined]
+#: ``(address, *seven aggregates, parameters) -> int64``: what a law of step time says.
+step_time: Any = _answer if _IS_PLAIN else _step_time
+#: ``(address, words, numbers, state) -> int64``: what a policy of admission or routing answers.
+decide: Any = _answer if _IS_PLAIN else _decide
+#: ``(address, words, numbers, state) -> float64``: what a priority policy answers.
+priority_of: Any = _answer if _IS_PLAIN else _priority_of

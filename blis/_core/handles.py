@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
-from numba.core.datamodel import default_manager
+from numba.core.datamodel import default_manager  # type: ignore[attr-defined]
 from numba.core.registry import cpu_target
 from numba.experimental import jitclass  # type: ignore[attr-defined]
 from numba.extending import intrinsic
@@ -33,7 +33,10 @@ def compiled_struct(kind: type) -> Any:
     if kind.__name__ not in _compiled:
         fields = kind.__annotations__.items()
         spec = [(name, _field_type(annotation)) for name, annotation in fields]
-        _compiled[kind.__name__] = jitclass(spec)(type(kind.__name__, (), {"__init__": kind.__init__})).class_type
+        copy: Any = jitclass(spec)(
+            type(kind.__name__, (), {"__init__": vars(kind)["__init__"]})
+        )  # the class itself stays plain
+        _compiled[kind.__name__] = copy.class_type
         _check(kind, spec)
     return _compiled[kind.__name__].instance_type
 
@@ -81,8 +84,7 @@ def _struct_at(kind: type) -> Any:
 
 
 @intrinsic
-def words_at(_context, address):
-    """The words at an address."""
+def _words_at(_context, address):
     pointer = types.CPointer(types.int64)
 
     def generate(context, builder, _signature, arguments):
@@ -91,9 +93,12 @@ def words_at(_context, address):
     return pointer(address), generate
 
 
-if config.DISABLE_JIT:  # type: ignore[attr-defined]
-    words_at = lambda words: words  # noqa: E731
+def _same(words):
+    return words
 
+
+#: ``(address) -> words``.
+words_at: Any = _same if config.DISABLE_JIT else _words_at  # type: ignore[attr-defined]
 #: ``(address) -> struct``, for as long as Python keeps its memory.
 borrow = _struct_at(state.Instance)
 cluster_at = _struct_at(state.Cluster)

@@ -100,6 +100,12 @@ def loaded(machine_code: MachineCode, *, is_stored: bool) -> CompiledFunction | 
     return CompiledFunction(engine.get_function_address(machine_code.symbol), is_stored, engine)
 
 
+def address_of(function: Any) -> int:
+    """Where a function begins that is compiled by this module or by `numba.cfunc`, or that calls back into Python."""
+    address: int = function.__wrapper_address__() if hasattr(function, "__wrapper_address__") else function.address
+    return address
+
+
 def files_beside(function: Any) -> list[Path]:
     """All modules of the folder that a function stands in; none if it stands in no file."""
     path = Path(function.__code__.co_filename)

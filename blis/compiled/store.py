@@ -20,6 +20,7 @@ from pathlib import Path
 from blis.files.output import replacing
 
 _PACKAGE = Path(__file__).parents[1]
+_WITHOUT_EFFECT = ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -67,9 +68,9 @@ def key_of(name: str, sources: Iterable[Path], machine: str) -> Key:
 
 
 def _settings() -> tuple[str, ...]:
-    """What numba is told about compiling."""
-    told = (f"{name}={value}" for name, value in os.environ.items() if name.startswith("NUMBA_"))
-    return (sys.version, *sorted(each for each in told if not each.startswith("NUMBA_CACHE_DIR=")))
+    """What numba is told about compiling; nothing is, where it isn't to compile."""
+    told = sorted(name for name in os.environ if name.startswith("NUMBA_") and name not in _WITHOUT_EFFECT)
+    return (sys.version, *(f"{name}={os.environ[name]}" for name in told))
 
 
 def _files_of_numba() -> Iterator[Path]:

@@ -5,8 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numpy.typing import NDArray
+
+from blis.compiled.function import address_of
+
+_WrapperAddressProtocol: Any = types.WrapperAddressProtocol
+
+
+class Law(_WrapperAddressProtocol):  # type: ignore[misc]
+    """A compiled law as numba takes functions.
+
+    Args:
+        law: what `LatencyModel.compile` gives.
+        signature: its numba signature.
+    """
+
+    def __init__(self, law: Any, signature: Any) -> None:
+        self._law = law
+        self._signature = signature
+
+    def __wrapper_address__(self) -> int:
+        return address_of(self._law)
+
+    def signature(self) -> Any:
+        """The numba signature."""
+        return self._signature
 
 
 def _durations(law: Any, loads: NDArray[np.int64], parameters: NDArray[np.float64], out: NDArray[np.int64]) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from blis.errors import ConfigError
 from blis.compiled.function import compiled, files_beside, is_interpreted
+from blis.errors import ConfigError
 
 _NUM_ALPHA = 3
 #: A quarter of an hour per token: beyond any server, and far from the end of int64.
@@ -145,8 +145,9 @@ def step_durations_us(model: LatencyModel, loads: NDArray[np.int64]) -> NDArray[
     Returns:
         (s,) µs, at least 1 as in the engine.
     """
-    from blis.latency._law_kernels import durations
+    from blis.latency._law_kernels import Law, durations
 
-    out = np.empty(len(loads), dtype=np.int64)
-    durations(model.compile(), np.ascontiguousarray(loads, dtype=np.int64), model.parameters, out)
+    law, out = model.compile(), np.empty(len(loads), dtype=np.int64)
+    law = law if is_interpreted() else Law(law, step_time_signature())
+    durations(law, np.ascontiguousarray(loads, dtype=np.int64), model.parameters, out)
     return np.maximum(out, 1)

@@ -40,4 +40,8 @@ def take(now_us: int, cost: int, bucket: MutableSequence[float]) -> int:
 
 
 #: All of them, by name.
-POLICIES: dict[str, Callable[..., int]] = {"always-admit": always_admit, "token-bucket": token_bucket, "reject-all": reject_all}
+POLICIES: dict[str, Callable[..., int]] = {
+    "always-admit": always_admit,
+    "token-bucket": token_bucket,
+    "reject-all": reject_all,
+}

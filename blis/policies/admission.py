@@ -39,8 +39,8 @@ def _token_bucket(options: ClusterOptions, compile_: Any) -> Policy:
 @functools.cache
 def _compiled(name: str) -> Any:
     def make() -> Callable[..., int]:
-        from blis.policies._admission_kernels import POLICIES
+        from blis.policies import _admission_kernels
 
-        return POLICIES[name]
+        return _admission_kernels.POLICIES[name]
 
     return compile_decision(make, f"admission.{name}")

@@ -67,8 +67,8 @@ def _one_counter(num_instances: int) -> Floats:
 @functools.cache
 def _compiled(name: str) -> Any:
     def make() -> Callable[..., int]:
-        from blis.policies._routing_kernels import POLICIES as functions
+        from blis.policies import _routing_kernels
 
-        return functions[name]
+        return _routing_kernels.POLICIES[name]
 
     return compile_decision(make, f"routing.{name}")

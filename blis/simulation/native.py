@@ -11,36 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import blis._core
 from blis._core import layout
-from blis._core.layout import address_of
-from blis.compiled.function import compiled, is_interpreted
+from blis._core.codes import RAISED
+from blis.compiled.function import CompiledFunction, address_of, compiled, is_interpreted
+from blis.errors import InvariantError
 from blis.simulation.packing import SHARED, Columns, of_instance
+from blis.workload.requests import Ints
 
 logger = logging.getLogger("blis")
 
 #: An engine that is not loaded after this long is being compiled; that is announced.
 ANNOUNCE_AFTER_S = 1.0
+_INTERFACE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
 
 
 @functools.cache
-def _run() -> Callable[[Any, Any, int], int]:
+def load() -> Any:
     """`blis._core.entry.run`, compiled, or loaded with what an earlier process compiled; says so if that takes long."""
     text = "compiling the engine (once per version and machine, about 15 s)"
     timer = threading.Timer(ANNOUNCE_AFTER_S, logger.warning, (text,))
     timer.daemon = True
     timer.start()
     try:
-        engine = compiled(_entry, "engine", sorted(Path(*blis._core.__path__).glob("*.py")), _signature)
+        return compiled(_entry, "engine", sorted(Path(*blis._core.__path__).glob("*.py")), _signature)
     finally:
         timer.cancel()
-    if is_interpreted():
-        return engine  # type: ignore[no-any-return]
-    run = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)(engine.address)
-    run.owner = engine  # type: ignore[attr-defined]
-    return run
 
 
 def _signature() -> Any:
@@ -52,7 +49,8 @@ def _signature() -> Any:
 def _entry() -> Callable[[Any, Any, int], int]:
     from blis._core.entry import run
 
-    return run  # type: ignore[no-any-return]
+    entry: Callable[[Any, Any, int], int] = run
+    return entry
 
 
 def struct_of(kind: type, columns: Columns, **structs: Any) -> Any:
@@ -70,7 +68,7 @@ def structs_of(kind: type, columns: Columns, count: int, **structs: Any) -> Any:
     return layout.structs_of(kind, {**columns, **structs}, count, shared)
 
 
-def handles_of(structs: Any) -> NDArray[np.int64]:
+def handles_of(structs: Any) -> Ints:
     """What the engine knows the instances by."""
     if is_interpreted():
         return np.array([id(struct) for struct in structs], np.int64)
@@ -84,18 +82,24 @@ def door(cluster: Any, laws: tuple[Any, ...]) -> Callable[[int], int]:
         cluster: a struct.
         laws: arrays and functions in the order of the constants in `blis._core.state`.
     """
-    run = _run()
+    run = load()
     if is_interpreted():
-        handles = id(cluster), tuple(law.ctypes if isinstance(law, np.ndarray) else law for law in laws)
-        return lambda most: run(*handles, most)
-    words = np.array([address_of(law) if isinstance(law, np.ndarray) else _address(law) for law in laws], np.int64)
-    kept = cluster, laws, words
-    return lambda most: run(address_of(kept[0].words), address_of(kept[2]), most)
+        plain = tuple(law.ctypes if isinstance(law, np.ndarray) else law for law in laws)
+        return functools.partial(run, id(cluster), plain)
+    words = np.array([_address(law) for law in laws], np.int64)
+    return functools.partial(_go_on, run, cluster, words, laws)
+
+
+def _go_on(run: CompiledFunction, cluster: layout.Struct, words: Ints, laws: tuple[Any, ...], most: int) -> int:
+    """Call the engine; what it is given stays alive meanwhile."""
+    reason: int = _INTERFACE(run.address)(layout.address_of(cluster.words), layout.address_of(words), most)
+    if reason == RAISED:
+        raise InvariantError("compiled code went beyond an array; NUMBA_DISABLE_JIT=1 shows where")
+    return reason
 
 
 def _address(law: Any) -> int:
-    """Where a compiled function begins; 0: there is none."""
-    if law is None:
-        return 0
-    found: int = law.__wrapper_address__() if hasattr(law, "__wrapper_address__") else law.address
-    return found
+    """Where an array or a function begins; 0: there is none."""
+    if isinstance(law, np.ndarray):
+        return layout.address_of(law)
+    return 0 if law is None else address_of(law)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import InputError
+from blis.outcomes.statistics import student
 from blis.outcomes.statistics.warm_up import mser5
 
 Floats = NDArray[np.float64]
@@ -211,11 +212,9 @@ def _von_neumann(away: Floats, squares: float) -> float:
 
 def _margin(precision: _Precision, confidence: float) -> float:
     """Half the length of the interval of a mean, by Student's t."""
-    from scipy.special import stdtrit
-
     if precision.num_batches < 2:
         return math.inf
-    return float(stdtrit(precision.num_batches - 1, 0.5 + confidence / 2)) * precision.standard_error
+    return student.quantile(precision.num_batches - 1, 0.5 + confidence / 2) * precision.standard_error
 
 
 def _share_margin(precision: _Precision, probability: float, count: int, confidence: float) -> float:
