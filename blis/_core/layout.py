@@ -6,6 +6,7 @@ is a null (its owner: nobody) and its address. `blis._core.handles` compares thi
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
@@ -51,8 +52,10 @@ def struct_of(kind: type, values: Mapping[str, Any]) -> Struct:
     Raises:
         TypeError: an array is of another type than the field, or not contiguous.
     """
-    parts = [_words(kind, name, values[name], ()) for name in kind.__annotations__]
-    return Struct(np.concatenate(parts), values)
+    words: list[int] = []
+    for field in _fields(kind):
+        words += field.words(values[field.name], stacked=False)
+    return Struct(np.array(words, np.int64), values)
 
 
 def structs_of(kind: type, values: Mapping[str, Any], count: int, shared: Container[str]) -> Struct:
@@ -64,8 +67,18 @@ def structs_of(kind: type, values: Mapping[str, Any], count: int, shared: Contai
         count: how many.
         shared: fields in which all get the same.
     """
-    parts = [_words(kind, name, values[name], () if name in shared else (count,)) for name in kind.__annotations__]
-    return Struct(np.hstack([np.broadcast_to(part, (count, part.shape[-1])) for part in parts]), values)
+    first: list[int] = []
+    step: list[int] = []  # from one struct to the next: data of arrays lie one behind the other
+    for field in _fields(kind):
+        value, stacked = values[field.name], field.name not in shared
+        words = field.words(value, stacked=stacked)
+        first += words
+        step += [0] * len(words)
+        if stacked:
+            array = value.words if field.dtype is None else value
+            step[field.data - len(words)] = array.strides[0]
+    rows = np.arange(count)[:, None] * np.array(step, np.int64) + np.array(first, np.int64)
+    return Struct(rows, values)
 
 
 def addresses_of(struct: Struct) -> NDArray[np.int64]:
@@ -80,24 +93,39 @@ def address_of(array: NDArray[Any]) -> int:
     return address
 
 
-def _words(kind: type, name: str, value: Any, rows: tuple[int, ...]) -> NDArray[np.int64]:
-    """The words of one field: (w,), or (rows, w)."""
-    annotation = kind.__annotations__[name]
-    if annotation == _NUMBER:
-        return np.array([value], np.int64)
-    element, _, dimensions = annotation.partition("[")
-    array = value if dimensions else value.words
-    if not dimensions:
-        words, data = np.zeros((*rows, 2), np.int64), 1
-    else:
-        ndim = dimensions.count(",") + 1
-        if array.dtype.name != element or array.ndim != ndim + len(rows) or not array.flags.c_contiguous:
-            found = f"{array.ndim - len(rows)} dimensions of {array.dtype}"
-            raise TypeError(f"{kind.__name__}.{name}: must be contiguous and {annotation}, got {found}")
-        shape, strides = array.shape[len(rows) :], array.strides[len(rows) :]
-        words, data = np.empty((*rows, len(ARRAY) - 2 + 2 * ndim), np.int64), _DATA
-        words[...] = (0, 0, math.prod(shape), array.itemsize, 0, *shape, *strides)
-    words[..., data] = address_of(array)
-    if rows:
-        words[..., data] += array.strides[0] * np.arange(*rows)
-    return words
+class _Field(NamedTuple):
+    """A field of a struct: a number, an array, or a struct, which has neither element type nor dimensions."""
+
+    where: str
+    name: str
+    annotation: str
+    dtype: np.dtype[Any] | None
+    ndim: int
+
+    @property
+    def data(self) -> int:
+        """Which of its words is an address."""
+        return 1 if self.dtype is None else _DATA
+
+    def words(self, value: Any, *, stacked: bool) -> list[int]:
+        """What stands for a value; for the first of several that are stacked."""
+        if self.annotation == _NUMBER:
+            return [value]
+        if self.dtype is None:
+            return [0, address_of(value.words)]
+        shape, strides = value.shape[stacked:], value.strides[stacked:]
+        if value.dtype != self.dtype or len(shape) != self.ndim or not value.flags.c_contiguous:
+            found = f"{value.dtype} of {len(shape)} dimensions"
+            raise TypeError(f"{self.where}.{self.name}: must be {self.annotation} and contiguous, got {found}")
+        return [0, 0, math.prod(shape), value.itemsize, address_of(value), *shape, *strides]
+
+
+@functools.cache
+def _fields(kind: type) -> list[_Field]:
+    """The fields by their annotations: "int64", "int32[:, ::1]", or the name of a struct."""
+    fields = []
+    for name, annotation in kind.__annotations__.items():
+        element, _, dimensions = annotation.partition("[")
+        dtype = np.dtype(element) if dimensions else None
+        fields.append(_Field(kind.__name__, name, annotation, dtype, dimensions.count(",") + 1))
+    return fields

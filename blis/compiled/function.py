@@ -7,6 +7,7 @@ that find it load it by llvmlite alone: importing numba takes longer than all th
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 import threading
@@ -38,6 +39,7 @@ class CompiledFunction:
     owner: Any
 
 
+@functools.cache
 def is_interpreted() -> bool:
     """Whether nothing is to be compiled (``NUMBA_DISABLE_JIT=1``)."""
     if "numba" in sys.modules or _SETTINGS_FILE.exists():
