@@ -36,14 +36,20 @@ def test_help(record, run_rounds):
     record("`blis --help`", cost, {"wall_s": 0.25})
 
 
-def test_start_of_numba(record, run_rounds):
+def test_start(record, run_rounds):
     _, cost = run_rounds(lambda: load_engine("start"), 10)
-    record("imports, and what numba does in every process", cost)
+    record("imports of a run", cost)
 
 
 def test_load(record, run_rounds):
     _, cost = run_rounds(lambda: load_engine("load"), 10)
-    record("engine loaded from the cache behind that", cost, {"cpu_s": 0.1})
+    record("engine loaded behind that", cost, {"cpu_s": 0.1})
+
+
+def test_warm_run(record, run_rounds):
+    child, cost = run_rounds(lambda: blis("run", "--model", MODEL), 10)
+    assert json.loads(child.stdout.partition("\n")[2])["completed_requests"] == 100
+    record("`blis run` of 100 requests", cost, {"wall_s": 0.5})
 
 
 def test_compile(record, run_rounds, new_cache):

@@ -16,16 +16,12 @@ def since(began):
 began = clocks()
 
 import numpy as np  # noqa: E402  imports are the first thing timed
-from numba.core.registry import cpu_target  # noqa: E402
 
 from blis.config.schema import EngineConfig  # noqa: E402
 from blis.latency.blackbox import blackbox_model  # noqa: E402
 from blis.simulation import Run  # noqa: E402
 from blis.workload.requests import RequestTable  # noqa: E402
 
-# what numba does in every process before anything compiled can be loaded
-cpu_target.typing_context.refresh()
-cpu_target.target_context.refresh()
 start = since(began)
 
 ten = np.full(10, 10)

@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 from helpers_queues import deterministic, mean_wait, two_kinds, waits
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from blis.errors import InputError
+from blis.outcomes.statistics import student
 from blis.outcomes.statistics.estimates import batch_means, batch_quantile, replications, warm_up_of
 from blis.outcomes.statistics.paired import paired_quantiles
 from blis.outcomes.statistics.warm_up import mser5
@@ -166,3 +168,10 @@ def test_pairs_see_what_independent_runs_cannot():
     same = paired_quantiles(a, a, 0.9)
     assert (same.low, same.high) == (0, 0)
     assert paired_quantiles(a[:50], b[:50], 0.99).high == math.inf
+
+
+@pytest.mark.parametrize("degrees", [*range(1, 40), 99, 100, 998, 999, 1_000, 1_001, 10_000, 10**6])
+def test_quantiles_of_students_t_are_scipys(degrees):
+    probabilities = np.array([0.51, 0.6, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.9995, 0.99999])
+    ours = [student.quantile(degrees, probability) for probability in probabilities.tolist()]
+    np.testing.assert_allclose(ours, scipy.special.stdtrit(degrees, probabilities), rtol=1e-10)
