@@ -67,7 +67,7 @@ def _check(kind: type, spec: list[tuple[str, Any]]) -> None:
 def _struct_at(kind: type) -> Any:
     """What makes a struct of its address; of its `id` in plain Python."""
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
-        return lambda number: ctypes.cast(number, ctypes.py_object).value
+        return lambda number: ctypes.cast(int(number), ctypes.py_object).value
     instance_type = compiled_struct(kind)
 
     @intrinsic

@@ -85,7 +85,7 @@ def door(cluster: Any, laws: tuple[Any, ...]) -> Callable[[int], int]:
     run = load()
     if is_interpreted():
         plain = tuple(law.ctypes if isinstance(law, np.ndarray) else law for law in laws)
-        return functools.partial(run, id(cluster), plain)
+        return lambda most: run(id(cluster), plain, most)
     words = np.array([_address(law) for law in laws], np.int64)
     return functools.partial(_go_on, run, cluster, words, laws)
 
