@@ -212,3 +212,16 @@ def test_compiled_loaded_and_interpreted_give_the_same_bytes(tmp_path):
     compiled_, loaded = (run_process(code, **kept, NUMBA_DISABLE_JIT="0") for _ in range(2))
     assert json.loads(compiled_.partition("\n")[2])["completed_requests"] == 20
     assert compiled_ == loaded == run_process(code, NUMBA_DISABLE_JIT="1")
+
+
+def test_a_law_can_be_asked_in_a_process_that_compiled_nothing():
+    """numba learns of functions as arguments from a module that only compiling an engine would import."""
+    script = """
+import numpy as np
+from blis.latency.blackbox import blackbox_model
+from blis.latency.law import step_durations_us
+model = blackbox_model((0, 0, 0), (1000, 10, 1))
+print(step_durations_us(model, np.array([[5, 2, 0, 0, 0, 0, 0]])).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[1052]\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba.experimental.function_type  # noqa: F401  without it numba takes a Law for any Python object
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
