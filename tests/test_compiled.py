@@ -15,6 +15,7 @@ import blis
 from blis._core.codes import RAISED
 from blis.compiled import function, store
 from blis.compiled.store import MachineCode
+from blis.files import kept
 
 CHECKOUT = Path(blis.__file__).parents[1]
 CODE = MachineCode("door", ("memset",), bytes(range(256)))
@@ -127,7 +128,7 @@ def test_an_exception_is_told(place, source):
 def test_the_second_place_is_used_where_the_package_is_read_only(tmp_path, source, monkeypatch):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(store, "_PACKAGE", source)  # a file: there can be no folder in it
+    monkeypatch.setattr(kept, "_PACKAGE", source)  # a file: there can be no folder in it
     key = store.key_of("f", [source], "here")
     store.write(key, CODE)
     assert [path.name for path in (tmp_path / "user" / "blis").iterdir()] == [key.file_name]

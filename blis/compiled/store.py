@@ -1,8 +1,6 @@
 """Where machine code is kept between processes.
 
-A file per function: a digest, what else is known in a line of JSON, and the code. The digest covers all of this and
-the key, so that a file that is damaged, or of another version of anything, is the same as none. Files are replaced as
-a whole, and any number of processes may read and write them.
+A file per function (`blis.files.kept`): what else is known in a line of JSON, and the code.
 """
 
 from __future__ import annotations
@@ -12,16 +10,14 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from blis.files.output import replacing
+from blis.files import kept
 
 _PACKAGE = Path(__file__).parents[1]
 _WITHOUT_EFFECT = ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT")
-_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -81,34 +77,17 @@ def _files_of_numba() -> Iterator[Path]:
 
 
 def read(key: Key) -> MachineCode | None:
-    """The code with this key, from the first place that has it; None: there is none."""
-    for folder in _folders():
-        with suppress(OSError):
-            data = (folder / key.file_name).read_bytes()
-            digest, rest = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-            if digest == hashlib.sha256(key.digest + rest).digest():
-                head, _, code = rest.partition(b"\n")
-                known = json.loads(head)
-                return MachineCode(known["symbol"], tuple(known["needs"]), code)
-    return None
+    """The code with this key; None: there is none."""
+    data = kept.read(key.file_name, key.digest)
+    if data is None:
+        return None
+    head, _, code = data.partition(b"\n")
+    known = json.loads(head)
+    return MachineCode(known["symbol"], tuple(known["needs"]), code)
 
 
 def write(key: Key, machine_code: MachineCode) -> None:
-    """Keep code in the first place that takes it; without any, the next process compiles again."""
+    """Keep code; where no place takes it, the next process compiles again."""
     known = asdict(machine_code)
     code = known.pop("code")
-    rest = json.dumps(known).encode() + b"\n" + code
-    for folder in _folders():
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            with replacing(folder / key.file_name) as path:
-                path.write_bytes(hashlib.sha256(key.digest + rest).digest() + rest)
-            return
-
-
-def _folders() -> list[Path]:
-    """Beside the package, or among the user's files where that is read-only, unless numba is told a place."""
-    if told := os.environ.get("NUMBA_CACHE_DIR"):
-        return [Path(told)]
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [_PACKAGE / "__pycache__", user / "blis"]
+    kept.write(key.file_name, key.digest, json.dumps(known).encode() + b"\n" + code)

@@ -6,6 +6,7 @@ charts, so a page follows the reader's light or dark setting, and prints light, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
+from blis.files import kept
 from blis.files.output import replacing
 from blis.report.charting import check_charts
 
@@ -169,9 +171,6 @@ def write_page(page: Page, path: Path) -> None:
 
 def as_html(page: Page) -> str:
     """The whole file as text."""
-    import vl_convert
-
-    bundle: Any = vl_convert.javascript_bundle  # its stub demands an argument that does not have to be given
     charts = {part.name: part.spec for section in page.sections for part in section.parts if isinstance(part, Chart)}
     specs = json.dumps(rounded(charts), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     folder = files("blis.report")
@@ -185,9 +184,22 @@ def as_html(page: Page) -> str:
         ),
         body="\n".join(_section(section) for section in page.sections),
         specs=specs.replace("<", "\\u003c"),  # nothing in it can end the script element
-        vega=bundle(),
+        vega=_vega(),
         script=(folder / "page.js").read_text("utf-8"),
     )
+
+
+def _vega() -> str:
+    """What draws charts. To put it together takes longer than most pages' figures, so it is kept."""
+    import vl_convert
+
+    name, digest = "vega.js", hashlib.sha256(vl_convert.__version__.encode()).digest()
+    script = kept.read(name, digest)
+    if script is None:
+        bundle: Any = vl_convert.javascript_bundle  # its stub demands an argument that does not have to be given
+        script = bundle().encode()
+        kept.write(name, digest, script)
+    return script.decode()
 
 
 def rounded(value: Any) -> Any:
