@@ -44,6 +44,7 @@ SHORTCUTS = {
         "blis.outcomes.metrics.network",
         "blis.outcomes.metrics.steady_state",
         "blis.outcomes.metrics.summary",
+        "blis.outcomes.reading",
         "blis.report.plots",
         "blis.report.json_report",
         "blis.report.notebook",

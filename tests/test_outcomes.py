@@ -166,6 +166,26 @@ def test_files_of_others_are_refused(tmp_path):
             Outcomes.read_parquet(tmp_path / name)
 
 
+def test_a_file_without_one_of_the_columns_is_refused(tmp_path):
+    mixed_outcomes().write_parquet(tmp_path / "o.parquet")
+    table = pq.read_table(tmp_path / "o.parquet")
+    pq.write_table(table.drop_columns(["turn"]), tmp_path / "fewer.parquet")
+    with pytest.raises(InputError, match=r"fewer\.parquet: not a file of outcomes: it has no column 'turn'"):
+        Outcomes.read_parquet(tmp_path / "fewer.parquet")
+
+
+def test_row_groups_are_read_one_behind_the_other(tmp_path, monkeypatch):
+    """Each has names of its own, and nulls of its own."""
+    outcomes = mixed_outcomes()
+    outcomes.write_parquet(tmp_path / "one.parquet")
+    monkeypatch.setattr("blis.outcomes.outcomes._ROWS_PER_GROUP", 3)
+    outcomes.write_parquet(tmp_path / "many.parquet")
+    assert pq.read_metadata(tmp_path / "many.parquet").num_row_groups == 3
+    one, many = (Outcomes.read_parquet(tmp_path / f"{name}.parquet") for name in ("one", "many"))
+    assert many.requests.equals(one.requests)
+    assert many.requests.equals(outcomes.requests)
+
+
 def entries(tmp_path, outcomes):
     outcomes.write_json(tmp_path / "results.json")
     return json.loads((tmp_path / "results.json").read_text())

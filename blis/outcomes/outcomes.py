@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NEVER, NONE, RequestStatus
-from blis.errors import InputError
 from blis.files.output import replacing
 from blis.latency.law import LatencyModel
-from blis.simulation.result import DecisionTrace, EngineResult, InstanceFigures
+from blis.simulation.result import DecisionTrace, EngineResult
 from blis.workload.labels import label_column
-from blis.workload.requests import ClientDetails, Labels, RequestTable, Sessions
+from blis.workload.requests import Labels, RequestTable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +40,8 @@ STATUS_NAMES = tuple(code.name.lower() for code in RequestStatus)
 SERVED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
 _ROWS_PER_GROUP = 1 << 17
-_COLUMNS = (
+#: Columns of the file that are the engine's just as they are.
+RESULT_COLUMNS = (
     "arrival_us",
     "enqueued_us",
     "first_scheduled_us",
@@ -51,12 +51,13 @@ _COLUMNS = (
     "cached_tokens",
     "num_preemptions",
 )
-_SCALARS = ("end_us", "usable_blocks", "interrupted")
-_HISTOGRAM = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
+#: What it says of the run besides, and how it says what gaps between tokens there were.
+SCALARS = ("end_us", "usable_blocks", "interrupted")
+HISTOGRAM = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
 #: What is known of each client's connection, if anything is.
-_CONNECTION = ("rtt_us", "bandwidth_mbps")
+CONNECTION = ("rtt_us", "bandwidth_mbps")
 #: Columns of few distinct names.
-_NAMES = ("instance_id", "slo_class", "tenant_id", "status")
+NAMES = ("instance_id", "slo_class", "tenant_id", "status")
 
 
 def instance_ids(count: int) -> list[str]:
@@ -206,7 +207,7 @@ class Outcomes:
                 temporary,
                 self._arrow_table(0, 0).schema,
                 compression="zstd",
-                use_dictionary=list(_NAMES),
+                use_dictionary=list(NAMES),
                 store_schema=False,  # it would hide the metadata from `pyarrow.parquet.read_schema`
             ) as writer,
         ):
@@ -220,9 +221,9 @@ class Outcomes:
         columns = dataclasses.asdict(result.instances)
         return {
             "client_cost_us": self.client_cost_us,
-            **{name: getattr(result, name) for name in _SCALARS},
+            **{name: getattr(result, name) for name in SCALARS},
             "instances": {name: values.tolist() for name, values in columns.items()},
-            "itl": _packed([getattr(result, name) for name in _HISTOGRAM]),
+            "itl": _packed([getattr(result, name) for name in HISTOGRAM]),
             "slo_classes": table.slo_class and table.slo_class.names,
             "tenants": table.tenant and table.tenant.names,
             "unlisted": table.unlisted,
@@ -289,7 +290,7 @@ class Outcomes:
             return {}
         durations = {"client_ttft_us": client_ttft_us(self, rows), "client_e2e_us": client_e2e_us(self, rows)}
         return {name: pa.array(values, mask=values == NEVER) for name, values in durations.items()} | {
-            name: getattr(details, name)[rows] for name in _CONNECTION
+            name: getattr(details, name)[rows] for name in CONNECTION
         }
 
     @classmethod
@@ -299,85 +300,9 @@ class Outcomes:
         Raises:
             InputError: the file cannot be read, or is none of ours.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        from blis.outcomes.reading import read_outcomes
 
-        try:
-            schema = pq.read_schema(path)
-            if b"blis.run" not in (schema.metadata or {}):
-                raise InputError(f"{path}: not a file of outcomes: its schema has no metadata 'blis.run'")
-            found = [name for name in _CONNECTION if name in schema.names]
-            names = ["request_id", "input_tokens", "output_tokens", "session_id", "turn", *_COLUMNS, *_NAMES, *found]
-            table = pq.read_table(path, columns=names)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
-        metadata = schema.metadata
-        return cls._from_arrow(table, json.loads(metadata[b"blis"]), json.loads(metadata[b"blis.run"]))
-
-    @classmethod
-    def _from_arrow(cls, table: pa.Table, metadata: Mapping[str, Any], run: dict[str, Any]) -> Outcomes:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        def column(name: str) -> Ints:
-            values: Ints = pc.fill_null(table[name], NEVER).to_numpy()
-            return values
-
-        def codes(name: str, names: Sequence[str]) -> Ints:
-            found = pc.index_in(table[name], value_set=pa.array(names, pa.string()))
-            values: Ints = pc.fill_null(found, NONE).to_numpy().astype(np.int64)
-            return values
-
-        def labels(name: str, names: Sequence[str] | None) -> Labels | None:
-            return None if names is None else Labels(codes(name, names), tuple(names))
-
-        has_clients = _CONNECTION[0] in table.column_names
-        requests = RequestTable(
-            np.maximum(column("arrival_us"), 0),
-            column("input_tokens"),
-            column("output_tokens"),
-            slo_class=labels("slo_class", run["slo_classes"]),
-            tenant=labels("tenant_id", run["tenants"]),
-            sessions=_sessions(column("session_id"), column("turn")),
-            details=_details(*(table[name].to_numpy() for name in _CONNECTION)) if has_clients else None,
-            request_number=pc.utf8_slice_codeunits(table["request_id"], len("request_")).cast(pa.int64()).to_numpy(),
-            unlisted=run.get("unlisted", 0),  # older files list everybody
-        )
-        instances = InstanceFigures(**{name: np.array(values, np.int64) for name, values in run["instances"].items()})
-        values: dict[str, Any] = {name: run[name] for name in _SCALARS}
-        values |= {name: column(name) for name in _COLUMNS}
-        values |= dict(zip(_HISTOGRAM, _unpacked(run["itl"], len(_HISTOGRAM)), strict=True))
-        result = EngineResult(
-            status=codes("status", STATUS_NAMES),
-            instance=codes("instance_id", instance_ids(len(instances))),
-            instances=instances,
-            **values,
-        )
-        return cls(requests, result, run["client_cost_us"], metadata)
-
-
-def _sessions(session: Ints, turn: Ints) -> Sessions | None:
-    """What outcomes say of sessions: who belongs to which, not who waited for whom."""
-    if (session == NONE).all():
-        return None
-    nobody = np.full(len(session), NONE)
-    return Sessions(session, np.maximum(turn, 0), nobody, np.zeros(len(session), np.int64))
-
-
-def _details(rtt_us: Ints, bandwidth_mbps: NDArray[np.float64]) -> ClientDetails:
-    """Details of requests of which only the clients' connections are known."""
-    count = len(rtt_us)
-    none, zeros = Labels(np.full(count, NONE), ()), np.zeros(count, np.int64)
-    return ClientDetails(
-        client=none,
-        prefix_group=none,
-        prefix_tokens=zeros,
-        streaming=np.zeros(count, np.bool_),
-        modality_tokens=np.zeros((count, 4), np.int64),
-        reason_ratio=np.zeros(count),
-        rtt_us=rtt_us,
-        bandwidth_mbps=bandwidth_mbps,
-    )
+        return read_outcomes(path)
 
 
 def _packed(columns: Sequence[Ints]) -> dict[str, Any]:
@@ -389,7 +314,7 @@ def _packed(columns: Sequence[Ints]) -> dict[str, Any]:
     return {"rows": differences.shape[1], "data": base64.b64encode(data).decode()}
 
 
-def _unpacked(packed: Mapping[str, Any], count: int) -> Ints:
+def unpacked(packed: Mapping[str, Any], count: int) -> Ints:
     """(count, rows) what `_packed` was given."""
     import pyarrow as pa
 

@@ -193,11 +193,11 @@ def _vega() -> str:
     """What draws charts. To put it together takes longer than most pages' figures, so it is kept."""
     import vl_convert
 
-    name, digest = "vega.js", hashlib.sha256(vl_convert.__version__.encode()).digest()
+    module: Any = vl_convert  # its stub lacks the version, and demands an argument that does not have to be given
+    name, digest = "vega.js", hashlib.sha256(module.__version__.encode()).digest()
     script = kept.read(name, digest)
     if script is None:
-        bundle: Any = vl_convert.javascript_bundle  # its stub demands an argument that does not have to be given
-        script = bundle().encode()
+        script = module.javascript_bundle().encode()
         kept.write(name, digest, script)
     return script.decode()
 
