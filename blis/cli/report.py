@@ -37,11 +37,13 @@ def report(outcomes: Path, **flags: Any) -> None:
     from blis.report.charting import check_charts
 
     check_charts(flags["report"])
-    from blis.studies.sweep.page import is_swept, write_sweep_report
+    from blis.studies.sweep.mark import is_swept
 
     if is_swept(outcomes):
         if flags["slo_targets_us"]:
             log.warning("--slo-targets has no effect on the table of a sweep")
+        from blis.studies.sweep.page import write_sweep_report
+
         write_sweep_report(outcomes, flags["report"])
         return
     from blis.outcomes.outcomes import Outcomes

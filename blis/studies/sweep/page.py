@@ -16,6 +16,7 @@ from blis.report.figure_charts import Axis, against, is_wide, on_front, tradeoff
 from blis.report.page import Cell, Chart, Page, Section, Table, Tile, Tiles
 from blis.report.tables import number
 from blis.studies.sweep.charts import MOST_VALUES, heat, parallel, text_of
+from blis.studies.sweep.mark import MARK, is_swept
 from blis.studies.sweep.table import RUN_COLUMNS, STATE_COLUMNS
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ FIGURES = {
 _LATENCIES = ("ttft_p99_ms", "itl_p99_ms")
 _THROUGHPUT = "tokens_per_sec"
 _KINDS = {VERDICTS[True]: BLUE, VERDICTS[False]: ORANGE, VERDICTS[None]: GREY}
-#: Key of the schema's metadata that only tables of sweeps have.
-_MARK = b"blis.sweep"
 #: Lines across parallel axes, rows of tables, and settings that have charts of their own, at most.
 _MOST_LINES, _MOST_ROWS, _MOST_SETTINGS, _MOST_PAIRS = 500, 50, 6, 3
 
@@ -70,17 +69,6 @@ def write_sweep_report(table: str | Path, path: str | Path, command: Sequence[st
     write_page(sweep_page(read_swept(Path(table)), command), Path(path))
 
 
-def is_swept(path: Path) -> bool:
-    """Whether a file is the table of a sweep."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return _MARK in (pq.read_schema(path).metadata or {})
-    except (OSError, pa.ArrowInvalid):
-        return False
-
-
 def read_swept(path: Path) -> Swept:
     """Read a sweep's table.
 
@@ -92,7 +80,7 @@ def read_swept(path: Path) -> Swept:
 
     if not is_swept(path):
         raise InputError(f"{path}: not a table that blis sweep wrote")
-    return _digested(pl.read_parquet(path), json.loads(pq.read_schema(path).metadata[_MARK]))
+    return _digested(pl.read_parquet(path), json.loads(pq.read_schema(path).metadata[MARK]))
 
 
 def _digested(runs: pl.DataFrame, about: Mapping[str, Any]) -> Swept:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from blis.files.output import replacing
 from blis.studies.sweep.file import Sweep
 from blis.studies.sweep.keys import Kind
+from blis.studies.sweep.mark import MARK
 from blis.studies.sweep.work import Row
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def write_table(path: Path, sweep: Sweep, rows: Callable[[], Iterator[Row]], met
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema(sweep, rows()).with_metadata({"blis.sweep": json.dumps(metadata)})
+    schema = _schema(sweep, rows()).with_metadata({MARK: json.dumps(metadata)})
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         cells = (_cells(sweep, row) for row in rows())
         while group := list(itertools.islice(cells, _ROWS_PER_GROUP)):
