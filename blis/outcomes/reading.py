@@ -92,12 +92,16 @@ def _columns(file: pq.ParquetFile, readers: Mapping[str, Callable[[pa.Array], Co
 
 
 def _numbers(column: pa.Array, dtype: Any = np.int64) -> Column:
-    """(n,) numbers, `NEVER` where there is none. `to_numpy` would import pandas, where that is installed."""
+    """(n,) numbers, `NEVER` where there is none. Arrow's own ways of making them import pandas where it is installed."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    filled = pc.fill_null(column.cast(pa.from_numpy_dtype(dtype)), NEVER)
-    return np.frombuffer(filled.buffers()[1], dtype)[filled.offset :][: len(filled)]
+    column = column.cast(pa.from_numpy_dtype(dtype))
+    is_known, values = column.buffers()
+    rows = slice(column.offset, column.offset + len(column))
+    numbers = np.frombuffer(values, dtype)[rows]
+    if not column.null_count:
+        return numbers
+    return np.where(np.unpackbits(np.frombuffer(is_known, np.uint8), bitorder="little")[rows], numbers, NEVER)
 
 
 def _request_numbers(column: pa.Array) -> Column:
