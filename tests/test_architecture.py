@@ -41,6 +41,7 @@ ALLOWED = {
 SHORTCUTS = {
     ("blis.outcomes.outcomes", target)
     for target in (
+        "blis.outcomes.metrics.activity",
         "blis.outcomes.metrics.network",
         "blis.outcomes.metrics.steady_state",
         "blis.outcomes.metrics.summary",

@@ -168,6 +168,13 @@ class Outcomes:
         return SteadyState(self)
 
     @cached_property
+    def busy_us(self) -> Ints:
+        """(m,) how long each instance ran steps."""
+        from blis.outcomes.metrics.activity import busy_us
+
+        return busy_us(self)
+
+    @cached_property
     def requests(self) -> pl.DataFrame:
         """One row per request, in the order in which they were given; the columns are those of the Parquet file."""
         import polars as pl

@@ -92,7 +92,7 @@ def _columns(file: pq.ParquetFile, readers: Mapping[str, Callable[[pa.Array], Co
 
 
 def _numbers(column: pa.Array, dtype: Any = np.int64) -> Column:
-    """(n,) numbers, `NEVER` where there is none. Arrow's own ways of making them import pandas where it is installed."""
+    """(n,) numbers, `NEVER` where there is none; what Arrow offers imports pandas, where it is installed."""
     import pyarrow as pa
 
     column = column.cast(pa.from_numpy_dtype(dtype))

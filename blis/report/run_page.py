@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from blis._core.codes import RequestStatus
-from blis.outcomes.metrics.activity import busy_us
 from blis.outcomes.metrics.latency import known
 from blis.outcomes.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
 from blis.outcomes.metrics.slo import DEFAULT_CLASS, check_targets
@@ -229,7 +228,7 @@ def _instances(outcomes: Outcomes, over_time: Timeline) -> Iterator[Part]:
         yield Chart("requests", "Requests sent", run_charts.balance(sent, "requests", ","), note, "half")
         yield Chart("tokens", "Input and output tokens", run_charts.balance(tokens, "tokens", ","), note, "half")
     end_us = max(outcomes.result.end_us, 1)
-    busy, queue = busy_us(outcomes) / end_us, over_time.waiting.mean(1).tolist()
+    busy, queue = outcomes.busy_us / end_us, over_time.waiting.mean(1).tolist()
     rows = [
         (
             block["instance_id"],

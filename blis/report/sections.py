@@ -83,8 +83,9 @@ class Report:
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
+        timed = None if self.wall_clock is None else summarize(self.outcomes, self.wall_clock)
         return {
-            **summarize(self.outcomes, self.wall_clock),
+            **(timed or self.outcomes.summary),
             "steady_state": self.outcomes.steady_state.figures(),
         }
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NEVER
+from blis.outcomes.metrics.groups import rows_by_code
 from blis.outcomes.outcomes import SERVED, Outcomes
 
 Ints = NDArray[np.int64]
@@ -42,24 +43,19 @@ def busy_us(outcomes: Outcomes) -> Ints:
     result = outcomes.result
     total = np.zeros(len(result.instances), np.int64)
     rows = _rows(outcomes)
-    start, end = result.enqueued_us[rows], _end_us(outcomes, rows)
-    order = np.lexsort((start, result.instance[rows]))
-    instance, start, end = result.instance[rows][order], start[order], end[order]
-    bounds = np.searchsorted(instance, np.arange(len(total) + 1))
-    for index in range(len(total)):
-        part = slice(bounds[index], bounds[index + 1])
-        if bounds[index] == bounds[index + 1]:
-            continue
-        until = np.maximum.accumulate(end[part])
-        idle = np.maximum(start[part][1:] - until[:-1], 0).sum()
-        total[index] = until[-1] - start[part][0] - idle
+    rows = rows[np.argsort(result.enqueued_us[rows], kind="stable")]
+    for index, places in enumerate(rows_by_code(result.instance[rows], len(total))):
+        if len(places):
+            start, end = result.enqueued_us[rows[places]], _end_us(outcomes, rows[places])
+            until = np.maximum.accumulate(end)
+            total[index] = until[-1] - start[0] - np.maximum(start[1:] - until[:-1], 0).sum()
     return total
 
 
 def busy_share(outcomes: Outcomes) -> float | None:
     """Share of the run in which the mean instance ran steps; None if the run has no length."""
     end_us = outcomes.result.end_us
-    return None if end_us <= 0 else float(busy_us(outcomes).sum() / (end_us * len(outcomes.result.instances)))
+    return None if end_us <= 0 else float(outcomes.busy_us.sum() / (end_us * len(outcomes.result.instances)))
 
 
 def load_share(outcomes: Outcomes, saturation_per_s: float | None) -> float | None:

@@ -8,7 +8,7 @@ cache is an estimate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NEVER, RequestStatus
+from blis.outcomes.metrics.groups import rows_by_code
+from blis.outcomes.metrics.latency import known
 from blis.outcomes.outcomes import SERVED, Outcomes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+#: Requests whose stamps are looked at together: few enough to stay in a processor's cache.
+_ROWS_AT_ONCE = 1 << 15
 #: Parts of a run; fewer would hide bursts, and more than there are pixels tell nothing.
 MOST_BINS = 240
 #: Parts of the breakdown of latencies have at least so many requests, on average.
@@ -58,36 +62,41 @@ class Timeline:
 
 def timeline(outcomes: Outcomes, bins: int = MOST_BINS) -> Timeline:
     """Cut a run into so many parts; takes O(n + m * bins) for n requests and m instances."""
-    result = outcomes.result
-    grid = Grid(max(result.end_us, 1), bins, len(result.instances))
-    rows = np.flatnonzero(np.isin(result.status, SERVED) & (result.enqueued_us != NEVER) & (result.instance >= 0))
-    instance = result.instance[rows]
-    end_us = _or(result.finished_us[rows], result.end_us)
-    scheduled_us = _or(result.first_scheduled_us[rows], end_us)
-    first_us = _or(result.first_token_us[rows], end_us)
-    later = np.maximum(result.produced_tokens[rows] - 1, 0)
-    has_first = result.produced_tokens[rows] > 0
-    tokens = grid.spread(instance, first_us, end_us, later)
-    tokens += grid.count(instance[has_first], first_us[has_first])
+    num_instances = len(outcomes.result.instances)
+    grid = Grid(max(outcomes.result.end_us, 1), bins, num_instances)
+    sums = np.zeros((4, num_instances, bins))
+    at_once = max(_ROWS_AT_ONCE, num_instances * bins)
+    for start in range(0, len(outcomes), at_once):
+        for total, found in zip(sums, _levels(outcomes, grid, slice(start, start + at_once)), strict=True):
+            total += found
+    waiting, running, tokens, held_tokens = sums
+    room = _room_tokens(outcomes)
     return Timeline(
-        grid.edges_us,
-        grid.mean(instance, result.enqueued_us[rows], scheduled_us, 1, 1),
-        grid.mean(instance, scheduled_us, end_us, 1, 1),
-        tokens / (grid.width_us / 1e6),
-        _kv_share(outcomes, grid, rows, (scheduled_us, first_us, end_us)),
+        grid.edges_us, waiting, running, tokens / (grid.width_us / 1e6), held_tokens / room if room > 0 else None
     )
 
 
-def _kv_share(outcomes: Outcomes, grid: Grid, rows: Ints, stamps: tuple[Ints, Ints, Ints]) -> Floats | None:
-    """Estimated use of the cache (`Timeline`)."""
-    block_tokens = _block_tokens(outcomes.metadata)
-    if block_tokens is None or outcomes.result.usable_blocks <= 0:
-        return None
-    result, prompt = outcomes.result, outcomes.table.input_tokens[rows]
-    (scheduled_us, first_us, end_us), instance = stamps, result.instance[rows]
-    held = grid.mean(instance, scheduled_us, first_us, result.cached_tokens[rows], prompt)
-    held += grid.mean(instance, first_us, end_us, prompt, prompt + result.produced_tokens[rows])
-    return held / (result.usable_blocks * block_tokens)
+def _levels(outcomes: Outcomes, grid: Grid, some: slice) -> Iterator[Floats]:
+    """What some requests add: to the queue, the batch, the output tokens, and the tokens in the cache (`Timeline`)."""
+    result = outcomes.result
+    served = np.isin(result.status[some], SERVED) & (result.enqueued_us[some] != NEVER) & (result.instance[some] >= 0)
+    rows = np.flatnonzero(served) + some.start
+    instance, produced, prompt = result.instance[rows], result.produced_tokens[rows], outcomes.table.input_tokens[rows]
+    end_us = _or(result.finished_us[rows], result.end_us)
+    scheduled_us = _or(result.first_scheduled_us[rows], end_us)
+    first_us = _or(result.first_token_us[rows], end_us)
+    has_first = produced > 0
+    yield grid.mean(instance, result.enqueued_us[rows], scheduled_us, 1, 1)
+    yield grid.mean(instance, scheduled_us, end_us, 1, 1)
+    later = grid.spread(instance, first_us, end_us, np.maximum(produced - 1, 0))
+    yield later + grid.count(instance[has_first], first_us[has_first])
+    prefill = grid.mean(instance, scheduled_us, first_us, result.cached_tokens[rows], prompt)
+    yield prefill + grid.mean(instance, first_us, end_us, prompt, prompt + produced)
+
+
+def _room_tokens(outcomes: Outcomes) -> int:
+    """Tokens that an instance's cache has room for; 0: not known."""
+    return max(outcomes.result.usable_blocks, 0) * (_block_tokens(outcomes.metadata) or 0)
 
 
 def _block_tokens(metadata: Mapping[str, Any]) -> int | None:
@@ -121,8 +130,7 @@ class Grid:
 
     def place(self, stamp_us: Ints) -> Ints:
         """(n,) part in which each stamp lies; those of the end and behind it are in the last one."""
-        places = (stamp_us / self.width_us).astype(np.int64)
-        return np.minimum(places, self.bins - 1)
+        return self._part(stamp_us / self.width_us)
 
     def count(self, instance: Ints, stamp_us: Ints, weights: Ints | None = None) -> Floats:
         """(m, bins) how many stamps lie in each part, or the sum of their weights."""
@@ -148,7 +156,7 @@ class Grid:
         instance, start, end = instance[chosen], start_us[chosen] / self.width_us, end_us[chosen] / self.width_us
         low, high = (np.broadcast_to(np.asarray(side, np.float64), chosen.shape)[chosen] for side in (first, last))
         slope = (high - low) / (end - start)
-        begins, ends = self.place(start_us[chosen]), self.place(end_us[chosen])
+        begins, ends = self._part(start), self._part(end)
 
         def area(left: Floats, right: Floats) -> Floats:
             found: Floats = (right - left) * (low + slope * ((left + right) / 2 - start))
@@ -165,6 +173,10 @@ class Grid:
         multiple = np.cumsum(self._summed(*into, slope[inner]) - self._summed(*out, slope[inner]), axis=1)
         inside: Floats = total + constant + multiple * np.arange(self.bins)
         return np.maximum(inside, 0.0)  # differences of floats may miss 0 by a hair
+
+    def _part(self, parts: Floats) -> Ints:
+        """(n,) the part in which each moment lies, both in parts."""
+        return np.minimum(parts.astype(np.int64), self.bins - 1)
 
     def _summed(self, instance: Ints, places: Ints, weights: Ints | Floats | None) -> Floats:
         flat = instance * self.bins + places
@@ -193,22 +205,28 @@ class Breakdown:
 
 def breakdown(outcomes: Outcomes) -> Breakdown:
     """Split the end-to-end times of completed requests; the three parts add up to their means."""
-    result = outcomes.result
-    rows = np.flatnonzero(result.status == RequestStatus.COMPLETED)
-    arrival_us = result.arrival_us[rows]
-    parts = int(np.clip(len(rows) // _REQUESTS_PER_PART, _LEAST_PARTS, _MOST_PARTS))
+    rows = np.flatnonzero(outcomes.result.status == RequestStatus.COMPLETED)
+    grid, groups = _by_arrival(outcomes, rows, _REQUESTS_PER_PART)
+    requests = np.array([len(group) for group in groups])
+    means = zip(*(_parts_ms(outcomes, group) for group in groups), strict=True)
+    return Breakdown(grid.edges_us, requests, *(np.array(mean) for mean in means))
+
+
+def _by_arrival(outcomes: Outcomes, rows: Ints, each: int) -> tuple[Grid, list[Ints]]:
+    """The time in which these requests arrived, cut so that parts have so many, on average, and the rows of each."""
+    arrival_us = outcomes.result.arrival_us[rows]
+    parts = int(np.clip(len(rows) // each, _LEAST_PARTS, _MOST_PARTS))
     grid = Grid(max(int(arrival_us.max(initial=0)), 1), parts)
-    nobody = np.zeros(len(rows), np.int64)
-    requests = grid.count(nobody, arrival_us)[0]
-    queueing_us, ttft_us, e2e_us = (
-        durations_us(rows) for durations_us in (outcomes.scheduling_delay_us, outcomes.ttft_us, outcomes.e2e_us)
-    )
-    known = np.where(requests > 0, requests, np.nan)
-    means = (
-        grid.count(nobody, arrival_us, part_us)[0] / known / 1000
-        for part_us in (queueing_us, ttft_us - queueing_us, e2e_us - ttft_us)
-    )
-    return Breakdown(grid.edges_us, requests.astype(np.int64), *means)
+    return grid, [rows[places] for places in rows_by_code(grid.place(arrival_us), parts)]
+
+
+def _parts_ms(outcomes: Outcomes, rows: Ints) -> tuple[float, float, float]:
+    """Mean queueing, prefill and decode of some requests; nan without any."""
+    if not len(rows):
+        return np.nan, np.nan, np.nan
+    durations_us = (outcomes.scheduling_delay_us, outcomes.ttft_us, outcomes.e2e_us)
+    queueing, ttft, e2e = (int(duration_us(rows).sum()) for duration_us in durations_us)
+    return queueing / len(rows) / 1000, (ttft - queueing) / len(rows) / 1000, (e2e - ttft) / len(rows) / 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,27 +250,18 @@ def load_over_time(outcomes: Outcomes) -> Load:
     """Cut the time of arrivals into parts of 60 requests on average, 12 to 96 of them; O(n log n) for n requests."""
     status = outcomes.result.status
     rows = np.flatnonzero(~np.isin(status, (RequestStatus.NOT_ARRIVED, RequestStatus.NOT_SENT)))
-    arrival_us = outcomes.result.arrival_us[rows]
-    parts = int(np.clip(len(rows) // _REQUESTS_PER_PERCENTILE, _LEAST_PARTS, _MOST_PARTS))
-    grid = Grid(max(int(arrival_us.max(initial=0)), 1), parts)
-    arrivals = grid.count(np.zeros(len(rows), np.int64), arrival_us)[0]
-    place = grid.place(arrival_us)
-    ttft_us, itl_us = outcomes.ttft_us(rows).astype(np.float64), outcomes.itl_mean_us(rows)
+    grid, groups = _by_arrival(outcomes, rows, _REQUESTS_PER_PERCENTILE)
     return Load(
         grid.edges_us,
-        arrivals / (grid.width_us / 1e6),
-        _p95_ms(np.where(ttft_us >= 0, ttft_us, np.nan), place, parts),
-        _p95_ms(itl_us, place, parts),
+        np.array([len(group) for group in groups]) / (grid.width_us / 1e6),
+        np.array([_p95_ms(known(outcomes.ttft_us(group))) for group in groups]),
+        np.array([_p95_ms(known(outcomes.itl_mean_us(group))) for group in groups]),
     )
 
 
-def _p95_ms(values_us: Floats, place: Ints, parts: int) -> Floats:
-    """(parts,) 95th percentiles of the values in each part; nan where all are nan."""
-    known = ~np.isnan(values_us)
-    by_part = np.argsort(place[known], kind="stable")
-    bounds = np.searchsorted(place[known][by_part], np.arange(1, parts))
-    groups = np.split(values_us[known][by_part], bounds)
-    return np.array([np.percentile(group, 95) / 1000 if len(group) else np.nan for group in groups])
+def _p95_ms(values_us: Ints | Floats) -> float:
+    """95th percentile; nan without values."""
+    return float(np.percentile(values_us.astype(np.float64), 95)) / 1000 if len(values_us) else np.nan
 
 
 def _or(stamp_us: Ints, otherwise: Ints | int) -> Ints:
