@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from blis._core.codes import RequestStatus
+from blis.outcomes.metrics.groups import rows_by_code
 from blis.outcomes.metrics.latency import duration_figures, histogram_figures, known
 from blis.outcomes.metrics.network import client_e2e_us, client_ttft_us, has_network
 from blis.outcomes.metrics.throughput import cache_hit_rate, count_by_status, per_second, queued_tokens
@@ -53,14 +52,12 @@ def summarize(outcomes: Outcomes, wall_clock: WallClock | None = None) -> dict[s
 def instance_summaries(outcomes: Outcomes) -> list[dict[str, Any]]:
     """The same figures for each instance, over the requests sent to it and until its own end, or the horizon."""
     result = outcomes.result
-    by_instance = np.argsort(result.instance, kind="stable")
-    bounds = np.searchsorted(result.instance[by_instance], np.arange(len(result.instances) + 1))
+    names = instance_ids(len(result.instances))
     blocks = []
-    for index, name in enumerate(instance_ids(len(result.instances))):
-        rows = by_instance[bounds[index] : bounds[index + 1]]
+    for index, rows in enumerate(rows_by_code(result.instance, len(names))):
         end_us, peak = (int(column[index]) for column in (result.instances.end_us, result.instances.peak_used_blocks))
         scope = _Scope(rows, outcomes.itl_of(instance=index), end_us, peak)
-        blocks.append({"instance_id": name, **_figures(outcomes, scope)})
+        blocks.append({"instance_id": names[index], **_figures(outcomes, scope)})
     return blocks
 
 
