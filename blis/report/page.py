@@ -194,7 +194,7 @@ def _vega() -> str:
     import vl_convert
 
     module: Any = vl_convert  # its stub lacks the version, and demands an argument that does not have to be given
-    name, digest = "vega.js", hashlib.sha256(module.__version__.encode()).digest()
+    name, digest = "vega.kept", hashlib.sha256(module.__version__.encode()).digest()
     script = kept.read(name, digest)
     if script is None:
         script = module.javascript_bundle().encode()

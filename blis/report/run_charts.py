@@ -3,259 +3,229 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from blis.outcomes.metrics.timeline import Breakdown, Floats, Load, Timeline
 from blis.outcomes.outcomes import instance_ids
-from blis.report.charting import INK, MOST_LINES, SERIES, SOFT, Spec, short_format, spec
-
-if TYPE_CHECKING:
-    import polars as pl
+from blis.report.charting import INK, MOST_LINES, SERIES, SOFT, Spec, short_format
+from blis.report.vega import FULL_HEIGHT, HOVER, WIDTH, chosen_in_legend, colour, drawn, faded, field, rows, tip
 
 _STRIP_HEIGHT, _HEIGHT = 105, 220
+_PANELS = {
+    "waiting": ("requests waiting", ",.1f"),
+    "running": ("requests running", ",.1f"),
+    "kv_share": ("KV cache, est.", ".1%"),
+    "tokens_per_s": ("output tokens/s", ",.0f"),
+}
 
 
 def strip(found: Timeline) -> Spec:
     """Queue, batch, KV cache and tokens over time, one below the other, and an overview to zoom with."""
-    import altair as alt
-
-    panels = {
-        "waiting": ("requests waiting", ",.1f"),
-        "running": ("requests running", ",.1f"),
-        "kv_share": ("KV cache, est.", ".1%"),
-        "tokens_per_s": ("output tokens/s", ",.0f"),
+    names = [name for name in _PANELS if getattr(found, name) is not None]
+    columns = _timeline_columns(found, names)
+    panels = [_panel(columns, name, is_first=name == names[0], is_last=name == names[-1]) for name in names]
+    in_hand = rows({"seconds": found.middle_s, "in_hand": (found.waiting + found.running).sum(0)})
+    window = {"name": "window", "select": {"type": "interval", "encodings": ["x"]}, "views": ["overview"]}
+    return {
+        "vconcat": [*panels, _overview()],
+        "datasets": {"timeline": rows(columns), "overview": in_hand},
+        "params": [chosen_in_legend("instance", ["first"]), window],
+        "resolve": {"scale": {"color": "shared", "x": "independent"}},
+        "spacing": 14,
     }
-    if found.kv_share is None:
-        del panels["kv_share"]
-    frame = _timeline_frame(found, list(panels))
-    window = alt.selection_interval(name="window", encodings=["x"])
-    shown = alt.selection_point(name="shown", fields=["instance"], bind="legend")
-    rows = []
-    for place, (name, (title, form)) in enumerate(panels.items()):
-        is_last = place == len(panels) - 1
-        axis = alt.Axis(format="~s", title="simulated time, s") if is_last else alt.Axis(labels=False, title=None)
-        x = alt.X("seconds:Q", scale=alt.Scale(domain=window, nice=False), axis=axis)
-        rows.append(_panel(frame, name, title, form, x, shown))
-    rows[0] = rows[0].add_params(shown)
-    return spec(alt.vconcat(*rows, _overview(found, window), spacing=14).resolve_scale(color="shared", x="independent"))
 
 
-def _timeline_frame(found: Timeline, names: Sequence[str]) -> pl.DataFrame:
-    """A row per part and line; a line is an instance, or the mean of many, with the range of all."""
-    import polars as pl
-
-    count = len(found.waiting)
+def _timeline_columns(found: Timeline, names: Sequence[str]) -> dict[str, Any]:
+    """A value per part and line; a line is an instance, or the mean of many, with the range of all."""
+    count, parts = len(found.waiting), len(found.middle_s)
     edges_s = found.edges_us / 1e6
+    lines = instance_ids(count) if count <= MOST_LINES else [f"mean of {count} instances"]
     times = {"seconds": found.middle_s, "left": edges_s[:-1], "right": edges_s[1:]}
-    if count <= MOST_LINES:
-        ids = instance_ids(count)
-        return pl.concat(
-            pl.DataFrame(
-                times
-                | {"instance": [ids[index]] * len(edges_s[1:])}
-                | {name: getattr(found, name)[index] for name in names}
-            )
-            for index in range(count)
-        )
-    columns: dict[str, Any] = times | {"instance": [f"mean of {count} instances"] * len(edges_s[1:])}
+    columns: dict[str, Any] = {name: np.tile(values, len(lines)) for name, values in times.items()}
+    columns["instance"] = [line for line in lines for _ in range(parts)]
     for name in names:
         values = getattr(found, name)
-        columns |= {name: values.mean(0), f"{name}_low": values.min(0), f"{name}_high": values.max(0)}
-    return pl.DataFrame(columns)
+        if count <= MOST_LINES:
+            columns[name] = values.ravel()
+        else:
+            columns |= {name: values.mean(0), f"{name}_low": values.min(0), f"{name}_high": values.max(0)}
+    return columns
 
 
-def _panel(frame: pl.DataFrame, name: str, title: str, form: str, x: Any, shown: Any) -> Any:
+def _panel(columns: Mapping[str, Any], name: str, *, is_first: bool, is_last: bool) -> Spec:
     """One measure over time; hovering shows it for every instance at that time."""
-    import altair as alt
-
-    names = frame["instance"].unique(maintain_order=True).to_list()
-    axis_format = "%" if form.endswith("%") else short_format(frame[name])
-    y = alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format=axis_format, tickCount=4), scale=alt.Scale(domainMin=0))
-    colour = alt.Color(
-        "instance:N",
-        sort=None,
-        scale=alt.Scale(domain=names, range=list(SERIES[: len(names)])),
-        legend=alt.Legend() if len(names) > 1 else None,
+    title, form = _PANELS[name]
+    lines = list(dict.fromkeys(columns["instance"]))
+    axis = {"format": "~s", "title": "simulated time, s"} if is_last else {"labels": False, "title": None}
+    x, left = (
+        field(f"{side}:Q", scale={"domain": {"param": "window"}, "nice": False}, axis=axis)
+        for side in ("seconds", "left")
     )
-    left = x.copy()
-    left.shorthand = "left:Q"
-    layers = []
-    if f"{name}_low" in frame.columns:
-        low, high = (alt.Y(f"{name}_low:Q", title=title), alt.Y2(f"{name}_high:Q"))
-        layers.append(alt.Chart().mark_area(opacity=0.22, color=SERIES[0], clip=True).encode(x, low, high))
-    layers.append(
-        alt.Chart()
-        .mark_line(strokeWidth=1.6, clip=True, interpolate="monotone")
-        .encode(x, y, colour, opacity=alt.condition(shown, alt.value(1), alt.value(0.08)))
-    )
-    tips = [alt.Tooltip("seconds:Q", title="time, s", format=",.2f")]
-    fields = [f"{name}_low", f"{name}_high"] if f"{name}_low" in frame.columns else []
-    tips += [alt.Tooltip(f"{text}:Q", title=text, format=form) for text in names]
-    tips += [
-        alt.Tooltip(f"{text}:Q", title=label, format=form)
-        for text, label in zip(fields, ("least", "most"), strict=False)
+    axis_format = "%" if form.endswith("%") else short_format(columns[name])
+    y = field(f"{name}:Q", title=title, axis={"format": axis_format, "tickCount": 4}, scale={"domainMin": 0})
+    legend: Spec | None = {} if len(lines) > 1 else None
+    ends = {"least": f"{name}_low", "most": f"{name}_high"} if f"{name}_low" in columns else {}
+    tips = [
+        tip("seconds:Q", "time, s", ",.2f"),
+        *(tip(f"{line}:Q", line, form) for line in lines),
+        *(tip(f"{column}:Q", label, form) for label, column in ends.items()),
     ]
-    # the page draws the bar under the pointer (page.css); its tooltip has all lines
-    layers.append(
-        alt.Chart()
-        .transform_pivot("instance", value=name, groupby=["seconds", "left", "right", *fields])
-        .mark_bar(fill="var(--hover)", fillOpacity=0, clip=True)
-        .encode(left, alt.X2("right:Q"), alt.YValue(0), alt.Y2Value("height"), tooltip=tips)
-    )
-    return alt.layer(*layers, data=frame).properties(height=_STRIP_HEIGHT, width=400)
-
-
-def _overview(found: Timeline, window: Any) -> Any:
-    """Requests in hand of all instances, small, to choose a window in."""
-    import altair as alt
-    import polars as pl
-
-    in_hand = (found.waiting + found.running).sum(0)
-    return (
-        alt.Chart(pl.DataFrame({"seconds": found.middle_s, "in_hand": in_hand}))
-        .mark_area(color=SOFT, opacity=0.35)
-        .encode(
-            alt.X("seconds:Q", title="drag here to zoom, double-click for all", scale=alt.Scale(nice=False)),
-            alt.Y("in_hand:Q", title="in hand", axis=alt.Axis(tickCount=2, grid=False)),
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "line", "strokeWidth": 1.6, "clip": True, "interpolate": "monotone"},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "color": colour("instance:N", lines, sort=None, legend=legend),
+                "opacity": faded(1, 0.08),
+            },
+        },
+        {
+            "mark": HOVER | {"clip": True},
+            "transform": [
+                {"pivot": "instance", "value": name, "groupby": ["seconds", "left", "right", *ends.values()]}
+            ],
+            "encoding": {"x": left, **FULL_HEIGHT, "tooltip": tips},
+        },
+    ]
+    if ends:
+        low, high = ends.values()
+        between = {"x": x, "y": field(f"{low}:Q", title=title), "y2": {"field": high}}
+        layers.insert(
+            0, {"mark": {"type": "area", "opacity": 0.22, "color": SERIES[0], "clip": True}, "encoding": between}
         )
-        .properties(height=38, width=400)
-        .add_params(window)
-    )
+    if is_first:
+        layers[0]["name"] = "first"
+    return {"layer": layers, "data": {"name": "timeline"}, "height": _STRIP_HEIGHT, "width": WIDTH}
+
+
+def _overview() -> Spec:
+    """Requests in hand of all instances, small, to choose a window in."""
+    return {
+        "name": "overview",
+        "data": {"name": "overview"},
+        "mark": {"type": "area", "color": SOFT, "opacity": 0.35},
+        "encoding": {
+            "x": field("seconds:Q", title="drag here to zoom, double-click for all", scale={"nice": False}),
+            "y": field("in_hand:Q", title="in hand", axis={"tickCount": 2, "grid": False}),
+        },
+        "height": 38,
+        "width": WIDTH,
+    }
 
 
 def load(found: Load) -> Spec:
     """Arrivals per second, and the 95th percentiles of what those who arrived met, one below the other."""
-    import altair as alt
-    import polars as pl
-
     edges_s = found.edges_us / 1e6
     panels = {
         "arrivals_per_s": ("arrivals/s", ",.2f", SERIES[4]),
         "ttft_p95_ms": ("TTFT p95, ms", ",.1f", SERIES[0]),
         "itl_p95_ms": ("ITL p95, ms", ",.2f", SERIES[1]),
     }
-    times = {"left": edges_s[:-1], "right": edges_s[1:]}
-    frame = pl.DataFrame(times | {name: getattr(found, name) for name in panels}).with_columns(
-        pl.col("ttft_p95_ms", "itl_p95_ms").fill_nan(None), seconds=(pl.col("left") + pl.col("right")) / 2
-    )
+    figures = {name: getattr(found, name) for name in panels}
+    data = rows({"left": edges_s[:-1], "right": edges_s[1:], **figures, "seconds": (edges_s[:-1] + edges_s[1:]) / 2})
     tips = [
-        alt.Tooltip("left:Q", title="arrived from, s", format=",.2f"),
-        alt.Tooltip("right:Q", title="to, s", format=",.2f"),
-        *(alt.Tooltip(f"{name}:Q", title=title, format=form) for name, (title, form, _) in panels.items()),
+        tip("left:Q", "arrived from, s", ",.2f"),
+        tip("right:Q", "to, s", ",.2f"),
+        *(tip(f"{name}:Q", title, form) for name, (title, form, _) in panels.items()),
     ]
-    rows = []
-    for name, (title, _, colour) in panels.items():
+    charts = []
+    for name, (title, _, line_colour) in panels.items():
         is_last = name == list(panels)[-1]
-        axis = alt.Axis(format="~s", title="arrival, s") if is_last else alt.Axis(labels=False, title=None)
+        axis = {"format": "~s", "title": "arrival, s"} if is_last else {"labels": False, "title": None}
         x, left = (
-            alt.X(f"{field}:Q", scale=alt.Scale(domain=[0, float(edges_s[-1])], nice=False), axis=axis)
-            for field in ("seconds", "left")
+            field(f"{side}:Q", scale={"domain": [0, float(edges_s[-1])], "nice": False}, axis=axis)
+            for side in ("seconds", "left")
         )
-        y_axis = alt.Axis(format=short_format(getattr(found, name)[~np.isnan(getattr(found, name))]), tickCount=4)
-        y = alt.Y(f"{name}:Q", title=title, axis=y_axis, scale=alt.Scale(domainMin=0))
-        line = alt.Chart().mark_line(strokeWidth=1.6, color=colour, point={"size": 12, "color": colour}).encode(x, y)
-        hover = (
-            alt.Chart()
-            .mark_bar(fill="var(--hover)", fillOpacity=0)
-            .encode(left, alt.X2("right:Q"), alt.YValue(0), alt.Y2Value("height"), tooltip=tips)
-        )
-        rows.append(alt.layer(line, hover, data=frame).properties(height=_STRIP_HEIGHT, width=400))
-    return spec(alt.vconcat(*rows, spacing=14))
+        y_axis = {"format": short_format(figures[name][~np.isnan(figures[name])]), "tickCount": 4}
+        point = {"size": 12, "color": line_colour}
+        line = {
+            "mark": {"type": "line", "strokeWidth": 1.6, "color": line_colour, "point": point},
+            "encoding": {"x": x, "y": field(f"{name}:Q", title=title, axis=y_axis, scale={"domainMin": 0})},
+        }
+        hover = {"mark": HOVER, "encoding": {"x": left, **FULL_HEIGHT, "tooltip": tips}}
+        charts.append({"layer": [line, hover], "height": _STRIP_HEIGHT, "width": WIDTH})
+    return {"vconcat": charts, "data": {"name": "load"}, "datasets": {"load": data}, "spacing": 14}
 
 
 def parts_over_time(found: Breakdown) -> Spec:
     """Means of queueing, prefill and decode, stacked, by time of arrival."""
-    import altair as alt
-    import polars as pl
-
     edges_s = found.edges_us / 1e6
+    has_any = found.requests > 0
     times = {"left": edges_s[:-1], "right": edges_s[1:], "requests": found.requests}
     parts = {"queueing": found.queueing_ms, "prefill": found.prefill_ms, "decode": found.decode_ms}
     tops = np.cumsum(list(parts.values()), axis=0)
-    frame = pl.concat(
-        pl.DataFrame(times | {"ms": ms, "top": top, "bottom": top - ms}).with_columns(part=pl.lit(name))
+    data = [
+        row | {"part": name}
         for (name, ms), top in zip(parts.items(), tops, strict=True)
-    ).filter(pl.col("requests") > 0)
-    shown = alt.selection_point(name="shown", fields=["part"], bind="legend")
-    chart = (
-        alt.Chart(frame)
-        .mark_rect()
-        .encode(
-            alt.X("left:Q", title="arrival, s", scale=alt.Scale(nice=False), axis=alt.Axis(format="~s")),
-            alt.X2("right:Q"),
-            alt.Y("bottom:Q", title="mean, ms", axis=alt.Axis(format=short_format(tops))),
-            alt.Y2("top:Q"),
-            alt.Color(
-                "part:N", sort=None, scale=alt.Scale(domain=list(parts), range=[SERIES[1], SERIES[4], SERIES[0]])
-            ),
-            opacity=alt.condition(shown, alt.value(0.85), alt.value(0.1)),
-            tooltip=[
-                alt.Tooltip("left:Q", title="arrived from, s", format=",.2f"),
-                alt.Tooltip("right:Q", title="to, s", format=",.2f"),
-                alt.Tooltip("part:N", title="part"),
-                alt.Tooltip("ms:Q", title="mean, ms", format=",.2f"),
-                alt.Tooltip("requests:Q", title="requests", format=","),
+        for row in rows({key: column[has_any] for key, column in (times | _heights(ms, top)).items()})
+    ]
+    chart = {
+        "mark": {"type": "rect"},
+        "encoding": {
+            "x": field("left:Q", title="arrival, s", scale={"nice": False}, axis={"format": "~s"}),
+            "x2": {"field": "right"},
+            "y": field("bottom:Q", title="mean, ms", axis={"format": short_format(tops)}),
+            "y2": {"field": "top"},
+            "color": colour("part:N", list(parts), [SERIES[1], SERIES[4], SERIES[0]], sort=None),
+            "opacity": faded(0.85, 0.1),
+            "tooltip": [
+                tip("left:Q", "arrived from, s", ",.2f"),
+                tip("right:Q", "to, s", ",.2f"),
+                tip("part:N", "part"),
+                tip("ms:Q", "mean, ms", ",.2f"),
+                tip("requests:Q", "requests", ","),
             ],
-        )
-        .add_params(shown)
-        .properties(height=_HEIGHT, width=400)
-    )
-    return spec(chart)
+        },
+        "params": [chosen_in_legend("part")],
+    }
+    return drawn(data, chart, _HEIGHT)
+
+
+def _heights(ms: Floats, top: Floats) -> dict[str, Floats]:
+    return {"ms": ms, "top": top, "bottom": top - ms}
 
 
 def balance(values: Sequence[float], title: str, form: str) -> Spec:
     """A bar per instance, and their mean."""
-    import altair as alt
-    import polars as pl
-
-    frame = pl.DataFrame({"instance": list(range(len(values))), "value": list(values)})
-    bars = (
-        alt.Chart(frame)
-        .mark_bar(color=SERIES[0])
-        .encode(
-            alt.X("instance:O", title="instance", axis=alt.Axis(labelAngle=0, domain=True)),
-            alt.Y("value:Q", title=title, axis=alt.Axis(format=short_format(values))),
-            tooltip=[
-                alt.Tooltip("instance:O", title="instance"),
-                alt.Tooltip("value:Q", title=title, format=form),
-            ],
-        )
-    )
-    mean = alt.Chart().mark_rule(color=INK, strokeDash=[5, 4]).encode(alt.Y("mean(value):Q"))
-    return spec(alt.layer(bars, mean, data=frame).properties(height=170, width=400))
+    bars = {
+        "mark": {"type": "bar", "color": SERIES[0]},
+        "encoding": {
+            "x": field("instance:O", title="instance", axis={"labelAngle": 0, "domain": True}),
+            "y": field("value:Q", title=title, axis={"format": short_format(values)}),
+            "tooltip": [tip("instance:O", "instance"), tip("value:Q", title, form)],
+        },
+    }
+    mean = {
+        "mark": {"type": "rule", "color": INK, "strokeDash": [5, 4]},
+        "encoding": {"y": field("value:Q", aggregate="mean")},
+    }
+    return drawn(rows({"instance": range(len(values)), "value": values}), {"layer": [bars, mean]}, 170)
 
 
 def events(kinds: Mapping[str, Floats], edges_us: Floats) -> Spec:
     """When things happened: a row per kind, circles by how often in each part of the time."""
-    import altair as alt
-    import polars as pl
-
     middle_s = (edges_us[1:] + edges_us[:-1]) / 2e6
-    frame = pl.concat(
-        pl.DataFrame({"seconds": middle_s, "kind": [name] * len(middle_s), "count": counts})
+    data = [
+        {"seconds": seconds, "kind": name, "count": count}
         for name, counts in kinds.items()
-    ).filter(pl.col("count") > 0)
-    end_s = float(edges_us[-1]) / 1e6
-    chart = (
-        alt.Chart(frame)
-        .mark_circle(color=SERIES[1], opacity=0.6)
-        .encode(
-            alt.X(
-                "seconds:Q",
-                title="simulated time, s",
-                scale=alt.Scale(domain=[0, end_s], nice=False),
-                axis=alt.Axis(format="~s"),
-            ),
-            alt.Y("kind:N", title=None, sort=list(kinds), axis=alt.Axis(labelLimit=130, minExtent=38)),
-            alt.Size("count:Q", scale=alt.Scale(range=[12, 260]), legend=None),
-            tooltip=[
-                alt.Tooltip("kind:N", title="what"),
-                alt.Tooltip("seconds:Q", title="around, s", format=",.2f"),
-                alt.Tooltip("count:Q", title="requests", format=","),
+        for seconds, count in zip(middle_s.tolist(), counts.tolist(), strict=True)
+        if count > 0
+    ]
+    scale = {"domain": [0, float(edges_us[-1]) / 1e6], "nice": False}
+    chart = {
+        "mark": {"type": "circle", "color": SERIES[1], "opacity": 0.6},
+        "encoding": {
+            "x": field("seconds:Q", title="simulated time, s", scale=scale, axis={"format": "~s"}),
+            "y": field("kind:N", title=None, sort=list(kinds), axis={"labelLimit": 130, "minExtent": 38}),
+            "size": field("count:Q", scale={"range": [12, 260]}, legend=None),
+            "tooltip": [
+                tip("kind:N", "what"),
+                tip("seconds:Q", "around, s", ",.2f"),
+                tip("count:Q", "requests", ","),
             ],
-        )
-        .properties(height=26 * len(kinds) + 6, width=400)
-    )
-    return spec(chart)
+        },
+    }
+    return drawn(data, chart, 26 * len(kinds) + 6)

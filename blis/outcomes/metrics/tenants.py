@@ -31,11 +31,11 @@ def tenant_figures(outcomes: Outcomes, targets_us: Mapping[str, int] | None = No
         ``output_tokens``, ``ttft_p50_ms``, ``ttft_p99_ms``, ``e2e_p50_ms``, ``e2e_p99_ms``, ``attainment`` (null
         without requests that have a target). None if the outcomes name no tenants.
     """
-    import polars as pl
-
     given, result = outcomes.table.tenant, outcomes.result
     if given is None:
         return None
+    import polars as pl
+
     arrived = ~np.isin(result.status, (RequestStatus.NOT_ARRIVED, RequestStatus.NOT_SENT))
     has_target, met = attained(outcomes, targets_us or {})
     names = dict(enumerate(given.names)) | {NONE: NO_TENANT}
