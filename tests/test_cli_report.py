@@ -1,6 +1,10 @@
 """``--report`` of runs, replays and calibrations, and ``blis report``."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpers_calibration import measured, simulated, steady, write_trace
@@ -39,6 +43,21 @@ def test_a_run_writes_its_page_and_outcomes_make_the_same_one(tmp_path, capsys, 
     again = (tmp_path / "again.html").read_text()
     assert "The same run" not in again
     assert figures(tmp_path / "again.html").split() == figures(tmp_path / "a b.html").split()
+
+
+def test_a_page_of_outcomes_loads_no_more_than_it_needs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*RUN, "--outcomes-path", "o.parquet"]) == 0
+    heavy = ("altair", "numba", "pandas", "polars", "scipy", "blis.studies.sweep.page")
+    code = f"""
+import sys
+from blis.cli.main import main
+assert main(["report", "o.parquet", "-o", "r.html"]) == 0
+print([name for name in {heavy} if name in sys.modules])
+"""
+    variables = os.environ | {"PYTHONPATH": str(Path(blis.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_a_replay_writes_its_page(tmp_path, monkeypatch):

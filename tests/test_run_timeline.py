@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from blis._core.codes import NEVER, RequestStatus
 from blis.outcomes.metrics.activity import activity
+from blis.outcomes.metrics.groups import rows_by_code
 from blis.outcomes.metrics.timeline import Grid, breakdown, load_over_time, timeline
 
 METADATA = {"engine": {"block_size_tokens": 16}}
@@ -84,6 +85,26 @@ def test_levels_that_rise_over_many_parts():
     grid = Grid(1000, 10)
     found = grid.mean(ints(0), ints(50), ints(950), 0, 90)  # 0.1 per µs
     assert found[0].tolist() == pytest.approx([1.25, 10, 20, 30, 40, 50, 60, 70, 80, 43.75])
+
+
+@settings(max_examples=20, deadline=None)
+@given(runs(), st.integers(1, 3))
+def test_requests_that_are_looked_at_a_few_at_a_time_add_up(outcomes, at_once):
+    whole = timeline(outcomes, 1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("blis.outcomes.metrics.timeline._ROWS_AT_ONCE", at_once)
+        found = timeline(outcomes, 1)
+    for name in ("waiting", "running", "tokens_per_s", "kv_share"):
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-1, 4), max_size=30), st.sampled_from([5, 40_000]))
+def test_rows_of_each_code_are_those_that_have_it(codes, count):
+    groups = rows_by_code(ints(*codes), count)
+    assert len(groups) == count
+    for code in range(5):
+        assert groups[code].tolist() == [row for row, each in enumerate(codes) if each == code]
 
 
 def test_no_estimate_of_the_cache_without_the_size_of_its_blocks():

@@ -13,7 +13,7 @@ from blis.outcomes.metrics.timeline import Floats
 from blis.outcomes.outcomes import Outcomes
 from blis.report.charting import INK, MOST_LINES, SERIES, Spec, opacity, sample, short_format
 from blis.report.figure_charts import is_wide
-from blis.report.vega import chosen_in_legend, colour, drawn, faded, field, rows, tip
+from blis.report.vega import chosen_in_legend, colour, drawn, faded, field, named, rows, tip
 
 _HEIGHT = 220
 
@@ -69,7 +69,7 @@ def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float], what: 
 def _targets(colours: Spec | None) -> Spec:
     """A dashed line per target, in the colours of the groups if these are given."""
     return {
-        "data": {"name": "targets"},
+        "data": named("targets"),
         "mark": {"type": "rule", "strokeDash": [5, 4], "strokeWidth": 1.6},
         "encoding": {
             "x": field("ms:Q"),

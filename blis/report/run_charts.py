@@ -10,7 +10,20 @@ import numpy as np
 from blis.outcomes.metrics.timeline import Breakdown, Floats, Load, Timeline
 from blis.outcomes.outcomes import instance_ids
 from blis.report.charting import INK, MOST_LINES, SERIES, SOFT, Spec, short_format
-from blis.report.vega import FULL_HEIGHT, HOVER, WIDTH, chosen_in_legend, colour, drawn, faded, field, rows, tip
+from blis.report.vega import (
+    FULL_HEIGHT,
+    HOVER,
+    WIDTH,
+    chosen_in_legend,
+    colour,
+    datasets,
+    drawn,
+    faded,
+    field,
+    named,
+    rows,
+    tip,
+)
 
 _STRIP_HEIGHT, _HEIGHT = 105, 220
 _PANELS = {
@@ -30,7 +43,7 @@ def strip(found: Timeline) -> Spec:
     window = {"name": "window", "select": {"type": "interval", "encodings": ["x"]}, "views": ["overview"]}
     return {
         "vconcat": [*panels, _overview()],
-        "datasets": {"timeline": rows(columns), "overview": in_hand},
+        "datasets": datasets(timeline=rows(columns), overview=in_hand),
         "params": [chosen_in_legend("instance", ["first"]), window],
         "resolve": {"scale": {"color": "shared", "x": "independent"}},
         "spacing": 14,
@@ -98,14 +111,14 @@ def _panel(columns: Mapping[str, Any], name: str, *, is_first: bool, is_last: bo
         )
     if is_first:
         layers[0]["name"] = "first"
-    return {"layer": layers, "data": {"name": "timeline"}, "height": _STRIP_HEIGHT, "width": WIDTH}
+    return {"layer": layers, "data": named("timeline"), "height": _STRIP_HEIGHT, "width": WIDTH}
 
 
 def _overview() -> Spec:
     """Requests in hand of all instances, small, to choose a window in."""
     return {
         "name": "overview",
-        "data": {"name": "overview"},
+        "data": named("overview"),
         "mark": {"type": "area", "color": SOFT, "opacity": 0.35},
         "encoding": {
             "x": field("seconds:Q", title="drag here to zoom, double-click for all", scale={"nice": False}),
@@ -147,7 +160,7 @@ def load(found: Load) -> Spec:
         }
         hover = {"mark": HOVER, "encoding": {"x": left, **FULL_HEIGHT, "tooltip": tips}}
         charts.append({"layer": [line, hover], "height": _STRIP_HEIGHT, "width": WIDTH})
-    return {"vconcat": charts, "data": {"name": "load"}, "datasets": {"load": data}, "spacing": 14}
+    return {"vconcat": charts, "data": named("load"), "datasets": datasets(load=data), "spacing": 14}
 
 
 def parts_over_time(found: Breakdown) -> Spec:

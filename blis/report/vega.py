@@ -54,5 +54,15 @@ def rows(columns: Mapping[str, Iterable[Any]]) -> list[Spec]:
 
 
 def drawn(data: Sequence[Spec], chart: Spec, height: int, **more: Sequence[Spec]) -> Spec:
-    """A chart of these rows; ``more`` are those that single layers ask for by name."""
-    return chart | {"data": {"name": "rows"}, "datasets": {"rows": data, **more}, "height": height, "width": WIDTH}
+    """A chart of these rows; ``more`` are those that single layers ask for by name (`named`)."""
+    return chart | {"data": named("rows"), "datasets": datasets(rows=data, **more), "height": height, "width": WIDTH}
+
+
+def datasets(**data: Sequence[Spec]) -> dict[str, Sequence[Spec]]:
+    """Rows by name."""
+    return {named(name)["name"]: each for name, each in data.items()}
+
+
+def named(name: str) -> Spec:
+    """The rows with this name."""
+    return {"name": f"data-{name}"}
