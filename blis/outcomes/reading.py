@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _NUMBERS = ("input_tokens", "output_tokens", "session_id", "turn", *RESULT_COLUMNS)
-
+#: Of columns that files of runs without connections lack; all others are int64.
 _DTYPES = dict(zip(CONNECTION, (np.int64, np.float64), strict=True))
 
 Column = NDArray[Any]
@@ -92,7 +92,10 @@ def _columns(file: pq.ParquetFile, readers: Mapping[str, Callable[[pa.Array], Co
 
 
 def _numbers(column: pa.Array, dtype: Any = np.int64) -> Column:
-    """(n,) numbers, `NEVER` where there is none; what Arrow offers imports pandas, where it is installed."""
+    """(n,) numbers, `NEVER` where there is none.
+
+    Buffers are read as they are, because Arrow's `to_numpy` and `fill_null` import pandas where it is installed.
+    """
     import pyarrow as pa
 
     column = column.cast(pa.from_numpy_dtype(dtype))
