@@ -12,7 +12,6 @@ from blis._core.codes import RequestStatus
 from blis.outcomes.metrics.latency import known
 from blis.outcomes.metrics.quantiles import histogram_quantiles_ms, quantiles_ms
 from blis.outcomes.metrics.slo import DEFAULT_CLASS, check_targets
-from blis.outcomes.metrics.summary import instance_summaries
 from blis.outcomes.metrics.tenants import tenant_figures
 from blis.outcomes.metrics.timeline import Floats, Timeline, breakdown, load_over_time, timeline
 from blis.outcomes.outcomes import Outcomes
@@ -71,7 +70,7 @@ def run_page(report: Report, command: Sequence[str] = ()) -> Page:
         Section("Over time", list(_over_time(outcomes, over_time))),
         Section("Latency", list(_latency(report))),
         Section("Classes and tenants", list(_groups(report, values))),
-        Section("Instances", list(_instances(outcomes, over_time))),
+        Section("Instances", list(_instances(outcomes, values.get("instances", ()), over_time))),
         Section("Decisions", list(_decisions(outcomes))),
         configuration(outcomes.metadata, command, "The same run, and this page, from the folder where it was started:"),
     ]
@@ -216,11 +215,11 @@ def _groups(report: Report, values: Mapping[str, Any]) -> Iterator[Part]:
     )
 
 
-def _instances(outcomes: Outcomes, over_time: Timeline) -> Iterator[Part]:
-    count = len(outcomes.result.instances)
-    if count < 2:
+def _instances(outcomes: Outcomes, blocks: Sequence[Mapping[str, Any]], over_time: Timeline) -> Iterator[Part]:
+    """Several instances side by side; ``blocks`` are their figures."""
+    if not blocks:
         return
-    blocks = instance_summaries(outcomes)
+    count = len(blocks)
     sent = np.bincount(outcomes.result.instance[outcomes.result.instance >= 0], minlength=count).tolist()
     tokens = [block["total_input_tokens"] + block["total_output_tokens"] for block in blocks]
     if count <= _MOST_BARS:
