@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import json
 import os
 import subprocess
@@ -12,9 +13,12 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from numba import float64, int8, int32, int64
 
 import blis
-from blis._core import codes, handles, state
+from blis._core import codes, handles, layout
+from blis.compiled.compiler import machine_code
+from blis.compiled.function import loaded
 from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
 from blis.simulation import Run
@@ -87,6 +91,7 @@ def test_the_core_stays_small():
                 "entry.py",
                 "functions.py",
                 "layout.py",
+                "columns.py",
                 "handles.py",
             ):
                 text = ast.unparse(node.body[1:] if ast.get_docstring(node) else node.body)  # type: ignore[arg-type]
@@ -124,7 +129,48 @@ def test_arrays_are_in_the_order_of_the_structs():
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
-@pytest.mark.parametrize("kind", [kind for kind in vars(state).values() if isinstance(kind, type)])
-def test_structs_lie_in_memory_as_numba_has_them(kind):
-    """Raises if numba has changed."""
-    assert handles.compiled_struct(kind).struct.keys() == kind.__annotations__.keys()
+def test_compiled_code_reads_what_python_has_laid_out():
+    """Every kind of field, each behind others of another length; and writes."""
+
+    class Inner:
+        number: int64
+        bytes: int8[::1]
+
+    class Outer:
+        small: int32[::1]
+        number: int64
+        table: float64[:, ::1]
+        inner: Inner
+        cube: int64[:, :, ::1]
+        last: int64
+
+    outer_at = handles.struct_at(Outer, {"Inner": Inner})
+
+    def read(address, out):
+        outer = outer_at(address)
+        table, cube, inner = outer.table, outer.cube, outer.inner
+        out[0], out[1], out[2] = outer.number, outer.last, outer.small[1]
+        out[3], out[4] = table[1, 2], len(outer.small)
+        out[5], out[6] = table.shape[0], table.shape[1]
+        out[7], out[8], out[9] = inner.number, inner.bytes[len(inner.bytes) - 1], cube[1, 2, 3]
+        row = cube[1]
+        out[10], out[11] = row[2, 1], row.shape[1]
+        cube[0, 1], cube[0][2] = -1, -2
+        cube[0, 0, 3] = outer.small[0]
+        table[0, 1] += 1
+        return int64(0)
+
+    table, cube = np.arange(6.0).reshape(2, 3), np.arange(24).reshape(2, 3, 4)
+    inner = layout.struct_of(Inner, {"number": 7, "bytes": np.array([1, 2, 3], np.int8)})
+    small = np.array([4, 5, 6, 7], np.int32)
+    outer = layout.struct_of(
+        Outer, {"small": small, "number": 8, "table": table, "inner": inner, "cube": cube, "last": 9}
+    )
+    out = np.zeros(12, np.int64)
+    code = machine_code(read, numba.types.int64(numba.types.int64, numba.types.CPointer(numba.types.int64)))
+    function = loaded(code, is_stored=False)
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+    assert kind(function.address)(layout.address_of(outer.words), layout.address_of(out)) == 0
+    assert cube[0].tolist() == [[0, 1, 2, 4], [-1] * 4, [-2] * 4]
+    assert table.tolist() == [[0, 2, 2], [3, 4, 5]]
+    assert out.tolist() == [8, 9, 5, 5, 4, 2, 3, 7, 3, 23, 21, 4]

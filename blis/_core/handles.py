@@ -1,96 +1,114 @@
-"""Structs behind addresses: numbers from Python become jitclass objects, without owner and without counting references.
+"""Structs behind addresses: how compiled code reads what Python has put into memory.
 
-Compiled code cannot index a collection of jitclass objects without counting references, which kernels do not do.
-Python makes the memory of every struct (`blis._core.layout`) and keeps it alive; kernels borrow it.
+To compiled code a struct is its address. `blis._core.layout` says what lies behind it, and Python keeps that alive.
+What a field holds (a number, where an array begins, its shape, where another struct begins) never changes while
+compiled code runs, only what is in the arrays does. LLVM is told so: it reads a field once, not after every store.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any
 
 from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
-from numba.core.datamodel import default_manager  # type: ignore[attr-defined]
-from numba.core.registry import cpu_target
-from numba.experimental import jitclass  # type: ignore[attr-defined]
-from numba.extending import intrinsic
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
 
 from blis._core import state
+from blis._core.columns import Column, column_of
 from blis._core.layout import ARRAY
 
 _NAMES = {name: getattr(types, name) for name in ("float64", "int8", "int32", "int64")}
-_compiled: dict[str, Any] = {}
+_WORD = ir.IntType(64)
 
 
-def compiled_struct(kind: type) -> Any:
-    """The numba type of a struct.
+class _Struct(types.Type):
+    """The numba type of a struct: by name the type of each field, and which of the struct's words is its first."""
 
-    Raises:
-        TypeError: it would not lie in memory as `blis._core.layout` has it.
+    def __init__(self, kind: type, others: Mapping[str, Any]) -> None:
+        super().__init__(kind.__name__)
+        self.fields: dict[str, tuple[Any, int]] = {}
+        word = 0
+        for name, annotation in kind.__annotations__.items():
+            element, _, dimensions = annotation.partition("[")
+            field: Any
+            if dimensions:
+                field = Column(_NAMES[element], dimensions.count(",") + 1)
+            else:
+                field = _NAMES[element] if element in _NAMES else _Struct(others[element], others)
+            self.fields[name] = field, word
+            word += _num_words(field)
+
+
+def _num_words(field: Any) -> int:
+    """How much of a struct a field takes."""
+    if isinstance(field, Column):
+        return len(ARRAY) - 2 + 2 * field.ndim
+    return 2 if isinstance(field, _Struct) else 1
+
+
+register_model(_Struct)(models.OpaqueModel)
+
+
+@infer_getattr
+class _Fields(AttributeTemplate):
+    key = _Struct
+
+    def generic_resolve(self, struct: Any, name: str) -> Any:  # type: ignore[override]
+        """The type of a field."""
+        return struct.fields[name][0] if name in struct.fields else None
+
+
+@lower_getattr_generic(_Struct)
+def _field(context: Any, builder: Any, struct: _Struct, address: Any, name: str) -> Any:
+    """Read a field."""
+    field, word = struct.fields[name]
+    kind = context.get_value_type(field)
+    if isinstance(field, Column):
+        data = word + ARRAY.index("data")
+        shape = [_read(builder, address, data + 1 + i) for i in range(field.ndim)]
+        return column_of(builder, kind, builder.inttoptr(_read(builder, address, data), kind.elements[0]), shape)
+    if isinstance(field, _Struct):
+        return builder.inttoptr(_read(builder, address, word + 1), kind)
+    return _read(builder, address, word)
+
+
+def _read(builder: Any, address: Any, word: int) -> Any:
+    """A word of a struct."""
+    where = builder.gep(builder.bitcast(address, _WORD.as_pointer()), [ir.Constant(_WORD, word)], inbounds=True)
+    read = builder.load(where)
+    read.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return read
+
+
+def struct_at(kind: type, others: Mapping[str, Any]) -> Any:
+    """What makes a struct of its address; of its `id` in plain Python.
+
+    Args:
+        kind: a class made by `blis._core.layout.struct`.
+        others: the structs in its fields, by name.
     """
-    if kind.__name__ not in _compiled:
-        fields = kind.__annotations__.items()
-        spec = [(name, _field_type(annotation)) for name, annotation in fields]
-        copy: Any = jitclass(spec)(
-            type(kind.__name__, (), {"__init__": vars(kind)["__init__"]})
-        )  # the class itself stays plain
-        _compiled[kind.__name__] = copy.class_type
-        _check(kind, spec)
-    return _compiled[kind.__name__].instance_type
-
-
-def _field_type(annotation: str) -> Any:
-    if annotation.partition("[")[0] in _NAMES:
-        return eval(annotation, dict(_NAMES))  # ours: "int64[::1]"
-    return compiled_struct(getattr(state, annotation))
-
-
-def _check(kind: type, spec: list[tuple[str, Any]]) -> None:
-    context = cpu_target.target_context
-    words = 0
-    for _, field in spec:
-        if isinstance(field, types.Array):
-            fields: Any = default_manager.lookup(field)._fields
-            if tuple(fields) != ARRAY:
-                raise TypeError(f"numba describes an array by {fields}, not by {ARRAY}")
-            words += len(ARRAY) - 2 + 2 * field.ndim
-        else:
-            words += 1 if field is types.int64 else 2
-    data = types.ClassDataType(_compiled[kind.__name__])
-    size = context.get_abi_sizeof(context.get_data_type(data))
-    if size != 8 * words:
-        raise TypeError(f"{kind.__name__} takes {size} bytes, not {8 * words}")
-
-
-def _struct_at(kind: type) -> Any:
-    """What makes a struct of its address; of its `id` in plain Python."""
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return lambda number: ctypes.cast(int(number), ctypes.py_object).value
-    instance_type = compiled_struct(kind)
+    struct = _Struct(kind, others)
 
     @intrinsic
-    def struct_at(_context, address):
-        def generate(context, builder, _signature, arguments):
-            proxy = cgutils.create_struct_proxy(instance_type)(context, builder)
-            proxy.meminfo = ir.Constant(proxy.meminfo.type, None)
-            proxy.data = builder.inttoptr(arguments[0], proxy.data.type)
-            return proxy._getvalue()
+    def at(_context, address):
+        return struct(address), _from_number
 
-        return instance_type(address), generate
-
-    return struct_at
+    return at
 
 
 @intrinsic
 def _words_at(_context, address):
-    pointer = types.CPointer(types.int64)
+    return types.CPointer(types.int64)(address), _from_number
 
-    def generate(context, builder, _signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
 
-    return pointer(address), generate
+def _from_number(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """An address is given as a number."""
+    return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
 
 def _same(words):
@@ -100,5 +118,5 @@ def _same(words):
 #: ``(address) -> words``.
 words_at: Any = _same if config.DISABLE_JIT else _words_at  # type: ignore[attr-defined]
 #: ``(address) -> struct``, for as long as Python keeps its memory.
-borrow = _struct_at(state.Instance)
-cluster_at = _struct_at(state.Cluster)
+borrow = struct_at(state.Instance, vars(state))
+cluster_at = struct_at(state.Cluster, vars(state))

@@ -35,6 +35,7 @@ from blis._core.state import (
     LEAST_FREE,
     LEFT_WAITING,
     LENGTH,
+    LOAD_SCALARS,
     MAX_PREFILL_CONTEXT,
     NOW,
     NUM_DECODES,
@@ -185,7 +186,8 @@ def measure_load(instance):
     """Add up what the step-time law gets to know about the batch."""
     batch, load, limits = instance.batch, instance.load, instance.limits
     at = batch.at
-    load[:] = 0
+    for i in range(LOAD_SCALARS):
+        load[i] = 0
     load[NUM_DECODES] = at[DECODERS]
     load[DECODE_CONTEXT] = at[BASE_SUM] + at[DECODERS] * at[STEPS]
     for i in range(at[EXPLICIT]):

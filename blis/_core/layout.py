@@ -1,7 +1,7 @@
 """Structs: named arrays, numbers and other structs, and how they lie in memory where compiled code looks for them.
 
 A struct is one int64 word after the other: a number is a word, an array a descriptor of words, and a struct within
-is a null (its owner: nobody) and its address. `blis._core.handles` compares this with numba's own layout.
+is a null (its owner: nobody) and its address. `blis._core.handles` reads it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The engine's state as structs of arrays.
 
-All arrays are allocated in Python (`blis.simulation`) and survive between calls of the entry; the structs here,
-jitclasses to compiled code, only give them names inside it. Numbers that change live in an int64 array ``at`` of each
-struct, indexed by the constants above it (see `blis._core.jit` for why). Instances share the arrays that have one entry
+All arrays are allocated in Python (`blis.simulation`) and survive between calls of the entry; the structs here only
+give them names (`blis._core.handles`). Fields never change while compiled code runs; numbers that do live in an int64
+array ``at`` of each struct, indexed by the constants above it. Instances share the arrays that have one entry
 per request, since a request is at one of them only.
 
 A running request sits in a *slot*. It is either

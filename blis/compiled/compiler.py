@@ -9,16 +9,9 @@ from llvmlite import binding
 from numba import njit, types
 
 from blis._core.codes import RAISED
+from blis._core.jit import OPTIONS
 from blis.compiled.store import MachineCode
 
-#: Nobody calls from Python what is compiled here, and it owns nothing, see `blis._core.jit`.
-_OPTIONS: Any = {
-    "nogil": True,
-    "error_model": "numpy",
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "_nrt": False,
-}
 _DOOR = "blis_door"
 _TYPES = {types.int64: "i64", types.float64: "double"}  # all others are pointers
 _FAILED = {types.int64: str(RAISED), types.float64: "0x7FF8000000000000"}
@@ -31,12 +24,14 @@ def machine_code(function: Callable[..., Any], signature: Any) -> MachineCode:
         function: what to compile.
         signature: of numba, of int64, float64 and pointers.
     """
-    compiled: Any = njit(signature, **_OPTIONS)(function)
-    symbol = compiled.overloads[signature.args].fndesc.llvm_func_name
-    module = binding.parse_assembly(compiled.inspect_llvm(signature.args))
-    module.link_in(binding.parse_assembly(_door(symbol, signature)))
+    compiled: Any = njit(signature, **OPTIONS)(function)
+    translated = compiled.overloads[signature.args]
+    symbol = translated.fndesc.llvm_func_name
+    module = binding.parse_assembly(_door(symbol, signature))
+    for part in translated.library.modules():
+        module.link_in(part, preserve=True)
     target_machine = _target_machine()
-    _put_into_door(symbol, module, target_machine)
+    _optimise(module, target_machine)
     module.verify()
     declared = (each for each in (*module.functions, *module.global_variables) if each.is_declaration)
     needs = tuple(sorted(each.name for each in declared if not each.name.startswith("llvm.")))
@@ -77,15 +72,10 @@ def _target_machine() -> Any:
     )
 
 
-def _put_into_door(symbol: str, module: Any, target_machine: Any) -> None:
-    """Save a call per call; all else numba has optimised."""
-    module.get_function(symbol).add_function_attribute("alwaysinline")
-    builder = binding.create_pass_builder(target_machine, binding.create_pipeline_tuning_options())
-    inlining = binding.create_new_module_pass_manager()
-    inlining.add_always_inliner_pass()
-    inlining.run(module, builder)
-    tidying = binding.create_new_function_pass_manager()
-    tidying.add_sroa_pass()
-    tidying.add_instruction_combine_pass()
-    tidying.add_simplify_cfg_pass()
-    tidying.run(module.get_function(_DOOR), builder)
+def _optimise(module: Any, target_machine: Any) -> None:
+    """Optimise everything together; what has gone into the door is dropped."""
+    for function in module.functions:
+        if not function.is_declaration and function.name != _DOOR:
+            function.linkage = "internal"
+    builder = binding.create_pass_builder(target_machine, binding.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(module, builder)
