@@ -25,6 +25,7 @@ from workloads import (
     prefix_groups,
     roofline,
     sessions,
+    waiting_users,
 )
 
 from blis.config.schema import EngineConfig
@@ -149,6 +150,28 @@ def test_engine(benchmark, record, case):
         noted = {"requests_per_s": NUM_REQUESTS / cpu_s, "wall_s": min(wall_s), "packing_cpu_s": min(packing_s)}
         measured = {name: figures[name] for name in case.budget}
         record(f"engine: {case.what}", measured, case.budget, **figures, **noted, **asdict(case.expected))
+
+
+@pytest.mark.parametrize(
+    ("num_requests", "steps", "rounds", "budget"),
+    [(1_000, 8_564, 100, {"cpu_ms": 1.0}), (20_000, 170_000, 20, {"ns_per_token": 5.0})],
+)
+def test_waiting_users(benchmark, record, num_requests, steps, rounds, budget):
+    table = waiting_users(num_requests)
+    runs = []
+
+    def setup():
+        runs[:] = [Run(table, AMPLE, blackbox())]
+        runs[0].load()
+
+    benchmark.pedantic(lambda: runs[0].advance(), setup=setup, rounds=rounds)
+    result = runs[0].result()
+    assert np.all(result.finished_us >= 0)
+    assert (result.num_steps, result.produced_tokens.sum()) == (steps, num_requests * 128)
+    if benchmark.enabled:
+        cpu_s = benchmark.stats.stats.min
+        measured = {"cpu_ms": cpu_s * 1e3, "ns_per_token": cpu_s / (num_requests * 128) * 1e9}
+        record(f"engine: {num_requests:,} requests of 16 users who wait, 1,024 in, 128 out", measured, budget)
 
 
 def test_one_by_one(benchmark, record):

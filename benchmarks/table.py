@@ -11,6 +11,7 @@ from pathlib import Path
 #: How figures are written, by the name that `record` gives them.
 FORMATS = {
     "cpu_s": "{:.2g} s CPU",
+    "cpu_ms": "{:.2g} ms CPU",
     "wall_s": "{:.2g} s wall",
     "ns_per_token": "{:.2g} ns/token",
     "peak_mb": "{:,.0f} MB",

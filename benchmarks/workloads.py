@@ -88,6 +88,15 @@ def closed_sessions(rate, turns=10, think_s=30):
     return replace(table, sessions=Sessions(rows // turns, rows % turns, after, think_us))
 
 
+def waiting_users(num_requests, users=16, prompt_tokens=1024, output_tokens=128):
+    """Users who each send the next request as soon as the last one is answered; all requests are alike."""
+    rows = np.arange(num_requests)
+    none, ones = np.zeros(num_requests, np.int64), np.ones(num_requests, np.int64)
+    after = np.where(rows < users, -1, rows - users)
+    users_of = Sessions(rows % users, none, after, none)
+    return RequestTable(none, prompt_tokens * ones, output_tokens * ones, sessions=users_of)
+
+
 def hundred_clients(rate):
     """Every arrival process with five kinds of lengths, ten prefix groups; every tenth client holds sessions."""
     arrivals = (("poisson", 1.0), ("constant", 1.0), ("gamma", 2.5), ("weibull", 1.5))
