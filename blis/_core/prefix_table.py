@@ -1,4 +1,10 @@
-"""The router's own memory: to which instance it last sent which block of a prompt, the oldest forgotten first."""
+"""The router's own memory: to which instance it last sent which block of a prompt, the oldest forgotten first.
+
+Contents with consecutive numbers, each of which follows the one before, form a *chain*. A prompt takes the first part
+of each chain on its way, so what is known of a chain are segments: each begins where the one above it ends and is
+older than that. A slot is a segment, or the blocks of one prompt that nobody else has. So the last to be sent is
+found, and renewed, without touching every block.
+"""
 
 from __future__ import annotations
 
@@ -12,57 +18,66 @@ from blis._core.state import ENTRIES, NEXT, SENTINEL, SLOTS, SPARE_SLOT
 PREFIX_BLOCKS = int(ViewColumn.PREFIX_BLOCKS)
 
 # columns of PrefixTable.slots behind NEXT and PREV, by which they form a ring as the nodes of a block pool do
-CONTENT, BLOCKS, INSTANCE = 2, 3, 4
+CHAIN, FIRST, LAST, INSTANCE, ABOVE = 2, 3, 4, 5, 6
 
 
 @kernel
-def look_up(table, parent, leaf, depth, columns):
+def look_up(table, parent, chain, leaf, depth, columns):
     """Write down for each instance how deep the deepest of a prompt's ``depth`` blocks is that it was sent last."""
     columns[PREFIX_BLOCKS] = 0
+    slots = table.slots
     missing = columns.shape[1]
-    content = leaf
     while depth > 0 and missing > 0:
-        slot = table.slot_of[content]
-        if slot != SENTINEL:
-            instance = table.slots[slot, INSTANCE]
-            if columns[PREFIX_BLOCKS, instance] == 0:
-                columns[PREFIX_BLOCKS, instance] = depth
+        slot = int64(table.lowest[chain])
+        while slot != SENTINEL:
+            instance = slots[slot, INSTANCE]
+            if slots[slot, FIRST] <= leaf and columns[PREFIX_BLOCKS, instance] == 0:
+                columns[PREFIX_BLOCKS, instance] = depth - max(int64(0), leaf - slots[slot, LAST])
                 missing -= 1
-        content = int64(parent[content])
-        depth -= 1
+            slot = int64(slots[slot, ABOVE])
+        first = int64(table.first[chain])
+        depth -= leaf + 1 - first
+        leaf, chain = int64(parent[first]), int64(table.before[chain])
 
 
 @kernel
-def remember(table, parent, leaf, depth, private, instance):
+def remember(table, parent, chain, leaf, depth, private, instance):
     """A prompt went to an instance: ``private`` blocks that nobody else has, before them ``depth`` others.
 
     The first block becomes the newest entry, so that what is forgotten of a prompt is its end.
     """
     if private > 0:
-        slot = new_slot(table, int64(NONE), private)
-        table.slots[slot, INSTANCE] = instance
-        link_back(table.slots, slot)
-        table.at[ENTRIES] += private
-    content = leaf
+        add_segment(table, int64(NONE), int64(SENTINEL), int64(1), private, instance)
     while depth > 0:
-        slot = int64(table.slot_of[content])
-        if slot == SENTINEL:
-            slot = new_slot(table, content, int64(1))
-            table.slot_of[content] = slot
-            table.at[ENTRIES] += 1
-        else:
-            unlink(table.slots, slot)
-        table.slots[slot, INSTANCE] = instance
-        link_back(table.slots, slot)
-        forget_oldest(table)
-        content = int64(parent[content])
-        depth -= 1
-    forget_oldest(table)
+        first = int64(table.first[chain])
+        add_segment(table, chain, outdate(table, chain, leaf), first, leaf, instance)
+        depth -= leaf + 1 - first
+        leaf, chain = int64(parent[first]), int64(table.before[chain])
 
 
 @kernel
-def new_slot(table, content, blocks):
-    """A slot outside the ring."""
+def outdate(table, chain, last):
+    """Remove from a chain what is known of it up to a content; returns the segment below, or SENTINEL."""
+    slots, below = table.slots, int64(SENTINEL)
+    slot = int64(table.lowest[chain])
+    while slot != SENTINEL:
+        above = int64(slots[slot, ABOVE])
+        if slots[slot, LAST] > last:
+            surplus = last + 1 - slots[slot, FIRST]
+            if surplus > 0:
+                slots[slot, FIRST] = last + 1
+                table.at[ENTRIES] -= surplus
+            below = slot
+        else:
+            table.at[ENTRIES] -= slots[slot, LAST] + 1 - slots[slot, FIRST]
+            discard(table, slot)
+        slot = above
+    return below
+
+
+@kernel
+def add_segment(table, chain, below, first, last, instance):
+    """The newest segment, of a chain or of no chain."""
     at, slots = table.at, table.slots
     slot = at[SPARE_SLOT]
     if slot == NONE:
@@ -70,26 +85,41 @@ def new_slot(table, content, blocks):
         at[SLOTS] += 1
     else:
         at[SPARE_SLOT] = slots[slot, NEXT]
-    slots[slot, CONTENT] = content
-    slots[slot, BLOCKS] = blocks
-    return slot
+    slots[slot, CHAIN] = chain
+    slots[slot, FIRST] = first
+    slots[slot, LAST] = last
+    slots[slot, INSTANCE] = instance
+    slots[slot, ABOVE] = SENTINEL
+    if below != SENTINEL:
+        slots[below, ABOVE] = slot
+    elif chain != NONE:
+        table.lowest[chain] = slot
+    link_back(slots, slot)
+    at[ENTRIES] += last + 1 - first
+    forget_oldest(table)
 
 
 @kernel
 def forget_oldest(table):
-    """Drop what is too much."""
+    """Drop what is too much: the ends of the oldest segments, none of which has another below it."""
     at, slots = table.at, table.slots
     surplus = at[ENTRIES] - table.most_entries
     while surplus > 0:
         slot = int64(slots[SENTINEL, NEXT])
-        dropped = min(surplus, int64(slots[slot, BLOCKS]))
-        slots[slot, BLOCKS] -= dropped
+        dropped = min(surplus, slots[slot, LAST] + 1 - slots[slot, FIRST])
+        slots[slot, LAST] -= dropped
         at[ENTRIES] -= dropped
         surplus -= dropped
-        if slots[slot, BLOCKS] > 0:
+        if slots[slot, LAST] >= slots[slot, FIRST]:
             return
-        if slots[slot, CONTENT] != NONE:
-            table.slot_of[slots[slot, CONTENT]] = SENTINEL
-        unlink(slots, slot)
-        slots[slot, NEXT] = at[SPARE_SLOT]
-        at[SPARE_SLOT] = slot
+        if slots[slot, CHAIN] != NONE:
+            table.lowest[slots[slot, CHAIN]] = slots[slot, ABOVE]
+        discard(table, slot)
+
+
+@kernel
+def discard(table, slot):
+    """Take a slot out of the ring."""
+    unlink(table.slots, slot)
+    table.slots[slot, NEXT] = table.at[SPARE_SLOT]
+    table.at[SPARE_SLOT] = slot

@@ -78,7 +78,8 @@ def decide_routing(cluster, laws, request, now_us):
     if cluster.uses_prefix_table:
         depth = int64(cluster.prompt_shared[request])
         private = view.words[PROMPT_BLOCKS] - depth
-        remember(cluster.table, cluster.parent, int64(cluster.prompt_leaf[request]), depth, private, answer)
+        leaf, chain = int64(cluster.prompt_leaf[request]), int64(cluster.prompt_chain[request])
+        remember(cluster.table, cluster.parent, chain, leaf, depth, private, answer)
     cluster.target[request] = answer
     view.columns[PENDING_REQUESTS, answer] += 1
     return GO_ON
@@ -105,7 +106,8 @@ def show(cluster, request, now_us, looks):
         cluster.shown.columns[CACHED_BLOCKS] = 0
         cluster.shown.numbers[SCORE] = math.nan
     if looks & LOOKS_UP_PREFIXES:
-        look_up(cluster.table, cluster.parent, leaf, depth, cluster.shown.columns)
+        chain = int64(cluster.prompt_chain[request])
+        look_up(cluster.table, cluster.parent, chain, leaf, depth, cluster.shown.columns)
     if looks & LOOKS_INTO_CACHES:
         look_into_caches(cluster, leaf, depth)
 

@@ -304,12 +304,14 @@ class Instance:
 class PrefixTable:
     """The router's own memory of which prompt blocks it last sent where: a ring of slots, oldest first.
 
-    A slot is a block that other requests have too, or the number of blocks of one prompt that nobody else has.
+    A slot is a segment of a chain of contents, or the blocks of one prompt that nobody else has.
     """
 
     at: int64[::1]
-    slot_of: int32[::1]  # per content; SENTINEL: none
-    slots: int32[:, ::1]  # next, previous, content or NONE, blocks, instance
+    first: int32[::1]  # per chain: its first content
+    before: int32[::1]  # per chain: that of the content before it, or NONE
+    lowest: int32[::1]  # per chain: slot of its deepest segment; SENTINEL: none
+    slots: int32[:, ::1]  # next, previous, chain or NONE, first and last content, instance, segment above
     most_entries: int64
 
 
@@ -371,6 +373,7 @@ class Cluster:
     parent: int32[::1]  # per content: that of the block before
     prompt_leaf: int32[::1]  # per request: content of the last of those prompt blocks that others have too
     prompt_shared: int32[::1]  # and how many those are
+    prompt_chain: int32[::1]  # and the prefix table's chain of that content
     chain: int64[::1]  # scratch: contents of a prompt
     num_admissions: int64  # of by_arrival, before the horizon
     num_routings: int64

@@ -18,6 +18,7 @@ from blis.errors import WorkloadError
 from blis.latency.law import LatencyModel
 from blis.policies.policy import Policy
 from blis.policies.scheduling import request_priority, waiting_order
+from blis.simulation.chains import Chains
 from blis.simulation.control import Control
 from blis.workload.content import SharedBlocks
 from blis.workload.requests import Ints, RequestTable
@@ -302,17 +303,21 @@ def snapshot_columns(engine: EngineConfig, options: ClusterOptions) -> Columns:
     }
 
 
-def table_columns(options: ClusterOptions, num_contents: int, num_requests: int, *, used: bool) -> Columns:
+def table_columns(
+    options: ClusterOptions, chains: Chains, num_contents: int, num_requests: int, *, used: bool
+) -> Columns:
     """`blis._core.state.PrefixTable`."""
-    # a slot holds a block at least; one prompt's private blocks and its next one come before the oldest go
+    # a slot holds a block at least; a new segment comes before the oldest go
     slots = min(options.prefix_table_entries, num_contents + num_requests) + 4 if used else 1
-    ring = np.empty((slots, 5), np.int32)
+    ring = np.empty((slots, 7), np.int32)
     ring[core.SENTINEL] = core.SENTINEL
     at = np.zeros(core.TABLE_SCALARS, np.int64)
     at[core.SPARE_SLOT], at[core.SLOTS] = NONE, 1
     return {
         "at": at,
-        "slot_of": np.zeros(num_contents if used else 0, np.int32),
+        "first": chains.first,
+        "before": chains.before,
+        "lowest": np.zeros(len(chains.first), np.int32),
         "slots": ring,
         "most_entries": options.prefix_table_entries,
     }
@@ -352,6 +357,7 @@ def cluster_columns(
     requests: Columns,
     blocks: SharedBlocks,
     prompt: tuple[NDArray[np.int32], NDArray[np.int32]],
+    chains: Chains,
     horizon_us: int,
     forced: tuple[int, int],
     *,
@@ -381,6 +387,7 @@ def cluster_columns(
         "parent": blocks.parent,
         "prompt_leaf": prompt[0],
         "prompt_shared": prompt[1],
+        "prompt_chain": chains.of(prompt[0]),
         "chain": np.empty(prompt[1].max(initial=0) + 1, np.int64),
         "num_admissions": 0 if asks_nobody else int(np.searchsorted(admission_us, horizon_us, side="right")),
         "num_routings": int(np.searchsorted(admission_us + options.routing_latency_us, horizon_us, side="right")),

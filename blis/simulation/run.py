@@ -15,6 +15,7 @@ from blis.errors import EngineError, InvariantError
 from blis.latency.law import LatencyModel
 from blis.policies.policy import Policy
 from blis.simulation import loops, native, packing
+from blis.simulation.chains import chains_of
 from blis.simulation.control import Control, control_of
 from blis.simulation.gaps import added_up, long_form
 from blis.simulation.interrupts import uninterrupted
@@ -174,10 +175,12 @@ class Run:
         ]
         self._view = packing.view_columns(table, engine, control, tuple(map(len, self._states)), tracing=tracing)
         self._snapshots = packing.snapshot_columns(engine, options)
-        self._prefixes = packing.table_columns(options, len(blocks.parent), n, used="prefix_blocks" in control.reads)
+        keeps_table = "prefix_blocks" in control.reads
+        chains = chains_of(blocks.parent, used=keeps_table)
+        self._prefixes = packing.table_columns(options, chains, len(blocks.parent), n, used=keeps_table)
         self._decision_log = packing.decision_columns(instances, tracing=tracing)
         self._cluster = packing.cluster_columns(
-            control, self._requests, blocks, prompt, self._horizon_us, forced, tracing=tracing
+            control, self._requests, blocks, prompt, chains, self._horizon_us, forced, tracing=tracing
         )
         self._cluster["at"][core.LATE] = late
 
