@@ -15,6 +15,7 @@ from blis._core.codes import NONE
 from blis._core.jit import kernel
 from blis._core.state import (
     CONTENT,
+    COPY_BEHIND,
     COPY_NEXT,
     COPY_PREV,
     EPOCH,
@@ -117,12 +118,38 @@ def forget_copy(pool, node):
     after, before = int64(rings[node, COPY_NEXT]), rings[node, COPY_PREV]
     rings[before, COPY_NEXT] = after
     rings[after, COPY_PREV] = before
-    if pool.copies[content] != node:
+    if find_copy(pool, content) != node:
         return
     if after == node:
         note_change(pool, content, int64(1))
         after = int64(SENTINEL)
-    pool.copies[content] = after
+    replace_copy(pool, content, node, after)
+
+
+@kernel
+def find_copy(pool, content):
+    """The node of the first copy of a content that is still alive, or SENTINEL."""
+    node = int64(pool.copies[content & (len(pool.copies) - 1)])
+    while node != SENTINEL and pool.nodes[node, CONTENT] != content:
+        node = int64(pool.rings[node, COPY_BEHIND])
+    return node
+
+
+@kernel
+def replace_copy(pool, content, node, other):
+    """Another copy, or SENTINEL, takes a node's place among those that can be found."""
+    rings, bucket = pool.rings, content & (len(pool.copies) - 1)
+    behind = int64(rings[node, COPY_BEHIND])
+    if other != SENTINEL:
+        rings[other, COPY_BEHIND] = behind
+        behind = other
+    before = int64(pool.copies[bucket])
+    if before == node:
+        pool.copies[bucket] = behind
+        return
+    while rings[before, COPY_BEHIND] != node:
+        before = int64(rings[before, COPY_BEHIND])
+    rings[before, COPY_BEHIND] = behind
 
 
 @kernel
@@ -139,7 +166,7 @@ def was_cached(pool, content):
     changed = pool.changed
     if len(changed) > 0 and changed[content] >> 1 == pool.at[EPOCH]:
         return changed[content] & 1 == 1
-    return pool.copies[content] != SENTINEL
+    return find_copy(pool, content) != SENTINEL
 
 
 @kernel
@@ -147,10 +174,12 @@ def publish(pool, content):
     """A block with shared content has become full: others can find it from now on. Returns its node."""
     rings = pool.rings
     node = new_node(pool, int64(1), content, int64(NONE))
-    first = pool.copies[content]
+    first = find_copy(pool, content)
     if first == SENTINEL:
         note_change(pool, content, int64(0))
-        pool.copies[content] = node
+        bucket = content & (len(pool.copies) - 1)
+        rings[node, COPY_BEHIND] = pool.copies[bucket]
+        pool.copies[bucket] = node
         rings[node, COPY_NEXT] = node
         rings[node, COPY_PREV] = node
     else:
@@ -171,20 +200,20 @@ def match_prefix(pool, leaf, num_shared, most, row):
     Whenever a block is cached so is the one before it (it is released later and touched no less often), so
     the search goes from the last block towards the first and ends at the first hit.
     """
-    nodes, copies, parent = pool.nodes, pool.copies, pool.parent
+    nodes, parent = pool.nodes, pool.parent
     content = leaf
     depth = num_shared
     while depth > most:
         content = int64(parent[content])
         depth -= 1
-    while depth > 0 and copies[content] == SENTINEL:
+    while depth > 0 and find_copy(pool, content) == SENTINEL:
         content = int64(parent[content])
         depth -= 1
     hits = depth
     idle = int64(0)
     while depth > 0:
         depth -= 1
-        node = copies[content]
+        node = find_copy(pool, content)
         row[depth] = node
         if nodes[node, SIZE] == 0:
             idle += 1

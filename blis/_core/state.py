@@ -66,8 +66,9 @@ SENTINEL = 0  # node 0 closes the free list to a ring
 # --- columns of BlockPool.rings, which hold what is rarely needed of a node ---------------------------------
 COPY_NEXT = 0  # shared blocks: the ring of those with equal content, in order of publication
 COPY_PREV = 1
+COPY_BEHIND = 2  # first copies: the next one with a content of the same bucket, or SENTINEL
 OWNER = 0  # extents, which are in no ring: the preempted request that can find its blocks, or NONE
-RING_COLUMNS = 2
+RING_COLUMNS = 3
 
 # --- at[] of WaitingQueue and EventQueue ------------------------------------------------------------------
 LENGTH = 0
@@ -212,7 +213,7 @@ class BlockPool:
     rings: int32[:, ::1]  # per node
     place_taken: int8[::1]  # whether the node with this number is in use; covers the places of contents
     parent: int32[::1]  # per content: that of the block before; shared by all instances
-    copies: int32[::1]  # per content: node of the first published copy still alive; SENTINEL: none
+    copies: int32[::1]  # per bucket of contents: node of one's first published copy still alive; SENTINEL: none
     changed: int32[::1]  # per content: 2 * epoch of its last change + whether it was there before; empty: not kept
     extent: int32[::1]  # per request: node of the extent it left when it was preempted, or NONE
     extent_keyed: int32[::1]  # per request: blocks of that extent it could find again

@@ -214,7 +214,7 @@ def pool_columns(engine: EngineConfig, control: Control, parent: NDArray[np.int3
         "rings": np.empty((instances, 2 * places, core.RING_COLUMNS), np.int32),
         "place_taken": place_taken,
         "parent": parent,
-        "copies": np.zeros((instances, len(parent)), np.int32),
+        "copies": np.zeros((instances, 1 << min(len(parent), 4 * places).bit_length()), np.int32),
         "changed": np.zeros((instances, len(parent) if keeps_changes else 0), np.int32),
         "extent": np.full(num_requests, NONE, np.int32),
         "extent_keyed": np.empty(num_requests, np.int32),
