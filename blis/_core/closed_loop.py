@@ -1,8 +1,8 @@
 """Requests that are sent only when another one is done: turns of a conversation, users who wait for an answer.
 
 Their times are known only while the engine runs, so what is a sorted array for others is a heap for them. An arrival
-may come of any step's end; therefore instances take their steps in the order of time, each only as far as no
-other can send it anything.
+may come of any step's end, but not at once: whoever waits thinks first. So nobody goes further ahead of the slowest
+instance than the shortest thought takes.
 """
 
 from __future__ import annotations
@@ -90,16 +90,10 @@ def number_arrival(cluster, queue, request):
 
 
 @kernel
-def first_to_wake(wake_us, until):
-    """The instance whose next step begins or ends first, and up to when nobody can send it anything.
-
-    (NONE, -) if none does before ``until``.
-    """
-    first, first_us, second_us = int64(NONE), until, int64(FAR_FUTURE)
+def two_earliest(wake_us):
+    """When the first step of any instance begins or ends, and when the first of any other one's does."""
+    first_us = second_us = int64(FAR_FUTURE)
     for i in range(len(wake_us)):
-        if wake_us[i] < first_us:
-            second_us = min(second_us, first_us if first != NONE else second_us)
-            first, first_us = int64(i), wake_us[i]
-        elif wake_us[i] < second_us:
-            second_us = wake_us[i]
-    return first, min(until, max(second_us, first_us + 1))
+        second_us = min(second_us, max(first_us, wake_us[i]))
+        first_us = min(first_us, wake_us[i])
+    return first_us, second_us

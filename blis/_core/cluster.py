@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from numba import int64
 
-from blis._core.closed_loop import first_to_wake, next_arrival, number_arrival, release
+from blis._core.closed_loop import next_arrival, number_arrival, release, two_earliest
 from blis._core.codes import GO_ON, NONE, RequestStatus, StopReason, ViewColumn
 from blis._core.event_queue import pop_event, push_event
 from blis._core.handles import borrow
@@ -64,9 +64,9 @@ def run_cluster(cluster, laws, max_work):
             return PAUSED
         at[WORK] -= 1
         first, last, until = whom_it_concerns(cluster, kind, time_us, request)
-        for i in range(first, last):
-            if wake_us[i] >= until:
-                continue
+        i = next_awake(wake_us, first, last, until)
+        sent = False
+        while i < last:
             instance = borrow(cluster.instances[i])
             steps = instance.batch.at[STEPS]
             reason = advance(instance, laws, until, until, at[WORK])
@@ -75,12 +75,13 @@ def run_cluster(cluster, laws, max_work):
             if looks:
                 show_instance(cluster, i, instance)
             if closed_loop:
-                let_go_on(cluster, instance)
+                sent = let_go_on(cluster, instance) or sent
             if reason != GO_ON:
                 at[CULPRIT] = i
                 return reason
-        if closed_loop and last > first:
-            continue  # something else may come first now
+            i = next_awake(wake_us, i + 1, last, until)
+        if sent or until < time_us:
+            continue
         if kind == STOP:
             return DONE if looks or closed_loop else ROUTED
         reason = happen(cluster, laws, kind, time_us, request)
@@ -158,26 +159,48 @@ def next_event(cluster, looks):
 
 @kernel
 def whom_it_concerns(cluster, kind, time_us, request):
-    """The range of instances that have to do something before an event, and until when."""
+    """The range of instances that have to do something before an event, and until when.
+
+    In a closed loop others may be sent something before that: whoever takes a step in ``first_us`` gives a notice of
+    at least ``least_think_us``. Until then all may go on; the first of them, which stops as soon as a request is over,
+    until the next one's turn.
+    """
     everybody = len(cluster.wake_us)
     if cluster.limits.closed_loop:
-        first, until = first_to_wake(cluster.wake_us, time_us)
-        return first, first + 1 if first != NONE else first, until
+        first_us, second_us = two_earliest(cluster.wake_us)
+        notice_us = first_us + cluster.loop.least_think_us
+        if notice_us <= time_us:  # something else may come first
+            return int64(0), everybody, min(time_us, max(second_us, notice_us))
     if kind == BECOME_VISIBLE:
         target = int64(cluster.target[request])
         return target, target + 1 if target != NONE else target, time_us
-    looks = (cluster.admission_looks, cluster.routing_looks, int64(0), int64(somebody_looks(cluster)))[kind]
+    to_the_end = int64(somebody_looks(cluster)) | cluster.limits.closed_loop
+    looks = (cluster.admission_looks, cluster.routing_looks, int64(0), to_the_end)[kind]
     return int64(0), everybody if looks != 0 else int64(0), time_us
 
 
 @kernel
+def next_awake(wake_us, i, last, until):
+    """The first instance from ``i`` to ``last`` that has something to do before a moment, or ``last``."""
+    while i + 3 < last and not (
+        (wake_us[i] < until) | (wake_us[i + 1] < until) | (wake_us[i + 2] < until) | (wake_us[i + 3] < until)
+    ):
+        i += 4
+    while i < last and wake_us[i] >= until:
+        i += 1
+    return i
+
+
+@kernel
 def let_go_on(cluster, instance):
-    """Requests of an instance are over; those who wait for them are sent."""
-    for k in range(instance.at[ENDED]):
+    """Requests of an instance are over; those who wait for them are sent. Returns whether there are any."""
+    count = instance.at[ENDED]
+    for k in range(count):
         request = instance.batch.request[instance.batch.scratch[k]]
         client_us = cluster.loop.client_cost_us * cluster.requests.output_tokens[request]
         release(cluster, request, instance.at[NOW] + client_us)
     instance.at[ENDED] = 0
+    return count > 0
 
 
 @kernel

@@ -346,6 +346,7 @@ class ClosedLoop:
     key: int64[::1]  # per request: what ranks go by before the arrival; NONE: later arrivals first; empty: no ranks
     admitted: int64[::1]  # requests in the order in which they came to their admission
     client_cost_us: int64  # per output token
+    least_think_us: int64  # a request is over so long before it causes another, or longer
     arrivals: EventQueue
     becoming_visible: EventQueue
 

@@ -9,30 +9,34 @@ from blis._core.codes import NEVER, NONE, RequestStatus
 from blis.config.schema import EngineConfig
 from blis.latency.law import LatencyModel
 from blis.policies.scheduling import order_key
+from blis.simulation.control import Control
 from blis.simulation.packing import Columns, refusals
-from blis.workload.requests import RequestTable
+from blis.workload.requests import MOST_US, RequestTable
 
 
-def loop_columns(table: RequestTable, engine: EngineConfig, latency: LatencyModel) -> Columns:
+def loop_columns(table: RequestTable, engine: EngineConfig, latency: LatencyModel, control: Control) -> Columns:
     """`blis._core.state.ClosedLoop`, up to its queues."""
     sessions, n = table.sessions, len(table)
     if sessions is None or not table.is_closed_loop:
         none = np.empty(0, np.int64)
         short = {"successor": none.astype(np.int32), "begins": none.astype(np.int8)}
-        long = {"key": none, "admitted": none.copy(), "client_cost_us": 0}
+        long = {"key": none, "admitted": none.copy(), "client_cost_us": 0, "least_think_us": 0}
         return {**short, "think_us": none, "verdict": none.astype(np.int8), **long}
     waits = np.flatnonzero(sessions.after >= 0)
     successor = np.full(n, NONE, np.int32)
     successor[sessions.after[waits]] = waits
+    think_us = np.maximum(sessions.think_us, 1)  # an answer causes nothing in its own microsecond
     key = order_key(table, engine)
     return {
         "successor": successor,
         "begins": (sessions.turn == 0).astype(np.int8),
-        "think_us": np.maximum(sessions.think_us, 1),  # an answer causes nothing in its own microsecond
+        "think_us": think_us,
         "verdict": refusals(table, engine),
         "key": np.empty(0, np.int64) if key is None else key,
         "admitted": np.zeros(n, np.int64),
         "client_cost_us": int(latency.alpha[2]),
+        # a user's own priorities may depend on those asked for before, at any instance
+        "least_think_us": 1 if control.priority is not None else int(think_us[waits].min(initial=MOST_US)),
     }
 
 

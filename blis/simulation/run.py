@@ -161,7 +161,7 @@ class Run:
             log_steps=log_steps,
         )
         self._requests = packing.request_columns(table, engine, latency, options, blocks, self._horizon_us)
-        self._loop = loops.loop_columns(table, engine, latency)
+        self._loop = loops.loop_columns(table, engine, latency, control)
         self._arrivals, self._visible = (loops.event_columns(len(self._loop["successor"])) for _ in range(2))
         late = table.is_closed_loop and loops.pass_over_refused(self._requests, self._loop, self._horizon_us)
         self._queues = packing.queue_columns(table, engine, control, self._loop)
