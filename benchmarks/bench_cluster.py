@@ -124,6 +124,7 @@ def test_closed_loop(benchmark, record):
     record(
         "engine: 16 instances, prefix-affinity, 100 k conversations as a closed loop",
         {"cpu_s": cluster_s, "times_single": cluster_s / single_s},
+        {"cpu_s": 5.0},
         single_s=single_s,
     )
 
@@ -142,7 +143,8 @@ def test_cost_per_decision(benchmark, record, num_instances):
 
     blind_s, weighted_s = benchmark.pedantic(measure, rounds=1)
     cost = (weighted_s - blind_s) / NUM_REQUESTS * 1e9
-    record(f"cost of looking at {num_instances} instances", {"ns_per_decision": cost})
+    budget = {"ns_per_decision": 300.0} if num_instances == 256 else {}
+    record(f"cost of looking at {num_instances} instances", {"ns_per_decision": cost}, budget)
 
 
 def test_cost_per_decision_does_not_depend_on_the_cache(benchmark, record):

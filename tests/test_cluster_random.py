@@ -66,19 +66,43 @@ def random_closed_loop(seed: int, count: int, longest: int) -> ClusterCase:
     """The same, and half of the requests wait for an earlier one."""
     cluster = random_cluster(seed, count, longest)
     rng = Random(f"closed loop {seed}")
+    least_us = rng.choice([0, 0, 700, 20_000, 1_000_000])  # instances may be so far apart
     free = list(range(count))  # nobody waits for them yet
     for i, request in enumerate(cluster.case.requests):
         earlier = [j for j in free if j < i]
         if earlier and rng.random() < rng.choice([0.2, 0.8]):
             after = rng.choice(earlier)
             free.remove(after)
-            think_us = rng.choice([0, 0, 1, rng.randint(0, 3_000), rng.randint(0, 100_000)])
+            think_us = least_us + rng.choice([0, 0, 1, rng.randint(0, 3_000), rng.randint(0, 100_000)])
             cluster.case.requests[i] = dataclasses.replace(
                 request, arrival_us=0, after=after, think_us=think_us, begins=rng.random() < 0.3
             )
     return cluster
 
 
+def random_prefixes(seed: int, count: int) -> ClusterCase:
+    """Prompts are beginnings, of any length, of a few texts that part from each other; a table holds few blocks."""
+    cluster = random_cluster(seed, count, 40)
+    rng = Random(f"prefixes {seed}")
+    texts: list[tuple[int, ...]] = []
+    for number in range(rng.randint(1, 4)):
+        stem = rng.choice(texts)[: rng.randint(0, 60)] if texts else ()
+        texts.append(stem + tuple(range(100 * number, 100 * number + 60 - len(stem))))
+    for i, request in enumerate(cluster.case.requests):
+        prompt = rng.choice(texts)[: rng.randint(1, 60)]
+        cluster.case.requests[i] = dataclasses.replace(request, prompt=prompt, output=request.output[:5])
+    options = dataclasses.replace(
+        cluster.options,
+        admission_policy="always-admit",
+        num_instances=rng.choice([2, 3, 5]),
+        routing_policy=rng.choice(["prefix-affinity", "weighted"]),
+        routing_scorers=(("prefix-affinity", 1.0), ("load-balance", rng.choice([0.1, 2.0]))),
+        prefix_table_entries=rng.choice([1, 2, 5, 10, 25, 60, 2**20]),
+    )
+    return ClusterCase(cluster.case, options)
+
+
+prefixes = st.builds(random_prefixes, st.integers(0, 2**40), st.integers(2, 40))
 closed_loops = st.builds(random_closed_loop, st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40]))
 clusters = st.builds(random_cluster, st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40]))
 
@@ -183,6 +207,13 @@ def test_nothing_changes_if_nobody_looks_on(cluster):
 @given(closed_loops)
 def test_requests_that_wait_for_others(cluster):
     assert_equal(cluster, reference(cluster), tracing=cluster.case.requests[0].arrival_us % 2 == 0)
+
+
+@settings(max_examples=500, deadline=None)
+@given(prefixes)
+def test_prompts_that_begin_alike(cluster):
+    """What the table of prefixes knows is what one entry per block would: `seen` covers it."""
+    assert_equal(cluster, reference(cluster), tracing=True)
 
 
 @settings(max_examples=300, deadline=None)

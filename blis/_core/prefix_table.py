@@ -62,14 +62,11 @@ def outdate(table, chain, last):
     slot = int64(table.lowest[chain])
     while slot != SENTINEL:
         above = int64(slots[slot, ABOVE])
+        table.at[ENTRIES] -= max(int64(0), min(int64(slots[slot, LAST]), last) + 1 - slots[slot, FIRST])
+        slots[slot, FIRST] = max(int64(slots[slot, FIRST]), last + 1)
         if slots[slot, LAST] > last:
-            surplus = last + 1 - slots[slot, FIRST]
-            if surplus > 0:
-                slots[slot, FIRST] = last + 1
-                table.at[ENTRIES] -= surplus
             below = slot
         else:
-            table.at[ENTRIES] -= slots[slot, LAST] + 1 - slots[slot, FIRST]
             discard(table, slot)
         slot = above
     return below
@@ -85,11 +82,8 @@ def add_segment(table, chain, below, first, last, instance):
         at[SLOTS] += 1
     else:
         at[SPARE_SLOT] = slots[slot, NEXT]
-    slots[slot, CHAIN] = chain
-    slots[slot, FIRST] = first
-    slots[slot, LAST] = last
-    slots[slot, INSTANCE] = instance
-    slots[slot, ABOVE] = SENTINEL
+    slots[slot, CHAIN], slots[slot, INSTANCE], slots[slot, ABOVE] = chain, instance, SENTINEL
+    slots[slot, FIRST], slots[slot, LAST] = first, last
     if below != SENTINEL:
         slots[below, ABOVE] = slot
     elif chain != NONE:
