@@ -211,7 +211,7 @@ def pool_columns(engine: EngineConfig, control: Control, parent: NDArray[np.int3
     return {
         "at": at,
         "nodes": nodes,
-        "rings": np.empty((instances, 2 * places, core.RING_COLUMNS), np.int32),
+        "rings": np.empty((instances, 2 * places, core.RING_COLUMNS if len(parent) else 1 + core.OWNER), np.int32),
         "place_taken": place_taken,
         "parent": parent,
         "copies": np.zeros((instances, 1 << min(len(parent), 4 * places).bit_length()), np.int32),
