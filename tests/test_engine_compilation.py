@@ -96,7 +96,7 @@ def test_the_core_stays_small():
             ):
                 text = ast.unparse(node.body[1:] if ast.get_docstring(node) else node.body)  # type: ignore[arg-type]
                 lines += len(text.splitlines())
-    assert lines < 1_200
+    assert lines < 1_240
 
 
 def test_arrays_are_in_the_order_of_the_structs():
