@@ -26,13 +26,11 @@ _INTERRUPTED = 130
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--output", type=_PATH, metavar="FILE", help="Parquet file that gets a row per run.")
-@click.option("--jobs", type=int, metavar="N", help="Threads, or processes of a local cluster  [default: one per CPU]")
+@click.option("--jobs", type=int, metavar="N", help="Processes or threads  [default: one per CPU]")
 @click.option(
     "--executor",
-    default="threads",
-    show_default=True,
-    metavar="[threads|dask|dask://host:port|ray|ray://host:port]",
-    help="Where the runs take place",
+    metavar="[processes|threads|dask|dask://host:port|ray|ray://host:port]",
+    help="Where the runs take place  [default: processes on Linux, else threads]",
 )
 @click.option("--max-failures", type=int, default=0, show_default=True, help="Runs that may fail; more end the sweep")
 @click.option("--restart", is_flag=True, help="Forget the finished runs of a sweep that was not")

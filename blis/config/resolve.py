@@ -131,25 +131,47 @@ def resolve(deployment: Deployment, options: EngineOptions) -> Resolved:
         ConfigError: if something asked for is invalid, unknown or missing; says what would be valid.
         CapacityError: if the model does not fit the GPUs.
     """
+    return resolve_engine(look_up(deployment), options)
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """A deployment, with what files and the model's published figures say of it."""
+
+    deployment: Deployment
+    target: _Target
+    latency: LatencyModel
+    latency_details: dict[str, Any]
+    notes: tuple[Note, ...]
+
+
+def look_up(deployment: Deployment) -> LookedUp:
+    """The part of `resolve` that does not depend on the engine's options; it reads files."""
     _check(deployment)
     notes: list[Note] = []
     defaults = load_defaults(deployment.defaults_filepath)
     target = _find_target(deployment, defaults, notes)
-    latency, latency_details = _choose_latency(deployment, target, defaults, notes)
+    latency, details = _choose_latency(deployment, target, defaults, notes)
+    return LookedUp(deployment, target, latency, details, tuple(notes))
+
+
+def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
+    """The rest of `resolve`."""
+    deployment, target, notes = known.deployment, known.target, list(known.notes)
     engine, profile = _choose_rules(options, target.vllm_version, notes)
     total_kv_blocks, kv_details = _choose_kv_blocks(deployment, engine, target, notes)
-    engine, known = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
-    notes += check_servable(engine, known, target.tp, target.vllm_version, allow=options.allow_unservable)
+    engine, architecture = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
+    notes += check_servable(engine, architecture, target.tp, target.vllm_version, allow=options.allow_unservable)
     return Resolved(
         engine=engine,
-        latency=latency,
+        latency=known.latency,
         model=target.model,
         hardware=target.hardware,
         tp=target.tp,
         vllm_version=target.vllm_version,
-        context_length=known.context_length if known is not None else None,
+        context_length=architecture.context_length if architecture is not None else None,
         notes=tuple(notes),
-        details={"latency_model": latency_details, "kv_blocks": kv_details, "scheduler_profile": profile},
+        details={"latency_model": known.latency_details, "kv_blocks": kv_details, "scheduler_profile": profile},
     )
 
 
@@ -357,7 +379,7 @@ def _describe_capacity(capacity: KvCapacity, row: CoefficientRow | None) -> dict
         "published": row.total_kv_blocks if row is not None else None,
         "bytes_per_gpu": {
             name.removesuffix("_bytes"): value
-            for name, value in dataclasses.asdict(capacity).items()
+            for name, value in vars(capacity).items()
             if name.endswith("_bytes")
         },
     }
@@ -387,9 +409,8 @@ def _capacity_text(capacity: KvCapacity, row: CoefficientRow | None) -> str:
 def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]) -> tuple[EngineConfig, str]:
     """The scheduler's rules of the version, under everything that was set by itself; KV blocks are still open."""
     profile = scheduler_profile(version)
-    rules = {name: value for name, value in dataclasses.asdict(profile).items() if name != "name"}
-    asked_for = dataclasses.asdict(options).items()
-    given = {name: value for name, value in asked_for if value is not None and name != "allow_unservable"}
+    rules = {name: value for name, value in vars(profile).items() if name != "name"}
+    given = {name: value for name, value in vars(options).items() if value is not None and name != "allow_unservable"}
     notes.append(Note("info", f"scheduler: rules of {profile.name} ({_version_text(version)})"))
     release = parse_version(version) if version is not None else FIRST_WITH_PRIORITY_SCHEDULING
     if release < FIRST_WITH_V1_ENGINE:

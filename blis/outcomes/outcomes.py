@@ -60,6 +60,14 @@ CONNECTION = ("rtt_us", "bandwidth_mbps")
 NAMES = ("instance_id", "slo_class", "tenant_id", "status")
 
 
+def has_status(status: Ints, wanted: Sequence[RequestStatus]) -> NDArray[np.bool_]:
+    """(n,) which requests ended in one of some states."""
+    is_wanted = np.zeros(len(RequestStatus), np.bool_)
+    is_wanted[list(wanted)] = True
+    found: NDArray[np.bool_] = is_wanted[status]
+    return found
+
+
 def instance_ids(count: int) -> list[str]:
     """What the instances of a cluster are called."""
     return [f"instance_{index}" for index in range(count)]
@@ -100,8 +108,7 @@ class Outcomes:
         cls, table: RequestTable, result: EngineResult, latency: LatencyModel, metadata: Mapping[str, Any]
     ) -> Outcomes:
         """Put together what went into a run and what came out."""
-        bare = dataclasses.replace(table, content=None, priority=None)
-        return cls(bare, result, int(latency.alpha[2]), metadata)
+        return cls(table.without_content(), result, int(latency.alpha[2]), metadata)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from blis.simulation.control import Control, control_of
-from blis.simulation.run import Decisions, DecisionSink, Progress, Run, StepSink, run_engine
+from blis.simulation.run import Decisions, DecisionSink, Progress, Run, StepSink, load_functions, run_engine
 
-__all__ = ["Control", "DecisionSink", "Decisions", "Progress", "Run", "StepSink", "control_of", "run_engine"]
+__all__ = [
+    "Control",
+    "DecisionSink",
+    "Decisions",
+    "Progress",
+    "Run",
+    "StepSink",
+    "control_of",
+    "load_functions",
+    "run_engine",
+]

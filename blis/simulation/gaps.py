@@ -17,17 +17,22 @@ def long_form(histogram: Ints, used: Ints, gaps: Sequence[Sequence[Ints]]) -> di
         used: (instances,) gaps in the histogram are below; most of its memory was never touched.
         gaps: per instance, arrays of rows (class, gap, count) of those that the histogram is too short for.
     """
-    parts: list[Ints] = [np.empty((0, 4), np.int64)]
+    parts: list[Ints] = [np.empty((4, 0), np.int64)]
     for i, of_instance in enumerate(gaps):
         long = added_up(of_instance)
         for row, counts in enumerate(histogram[i, :, : used[i]]):
             short = np.flatnonzero(counts != 0)  # ten times as fast as of the counts themselves
-            beyond = long[long[:, 0] == row]
-            values = np.concatenate([short, beyond[:, 1]])
-            place = np.full(len(values), i), np.full(len(values), row - 1)
-            parts.append(np.stack([*place, values, np.concatenate([counts[short], beyond[:, 2]])], axis=1))
+            parts.append(_in_place(i, row, short, counts[short]))
+            if len(long):
+                parts.append(_in_place(i, row, *long[long[:, 0] == row, 1:].T))
     names = ("itl_instance", "itl_class", "itl_values_us", "itl_counts")
-    return dict(zip(names, np.ascontiguousarray(np.concatenate(parts).T), strict=True))
+    return dict(zip(names, np.concatenate(parts, axis=1), strict=True))
+
+
+def _in_place(instance: int, row: int, values_us: Ints, counts: Ints) -> Ints:
+    columns = np.empty((4, len(values_us)), np.int64)
+    columns[0], columns[1], columns[2], columns[3] = instance, row - 1, values_us, counts
+    return columns
 
 
 def added_up(gaps: Sequence[Ints]) -> Ints:

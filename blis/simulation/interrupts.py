@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let a Ctrl-C wait until the block is done, so that what the block does happens once and whole.
+def uninterrupted() -> Iterator[Callable[[], None]]:
+    """Let a Ctrl-C wait until the block is done, or calls what it gets, so that what it does happens once and whole.
 
     A second one does not wait: a policy in plain Python may never come to an end.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
+        yield _nothing
         return
     pressed: list[tuple[int, FrameType | None]] = []
 
@@ -27,10 +27,17 @@ def uninterrupted() -> Iterator[None]:
             before(*received)
         pressed.append(received)
 
+    def let() -> None:
+        if pressed:
+            before(*pressed.pop(0))
+
     signal.signal(signal.SIGINT, wait)
     try:
-        yield
+        yield let
     finally:
         signal.signal(signal.SIGINT, before)
-    if pressed:
-        before(*pressed[0])
+    let()
+
+
+def _nothing() -> None:
+    """Nobody can press Ctrl-C here."""

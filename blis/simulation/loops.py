@@ -10,7 +10,7 @@ from blis.config.schema import EngineConfig
 from blis.latency.law import LatencyModel
 from blis.policies.scheduling import order_key
 from blis.simulation.control import Control
-from blis.simulation.packing import Columns, refusals
+from blis.simulation.packing import Columns, Unused, refusals
 from blis.workload.requests import MOST_US, RequestTable
 
 
@@ -18,10 +18,7 @@ def loop_columns(table: RequestTable, engine: EngineConfig, latency: LatencyMode
     """`blis._core.state.ClosedLoop`, up to its queues."""
     sessions, n = table.sessions, len(table)
     if sessions is None or not table.is_closed_loop:
-        none = np.empty(0, np.int64)
-        short = {"successor": none.astype(np.int32), "begins": none.astype(np.int8)}
-        long = {"key": none, "admitted": none.copy(), "client_cost_us": 0, "least_think_us": 0}
-        return {**short, "think_us": none, "verdict": none.astype(np.int8), **long}
+        return _NO_LOOP
     waits = np.flatnonzero(sessions.after >= 0)
     successor = np.full(n, NONE, np.int32)
     successor[sessions.after[waits]] = waits
@@ -40,10 +37,31 @@ def loop_columns(table: RequestTable, engine: EngineConfig, latency: LatencyMode
     }
 
 
+_NO_LOOP = Unused(
+    successor=np.empty(0, np.int32),
+    begins=np.empty(0, np.int8),
+    think_us=np.empty(0, np.int64),
+    verdict=np.empty(0, np.int8),
+    key=np.empty(0, np.int64),
+    admitted=np.empty(0, np.int64),
+    client_cost_us=0,
+    least_think_us=0,
+)
+
+
 def event_columns(size: int) -> Columns:
     """`blis._core.state.EventQueue`."""
+    if size == 0:
+        return _NO_EVENTS
+    return _events(size)
+
+
+def _events(size: int) -> Columns:
     at = np.zeros(core.QUEUE_SCALARS, np.int64)
     return {"at": at, "time_us": np.empty(size, np.int64), "request": np.empty(size, np.int64)}
+
+
+_NO_EVENTS = Unused(_events(0))
 
 
 def pass_over_refused(requests: Columns, loop: Columns, horizon_us: int) -> bool:

@@ -15,9 +15,9 @@ import numpy as np
 import blis._core
 from blis._core import layout
 from blis._core.codes import RAISED
-from blis.compiled.function import CompiledFunction, address_of, compiled, is_interpreted
+from blis.compiled.function import address_of, compiled, is_interpreted
 from blis.errors import InvariantError
-from blis.simulation.packing import SHARED, Columns, of_instance
+from blis.simulation.packing import SHARED, Columns, Unused, of_instance
 from blis.workload.requests import Ints
 
 logger = logging.getLogger("blis")
@@ -38,6 +38,7 @@ def load() -> Any:
         return compiled(_entry, "engine", sorted(Path(*blis._core.__path__).glob("*.py")), _signature)
     finally:
         timer.cancel()
+        timer.join()  # a process of one thread can be copied
 
 
 def _signature() -> Any:
@@ -55,8 +56,18 @@ def _entry() -> Callable[[Any, Any, int], int]:
 
 def struct_of(kind: type, columns: Columns, **structs: Any) -> Any:
     """A struct of arrays, numbers and other structs."""
-    values = {**columns, **structs}
+    if isinstance(columns, Unused) and not structs:
+        return _unused_struct_of(kind, columns)
+    return _struct_of(kind, {**columns, **structs})
+
+
+def _struct_of(kind: type, values: Columns) -> Any:
     return kind(*values.values()) if is_interpreted() else layout.struct_of(kind, values)
+
+
+@functools.cache
+def _unused_struct_of(kind: type, columns: Unused) -> Any:
+    return _struct_of(kind, columns)
 
 
 def structs_of(kind: type, columns: Columns, count: int, **structs: Any) -> Any:
@@ -87,12 +98,13 @@ def door(cluster: Any, laws: tuple[Any, ...]) -> Callable[[int], int]:
         plain = tuple(law.ctypes if isinstance(law, np.ndarray) else law for law in laws)
         return lambda most: run(id(cluster), plain, most)
     words = np.array([_address(law) for law in laws], np.int64)
-    return functools.partial(_go_on, run, cluster, words, laws)
+    where = layout.address_of(cluster.words), layout.address_of(words)
+    return functools.partial(_go_on, _INTERFACE(run.address), *where, alive=(run, cluster, words, laws))
 
 
-def _go_on(run: CompiledFunction, cluster: layout.Struct, words: Ints, laws: tuple[Any, ...], most: int) -> int:
+def _go_on(call: Callable[[int, int, int], int], cluster: int, laws: int, most: int, *, alive: Any) -> int:
     """Call the engine; what it is given stays alive meanwhile."""
-    reason: int = _INTERFACE(run.address)(layout.address_of(cluster.words), layout.address_of(words), most)
+    reason = call(cluster, laws, most)
     if reason == RAISED:
         raise InvariantError("compiled code went beyond an array; NUMBA_DISABLE_JIT=1 shows where")
     return reason

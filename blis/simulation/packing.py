@@ -25,6 +25,14 @@ from blis.workload.requests import Ints, RequestTable
 
 Columns = dict[str, Any]
 
+
+class Unused(Columns):
+    """Arrays of a struct that the engine does not look into: the same object for all runs."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+
+
 #: Arrays of the waiting queue and the block pool that all instances share.
 SHARED = frozenset(("behind", "rank", "by_rank", "victim_rank", "parent", "extent", "extent_keyed"))
 #: Stand for "no limit" where the engine takes a minimum; the second may be multiplied by a block size.
@@ -34,9 +42,18 @@ UNLIMITED_BLOCKS = 2**40
 HISTOGRAM_US = 2**17
 #: Service classes that gaps are told apart by; each takes a megabyte per instance.
 MOST_CLASSES = 126
-#: Rows the logs have beyond what one step can add.
+#: Rows that the logs of gaps and of steps have beyond what one step can add.
+GAP_ROWS = 2**12
 LOG_ROWS = 2**16
 PREFIX_SIGNALS = frozenset(("prefix_blocks", "cached_blocks"))
+#: Arrays of the batch with a number per slot.
+_PER_SLOT = (
+    "request admission next prev is_decoder computed known held shared scheduled explicit phase cap_step last_step"
+    " event due calendar_next calendar_prev"
+).split()
+#: What requests begin with: nothing has happened to them.
+_STAMPS = ("first_scheduled_us", "first_token_us", "last_token_us")
+_COUNTS = ("produced_tokens", "cached_tokens", "num_preemptions")
 _KV_SIGNALS = frozenset(("free_kv_blocks", "kv_utilization", "cache_hit_rate"))
 #: Numbers that the decision log holds at a time.
 DECISION_NUMBERS = 2**21
@@ -139,12 +156,8 @@ def request_columns(
         "visible_us": table.arrival_us + delay_us,  # of those who wait for others: from their arrival on
         "prompt_tokens": table.input_tokens,
         "output_tokens": effective_output(table, engine),
-        "first_scheduled_us": np.full(n, NEVER, np.int64),
-        "first_token_us": np.full(n, NEVER, np.int64),
-        "last_token_us": np.full(n, NEVER, np.int64),
-        "produced_tokens": np.zeros(n, np.int64),
-        "cached_tokens": np.zeros(n, np.int64),
-        "num_preemptions": np.zeros(n, np.int64),
+        **dict(zip(_STAMPS, np.full((len(_STAMPS), n), NEVER, np.int64), strict=True)),
+        **dict(zip(_COUNTS, np.zeros((len(_COUNTS), n), np.int64), strict=True)),
         "status": status,
         "num_shared": blocks.num_shared if cached else np.zeros(n, np.int32),
         "leaf": blocks.leaf if cached else np.full(n, NONE, np.int32),
@@ -172,9 +185,14 @@ def queue_columns(table: RequestTable, engine: EngineConfig, control: Control, l
     """`blis._core.state.WaitingQueue`. In a closed loop requests get their ranks when they arrive."""
     instances = control.options.num_instances
     by_rank = waiting_order(table, engine)
+    at, behind = np.zeros((instances, core.QUEUE_SCALARS), np.int64), np.empty(len(table), np.int32)
     if by_rank is None:
-        by_rank = np.empty(0, np.int64)
-    elif table.is_closed_loop:
+        none, nowhere = np.empty(0, np.int64), np.empty((instances, 0), np.int64)
+        return {
+            **{"at": at, "behind": behind, "heap": nowhere, "rank": none, "by_rank": none, "victim_rank": none},
+            "key": np.empty((instances, 0)),
+        }
+    if table.is_closed_loop:
         by_rank = loop["admitted"]
     n = len(by_rank)
     rank = np.empty(n, np.int64)
@@ -184,8 +202,8 @@ def queue_columns(table: RequestTable, engine: EngineConfig, control: Control, l
     victim_rank = np.zeros(n, np.int64)
     victim_rank[by_rank[1:]] = np.cumsum(differs)
     return {
-        "at": np.zeros((instances, core.QUEUE_SCALARS), np.int64),
-        "behind": np.empty(len(table), np.int32),
+        "at": at,
+        "behind": behind,
         "heap": np.empty((instances, n), np.int64),
         "rank": rank,
         "by_rank": by_rank,
@@ -229,14 +247,12 @@ def batch_columns(engine: EngineConfig, requests: Columns, instances: int, num_c
     takes_part = requests["status"] == RequestStatus.NOT_ARRIVED
     longest = int(requests["output_tokens"][takes_part].max(initial=1))
     prealloc_blocks = -(-engine.preallocated_tokens // engine.block_size_tokens)
-    per_slot = (
-        "request admission next prev is_decoder computed known held shared scheduled explicit phase cap_step last_step"
-        " event due calendar_next calendar_prev"
-    )
+    free_slots = np.empty((instances, slots), np.int64)
+    free_slots[:] = np.arange(slots - 1, -1, -1)
     return {
         "at": at,
-        "free_slots": np.tile(np.arange(slots - 1, -1, -1), (instances, 1)),
-        **{name: np.zeros((instances, slots), np.int64) for name in per_slot.split()},
+        "free_slots": free_slots,
+        **dict(zip(_PER_SLOT, np.zeros((len(_PER_SLOT), instances, slots), np.int64), strict=True)),
         "calendar": np.full((instances, 1 << longest.bit_length()), NONE, np.int32),  # longer than any decode
         "phase_count": np.zeros((instances, engine.block_size_tokens * (1 + prealloc_blocks)), np.int64),
         "class_count": np.zeros((instances, num_classes), np.int64),
@@ -245,14 +261,17 @@ def batch_columns(engine: EngineConfig, requests: Columns, instances: int, num_c
     }
 
 
-def recorder_columns(engine: EngineConfig, instances: int, num_requests: int, num_classes: int) -> Columns:
+def recorder_columns(
+    engine: EngineConfig, instances: int, num_requests: int, num_classes: int, *, logging: bool
+) -> Columns:
     """`blis._core.state.Recorder`."""
     slots = num_slots(engine, num_requests)
+    log_rows = 3 * slots + 5 + (LOG_ROWS if logging else 0)
     return {
         "at": np.zeros((instances, core.RECORDER_SCALARS), np.int64),
         "histogram": np.zeros((instances, num_classes, HISTOGRAM_US), np.int64),
-        "gap_log": np.empty((instances, slots + 1 + LOG_ROWS, 3), np.int64),
-        "step_log": np.empty((instances, 3 * slots + 5 + LOG_ROWS, 4), np.int64),
+        "gap_log": np.empty((instances, slots + 1 + GAP_ROWS, 3), np.int64),
+        "step_log": np.empty((instances, log_rows, 4), np.int64),
     }
 
 
@@ -292,6 +311,8 @@ def _request_words(table: RequestTable) -> Ints:
 
 def snapshot_columns(engine: EngineConfig, options: ClusterOptions) -> Columns:
     """`blis._core.state.Snapshots`."""
+    if options.queue_depth_refresh_us == options.batch_size_refresh_us == options.kv_refresh_us == 0:
+        return _NO_SNAPSHOTS
     columns = np.zeros((len(ViewColumn), options.num_instances), np.int64)
     columns[ViewColumn.FREE_KV_BLOCKS] = engine.total_kv_blocks - 1
     interval_us = [options.queue_depth_refresh_us, options.batch_size_refresh_us, options.kv_refresh_us]
@@ -303,12 +324,22 @@ def snapshot_columns(engine: EngineConfig, options: ClusterOptions) -> Columns:
     }
 
 
+_NO_SNAPSHOTS = Unused(
+    interval_us=np.zeros(core.NUM_GROUPS, np.int64),
+    last_us=np.zeros(core.NUM_GROUPS, np.int64),
+    columns=np.zeros((len(ViewColumn), 0), np.int64),
+    numbers=np.zeros((len(ViewNumber), 0)),
+)
+
+
 def table_columns(
     options: ClusterOptions, chains: Chains, num_contents: int, num_requests: int, *, used: bool
 ) -> Columns:
     """`blis._core.state.PrefixTable`."""
+    if not used:
+        return _NO_TABLE
     # a slot holds a block at least; a new segment comes before the oldest go
-    slots = min(options.prefix_table_entries, num_contents + num_requests) + 4 if used else 1
+    slots = min(options.prefix_table_entries, num_contents + num_requests) + 4
     ring = np.empty((slots, 7), np.int32)
     ring[core.SENTINEL] = core.SENTINEL
     at = np.zeros(core.TABLE_SCALARS, np.int64)
@@ -323,16 +354,32 @@ def table_columns(
     }
 
 
+_NO_TABLE = Unused(
+    at=np.zeros(core.TABLE_SCALARS, np.int64),
+    first=np.zeros(0, np.int32),
+    before=np.zeros(0, np.int32),
+    lowest=np.zeros(0, np.int32),
+    slots=np.zeros((1, 7), np.int32),
+    most_entries=0,
+)
+
+
 def decision_columns(instances: int, *, tracing: bool) -> Columns:
     """`blis._core.state.DecisionLog`."""
     per_row = len(ViewColumn) + len(ViewNumber)
-    rows = max(1, DECISION_NUMBERS // (per_row * instances)) if tracing else 0
+    return _log_of(max(1, DECISION_NUMBERS // (per_row * instances)), instances) if tracing else _NO_DECISIONS
+
+
+def _log_of(rows: int, instances: int) -> Columns:
     return {
         "at": np.zeros(core.DECISION_SCALARS, np.int64),
         "decisions": np.empty((rows, 4), np.int64),
         "columns": np.empty((rows, len(ViewColumn), instances), np.int64),
         "numbers": np.empty((rows, len(ViewNumber), instances)),
     }
+
+
+_NO_DECISIONS = Unused(_log_of(0, 0))
 
 
 def prompt_blocks(

@@ -106,6 +106,17 @@ def run_engine(
     return run.result().until(horizon_us)
 
 
+def load_functions(latency: LatencyModel, control: Control) -> list[Any]:
+    """The engine, and what it calls: step time, priority, admission and routing; compiled, or loaded where they are kept.
+
+    Returns:
+        The four functions; None: there is none.
+    """
+    native.load()
+    policies = (control.priority, control.admission, control.routing)
+    return [latency.compile(), *(None if policy is None else policy.compile() for policy in policies)]
+
+
 class Run:
     """One run of the engine: its arrays, and how far it got. What is not said here is as in `run_engine`.
 
@@ -167,7 +178,9 @@ class Run:
         self._queues = packing.queue_columns(table, engine, control, self._loop)
         self._pools = packing.pool_columns(engine, control, blocks.parent, n)
         self._batches = packing.batch_columns(engine, self._requests, instances, num_classes)
-        self._recorders = packing.recorder_columns(engine, instances, n, num_classes)
+        self._recorders = packing.recorder_columns(
+            engine, instances, n, num_classes, logging=log_steps > StepLog.NOTHING
+        )
         self._instances = packing.instance_columns(instances)
         self._states = [
             policy.initial_state(instances) if policy is not None else np.zeros(0)
@@ -186,9 +199,7 @@ class Run:
 
     def load(self) -> None:
         """Compile the engine, or load it from where it is kept."""
-        control = self._control
-        policies = (control.priority, control.admission, control.routing)
-        functions = [self._latency.compile(), *(None if policy is None else policy.compile() for policy in policies)]
+        functions = load_functions(self._latency, self._control)
         in_python = any(hasattr(function, "__wrapper_address__") for function in functions)
         self._work_per_call = WORK_PER_CALL_IN_PYTHON if in_python else WORK_PER_CALL
         step_time, priority, admission, routing = functions
@@ -236,15 +247,16 @@ class Run:
         """Run to the end, or until Ctrl-C."""
         total = len(self._table)
         try:
-            while self._reason in (StopReason.PAUSED, StopReason.LOG_FULL, StopReason.ROUTED):
-                with uninterrupted():  # raised as a policy in Python is entered, a KeyboardInterrupt would be lost
+            with uninterrupted() as let_interrupt:  # raised as a policy in Python is entered, it would be lost
+                while self._reason in (StopReason.PAUSED, StopReason.LOG_FULL, StopReason.ROUTED):
                     self._reason = StopReason(self._call(self._work_per_call))
                     self._drain_logs()
-                if self._reason == StopReason.ROUTED:
-                    self._leave_instances_alone()
-                elif progress is not None:
-                    finished, now_us = (int(self._instances["at"][:, i].sum()) for i in (core.FINISHED, core.NOW))
-                    progress(finished, total, now_us // self._control.options.num_instances)
+                    let_interrupt()
+                    if self._reason == StopReason.ROUTED:
+                        self._leave_instances_alone()
+                    elif progress is not None:
+                        finished, now_us = (int(self._instances["at"][:, i].sum()) for i in (core.FINISHED, core.NOW))
+                        progress(finished, total, now_us // self._control.options.num_instances)
             if self._reason != StopReason.DONE:
                 self._fail()
         except KeyboardInterrupt:  # perhaps one that came while a policy ran, raised again by _fail

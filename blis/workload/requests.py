@@ -6,6 +6,7 @@ dense block identities for one KV block size.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -155,9 +156,8 @@ class RequestTable:
         for name, (least, most) in bounds.items():
             self._set_column(name)
             column = getattr(self, name)
-            bad = np.flatnonzero((column < least) | (column > most))
-            if len(bad):
-                row = int(bad[0])
+            if len(column) and not least <= column.min() <= column.max() <= most:
+                row = int(np.flatnonzero((column < least) | (column > most))[0])
                 raise WorkloadError(f"request {row}: {name} must be in [{least}, {most}], got {int(column[row])}")
         for name in ("priority", "request_number"):
             if getattr(self, name) is not None:
@@ -233,6 +233,13 @@ class RequestTable:
     def describe(self) -> dict[str, Any]:
         """How many they are."""
         return {"kind": "requests", "num_requests": len(self)}
+
+    def without_content(self) -> RequestTable:
+        """The same requests; nothing is known of their tokens and priorities any more."""
+        bare = copy.copy(self)  # the columns have been checked
+        for name in ("content", "priority"):
+            object.__setattr__(bare, name, None)
+        return bare
 
     def take(self, rows: Ints) -> RequestTable:
         """Some of the requests, under the same names.

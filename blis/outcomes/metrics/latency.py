@@ -6,6 +6,7 @@ the two values around it (NumPy's method ``linear``). Durations come in µs and 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TypeVar
@@ -35,8 +36,9 @@ def duration_figures(name: str, values_us: Ints | NDArray[np.float64]) -> dict[s
     Returns:
         One figure in ms per key; all None without values.
     """
+    n = len(values_us)
     ordered = np.sort(values_us)
-    return _figures(name, len(ordered), ordered.sum().item(), lambda k: ordered[k].item())
+    return _figures(name, n, ordered.sum().item(), lambda ranks: ordered[ranks].tolist())
 
 
 def histogram_figures(name: str, values_us: Ints, counts: Ints) -> dict[str, float | None]:
@@ -50,18 +52,23 @@ def histogram_figures(name: str, values_us: Ints, counts: Ints) -> dict[str, flo
     running = np.cumsum(counts)
     n = int(running[-1]) if len(running) else 0
     total_us = int(np.dot(values_us, counts))
-    return _figures(name, n, total_us, lambda k: int(values_us[np.searchsorted(running, k, side="right")]))
+    return _figures(name, n, total_us, lambda ranks: values_us[np.searchsorted(running, ranks, side="right")].tolist())
 
 
-def _figures(name: str, n: int, total_us: float, kth: Callable[[int], float]) -> dict[str, float | None]:
-    keys = [f"{name}_mean_ms", *(f"{name}_p{p}_ms" for p in PERCENTILES)]
+def _figures(name: str, n: int, total_us: float, at: Callable[[list[int]], list[float]]) -> dict[str, float | None]:
+    keys = _keys(name)
     if n == 0:
         return dict.fromkeys(keys)
-    return dict(zip(keys, [total_us / n / 1000, *(_percentile_ms(p, n, kth) for p in PERCENTILES)], strict=True))
+    ranks = [p / 100 * (n - 1) for p in PERCENTILES]
+    below = [math.floor(rank) for rank in ranks]
+    found = at(below + [math.ceil(rank) for rank in ranks])
+    percentiles = [
+        low / 1000 + (high - low) * (rank - least) / 1000
+        for rank, least, low, high in zip(ranks, below, found, found[len(ranks) :], strict=False)
+    ]
+    return dict(zip(keys, [total_us / n / 1000, *percentiles], strict=True))
 
 
-def _percentile_ms(p: float, n: int, kth: Callable[[int], float]) -> float:
-    rank = p / 100 * (n - 1)
-    below = math.floor(rank)
-    low, high = kth(below), kth(math.ceil(rank))
-    return low / 1000 + (high - low) * (rank - below) / 1000
+@functools.cache
+def _keys(name: str) -> list[str]:
+    return [f"{name}_mean_ms", *(f"{name}_p{p}_ms" for p in PERCENTILES)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
-from blis.outcomes.outcomes import SERVED, Ints, Outcomes
+from blis.outcomes.outcomes import SERVED, Ints, Outcomes, has_status
 from blis.outcomes.statistics.arrivals import ArrivalRate
 from blis.outcomes.statistics.estimates import Estimate, batch_means, warm_up_of
 from blis.outcomes.statistics.stability import Stability, stability
@@ -43,7 +43,7 @@ class SteadyState:
     @cached_property
     def backlog(self) -> Stability:
         """Whether it grows, and how fast."""
-        served = self._order[np.isin(self._outcomes.result.status[self._order], SERVED)]
+        served = self._order[has_status(self._outcomes.result.status[self._order], SERVED)]
         return backlog_of(self._outcomes, served)
 
     @property
@@ -119,7 +119,8 @@ def backlog_of(outcomes: Outcomes, rows: Ints) -> Stability:
     """
     result = outcomes.result
     end_us = min(result.end_us, last_beginning_us(outcomes))
-    beginning = rows[_begins(outcomes)[rows]]
+    sessions = outcomes.table.sessions
+    beginning = rows if sessions is None else rows[sessions.turn[rows] <= 0]
     return stability(
         result.arrival_us[rows],
         result.finished_us[rows],
@@ -131,14 +132,8 @@ def backlog_of(outcomes: Outcomes, rows: Ints) -> Stability:
 
 def last_beginning_us(outcomes: Outcomes) -> int:
     """When the last request arrived that is no later turn of a session: from then on load only falls."""
-    return int(outcomes.result.arrival_us[_begins(outcomes)].max(initial=0))
-
-
-def _begins(outcomes: Outcomes) -> NDArray[np.bool_]:
-    """(n,) which requests are no later turns of sessions."""
-    sessions = outcomes.table.sessions
-    begins: NDArray[np.bool_] = np.ones(len(outcomes), np.bool_) if sessions is None else sessions.turn <= 0
-    return begins
+    sessions, arrival_us = outcomes.table.sessions, outcomes.result.arrival_us
+    return int((arrival_us if sessions is None else arrival_us[sessions.turn <= 0]).max(initial=0))
 
 
 def arrival_order(outcomes: Outcomes) -> Ints:

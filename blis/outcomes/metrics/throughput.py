@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
+from blis.outcomes.outcomes import SERVED, has_status
 
 Ints = NDArray[np.int64]
-
-#: Those that arrived and were let in, whether or not they got anywhere.
-QUEUED = (RequestStatus.WAITING, RequestStatus.RUNNING, RequestStatus.COMPLETED)
 
 
 def per_second(count: int, duration_us: int) -> float | None:
@@ -20,13 +18,13 @@ def per_second(count: int, duration_us: int) -> float | None:
 
 def count_by_status(status: Ints) -> dict[RequestStatus, int]:
     """How many requests ended in each state; every state is there."""
-    counts = np.bincount(status, minlength=len(RequestStatus))
-    return {code: int(counts[code]) for code in RequestStatus}
+    counts = np.bincount(status, minlength=len(RequestStatus)).tolist()
+    return dict(zip(RequestStatus, counts, strict=True))
 
 
 def queued_tokens(tokens: Ints, status: Ints) -> int:
     """Sum of ``tokens`` over the requests that arrived and were neither rejected nor refused."""
-    return int(tokens[np.isin(status, QUEUED)].sum())
+    return int(tokens[has_status(status, SERVED)].sum())
 
 
 def cache_hit_rate(cached_tokens: Ints, input_tokens: Ints, first_scheduled_us: Ints) -> float | None:

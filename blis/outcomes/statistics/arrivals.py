@@ -49,6 +49,17 @@ class ArrivalRate:
         return self.course == "constant"
 
 
+def _chi_squared(freedom: int, probability: float) -> float:
+    """Its quantile by Wilson and Hilferty (1931, *PNAS* 17), good to 1 % here."""
+    spread = 2 / (9 * freedom)
+    return freedom * (1 - spread + NormalDist().inv_cdf(probability) * math.sqrt(spread)) ** 3
+
+
+#: What the pieces' counts are apart by chance, and how far they lean.
+_MOST_APART = _chi_squared(PIECES - 1, 1 - FALSE_ALARM)
+_MOST_LEANING = NormalDist().inv_cdf(1 - FALSE_ALARM / 2)
+
+
 def arrival_rate(arrival_us: NDArray[Any], end_us: float | None = None) -> ArrivalRate | None:
     """Tell how the rate of arrivals goes.
 
@@ -71,23 +82,27 @@ def arrival_rate(arrival_us: NDArray[Any], end_us: float | None = None) -> Arriv
     seconds = (arrival[-1] - arrival[0]) / 1e6
     mean = len(arrival) / seconds
     course = _course(arrival)
-    peak_per_s, peak_us = _peak(arrival)
-    if course == "constant" or peak_per_s < MATERIAL_PEAK * mean:
-        return ArrivalRate("constant", mean, mean, (float(arrival[0]), float(arrival[-1])))
-    return ArrivalRate(course, mean, peak_per_s, peak_us)
+    if course != "constant":
+        peak_per_s, peak_us = _peak(arrival)
+        if peak_per_s >= MATERIAL_PEAK * mean:
+            return ArrivalRate(course, mean, peak_per_s, peak_us)
+    return ArrivalRate("constant", mean, mean, (float(arrival[0]), float(arrival[-1])))
 
 
 def _course(arrival: Floats) -> str:
-    bins = _counts(arrival, PIECES * BINS_PER_PIECE).reshape(PIECES, BINS_PER_PIECE)
-    counts = bins.sum(1)
-    gaps = np.diff(arrival)
-    dispersion = max(1.0, float(gaps.var() / gaps.mean() ** 2), float(bins.var(1, ddof=1).mean() / bins.mean()))
-    off = counts - counts.mean()
+    bins = _counts(arrival, PIECES * BINS_PER_PIECE)
+    counts = bins.reshape(PIECES, BINS_PER_PIECE).sum(1)
+    gaps = arrival[1:] - arrival[:-1]
+    off_mean = gaps - gaps.sum() / len(gaps)
+    of_gaps = float(off_mean @ off_mean) * len(gaps) / float(gaps.sum()) ** 2
+    within = float(bins @ bins - counts @ counts / BINS_PER_PIECE) / (PIECES * (BINS_PER_PIECE - 1))
+    mean = len(arrival) / PIECES
+    dispersion = max(1.0, of_gaps, within * BINS_PER_PIECE / mean)
+    off = counts - mean
     place = np.arange(PIECES) - (PIECES - 1) / 2
-    allowed = counts.mean() * dispersion
+    allowed = mean * dispersion
     leaning = float(place @ off) / math.sqrt(float(place @ place) * allowed)
-    certain = NormalDist().inv_cdf(1 - FALSE_ALARM / 2)
-    if abs(leaning) <= certain and float(off @ off) / allowed <= _chi_squared(PIECES - 1, 1 - FALSE_ALARM):
+    if abs(leaning) <= _MOST_LEANING and float(off @ off) / allowed <= _MOST_APART:
         return "constant"
     together = float(place @ off) / math.sqrt(float(place @ place) * float(off @ off))
     if abs(together) < MONOTONE:
@@ -106,11 +121,8 @@ def _peak(arrival: Floats) -> tuple[float, tuple[float, float]]:
 
 
 def _counts(arrival: Floats, pieces: int) -> Floats:
-    edges = np.searchsorted(arrival, np.linspace(arrival[0], arrival[-1], pieces + 1)[1:-1])
-    return np.diff(np.concatenate([[0], edges, [len(arrival)]])).astype(np.float64)
-
-
-def _chi_squared(freedom: int, probability: float) -> float:
-    """Its quantile by Wilson and Hilferty (1931, *PNAS* 17), good to 1 % here."""
-    spread = 2 / (9 * freedom)
-    return freedom * (1 - spread + NormalDist().inv_cdf(probability) * math.sqrt(spread)) ** 3
+    edges = np.empty(pieces + 1)
+    edges[0], edges[-1] = 0, len(arrival)
+    inner = np.arange(1, pieces) * ((arrival[-1] - arrival[0]) / pieces) + arrival[0]
+    edges[1:-1] = np.searchsorted(arrival, inner)
+    return edges[1:] - edges[:-1]

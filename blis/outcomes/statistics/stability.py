@@ -33,6 +33,7 @@ MATERIAL_SHARE = 0.005
 #: Stable is only what certainly (95 %, one-sided) piles up less than this share of its arrivals.
 EXCLUDED_SHARE = 0.05
 EXCLUDED_CONFIDENCE = 0.95
+_CERTAIN, _EXCLUDING = (NormalDist().inv_cdf(confidence) for confidence in (1 - FALSE_ALARM, EXCLUDED_CONFIDENCE))
 #: Under a load that changes, a queue that is in none of 32 pieces of the time longer than so many times the mean number
 #: in the system, or than this share of the arrivals, is none to speak of.
 QUEUE_PIECES = 32
@@ -137,7 +138,7 @@ def _judged(backlog: Floats, count: int, window: tuple[float, float], rate: Arri
     line = trend(backlog)
     growth, error, mean = line.slope * len(backlog), line.standard_error * len(backlog), float(backlog.mean())
     stable = None
-    if growth > max(NormalDist().inv_cdf(1 - FALSE_ALARM) * error, MATERIAL_GROWTH * mean, MATERIAL_SHARE * count):
+    if growth > max(_CERTAIN * error, MATERIAL_GROWTH * mean, MATERIAL_SHARE * count):
         stable = False
     elif _highest(growth, error) <= min(mean, EXCLUDED_SHARE * count):
         stable = True
@@ -164,7 +165,7 @@ def _judged_by_queue(found: Stability, queue: Floats, count: int, rise: Surge | 
 
 def _highest(growth: float, error: float) -> float:
     """Upper end of an interval of a growth."""
-    return growth + NormalDist().inv_cdf(EXCLUDED_CONFIDENCE) * error
+    return growth + _EXCLUDING * error
 
 
 def _too_short(rate: ArrivalRate | None) -> Stability:

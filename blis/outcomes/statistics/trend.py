@@ -37,10 +37,10 @@ def trend(series: NDArray[Any]) -> Trend:
     """
     values = np.asarray(series, np.float64)
     count = len(values)
-    design = np.column_stack([np.ones(count), np.arange(count) - (count - 1) / 2])
-    line, left = _least_squares(design, values)
+    level, place = np.ones(count), np.arange(count) - (count - 1) / 2
+    slope, left = _least_squares(level, place, values)
     if left @ left <= 1e-18 * (values @ values):  # a straight line but for rounding
-        return Trend(float(line[1]), 0.0)
+        return Trend(slope, 0.0)
     coefficient = float(left[1:] @ left[:-1]) / float(left[:-1] @ left[:-1])
     coefficient += (2 + 4 * coefficient) / count
     if coefficient > 1 - count**-0.5:
@@ -48,18 +48,30 @@ def trend(series: NDArray[Any]) -> Trend:
         slope = float(steps.mean())
         return Trend(slope, math.sqrt(_long_run_variance(steps - slope) / len(steps)))
     coefficient = max(coefficient, 0.0)
-    first = math.sqrt(1 - coefficient**2)  # Prais and Winsten keep the first observation
-    design = np.vstack([first * design[:1], design[1:] - coefficient * design[:-1]])
-    line, left = _least_squares(design, np.append(first * values[0], values[1:] - coefficient * values[:-1]))
-    spread = float(np.linalg.inv(design.T @ design)[1, 1])
-    return Trend(float(line[1]), math.sqrt(_long_run_variance(left) * spread))
+    level, place, values = (_whitened(column, coefficient) for column in (level, place, values))
+    slope, left = _least_squares(level, place, values)
+    alone = _apart_from(level, place)
+    return Trend(slope, math.sqrt(_long_run_variance(left) / float(alone @ alone)))
 
 
-def _least_squares(design: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Coefficients and residuals."""
-    line = np.asarray(np.linalg.lstsq(design, values, rcond=None)[0], np.float64)
-    left = values - design @ line
-    return line, left
+def _whitened(column: Floats, coefficient: float) -> Floats:
+    """What is left of each observation without that share of the one before; Prais and Winsten keep the first."""
+    white = column.copy()
+    white[1:] -= coefficient * column[:-1]
+    white[0] *= math.sqrt(1 - coefficient**2)
+    return white
+
+
+def _least_squares(level: Floats, place: Floats, values: Floats) -> tuple[float, Floats]:
+    """Coefficient of the second column, and residuals; the columns are taken one after the other (Frisch and Waugh)."""
+    alone, left = _apart_from(level, place), _apart_from(level, values)
+    slope = float(alone @ left) / float(alone @ alone)
+    return slope, left - slope * alone
+
+
+def _apart_from(level: Floats, column: Floats) -> Floats:
+    """What of a column another one does not explain."""
+    return column - (float(level @ column) / float(level @ level)) * level
 
 
 def _long_run_variance(left: Floats) -> float:

@@ -1,4 +1,4 @@
-"""Where runs take place: threads of this process, or workers of a Dask or Ray cluster."""
+"""Where runs take place: processes of this machine, threads of this process, or workers of a Dask or Ray cluster."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from blis import __version__
 from blis.errors import ConfigError, nearest
 from blis.studies.sweep.file import Sweep
+from blis.studies.sweep.on_processes import ProcessCluster, can_split
 from blis.studies.sweep.threads import in_threads
-from blis.studies.sweep.work import Row, Task, Worker, run_chunk, tasks
+from blis.studies.sweep.work import Row, Task, Worker, run_chunk, share, tasks
 
-NAMES = ("threads", "dask", "dask://host:port", "ray", "ray://host:port")
+NAMES = ("processes", "threads", "dask", "dask://host:port", "ray", "ray://host:port")
 
 #: Chunks per worker, so that a slow one at the end does not keep the others waiting for long.
-_CHUNKS_PER_WORKER = 8
+_CHUNKS_PER_WORKER = 32
 #: Runs per chunk at most: so much work a worker that dies takes along.
 _MOST_PER_CHUNK = 64
 #: Chunks that are handed out at a time, per worker.
@@ -51,7 +52,7 @@ class Executor:
     """An executor, as asked for.
 
     Attributes:
-        kind: ``threads``, ``dask`` or ``ray``.
+        kind: ``processes``, ``threads``, ``dask`` or ``ray``.
         address: of a cluster that runs already; None: one on this machine.
     """
 
@@ -65,11 +66,14 @@ class Executor:
             sweep: whose runs they are.
             runs: their numbers.
             worker: of this process, with what it knows from checking the sweep.
-            jobs: threads, or processes of a cluster on this machine.
+            jobs: processes or threads on this machine.
         """
-        todo = tasks(sweep, runs)
-        if self.kind == "threads":
-            return in_threads(worker.row, todo, min(jobs, max(len(runs), 1)), worker.runner.stop)
+        todo, jobs = tasks(sweep, runs), min(jobs, max(len(runs), 1))
+        if self.kind == "threads" or (self.kind == "processes" and jobs == 1):
+            return in_threads(worker.row, todo, jobs, worker.runner.stop)
+        if self.kind == "processes":
+            worker.load(next(tasks(sweep, runs)))
+            share(worker, sweep.folder)
         return self._on_cluster(sweep, todo, len(runs), jobs)
 
     def _on_cluster(self, sweep: Sweep, todo: Iterator[Task], count: int, jobs: int) -> Generator[Row, None, None]:
@@ -93,6 +97,8 @@ class Executor:
             cluster.close()
 
     def _connect(self, jobs: int) -> Cluster:
+        if self.kind == "processes":
+            return ProcessCluster(jobs)
         if self.kind == "dask":
             from blis.studies.sweep.on_dask import DaskCluster
 
@@ -102,13 +108,19 @@ class Executor:
         return RayCluster(self.address, jobs)
 
 
-def executor_of(name: str) -> Executor:
+def executor_of(name: str | None) -> Executor:
     """The executor of this name; whether it is installed and can be reached is not looked at.
+
+    Args:
+        name: None: processes, or threads where this one cannot be copied.
 
     Raises:
         ConfigError: an unknown name.
     """
+    if name is None:
+        return Executor("processes" if can_split() else "threads")
     kind, has_address, address = name.partition("://")
-    if kind not in ("threads", "dask", "ray") or (has_address and (kind == "threads" or not address)):
+    local = ("processes", "threads")
+    if kind not in (*local, "dask", "ray") or (has_address and (kind in local or not address)):
         raise ConfigError(f"executor: unknown name {name!r}; {nearest(name, NAMES)}")
     return Executor(kind, address or None)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from blis.api import load_requests, seed_of
-from blis.config.resolve import Resolved, resolve
+from blis.config.resolve import Resolved, look_up, resolve_engine
 from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, is_function_name
 from blis.errors import BlisError
 from blis.outcomes.outcomes import Outcomes
-from blis.simulation import Control, Run, control_of
+from blis.simulation import Control, Run, control_of, load_functions
 from blis.workload.content import SharedBlocks, shared_blocks
 from blis.workload.requests import LiteralTokens, RequestTable
 from blis.workload.traces.loading import TraceFile
@@ -78,7 +78,8 @@ class Runner:
 
     def __init__(self, most_numbers: int | None = None) -> None:
         self._tables = _Tables(most_numbers)
-        self._resolve = lru_cache(_MOST_KEPT)(resolve)
+        known = lru_cache(_MOST_KEPT)(look_up)
+        self._resolve = lru_cache(_MOST_KEPT)(lambda deployment, options: resolve_engine(known(deployment), options))
         self._control = lru_cache(_MOST_KEPT)(control_of)
         self._lock = threading.Lock()
         self._own_functions = threading.Lock()
@@ -101,6 +102,12 @@ class Runner:
             InputError: the workload makes no sense, or a file of it cannot be read.
         """
         return self._tables.get(case).table
+
+    def load(self, case: Case) -> None:
+        """Compile or load all that a case calls."""
+        resolved = self._resolve(case.deployment, case.engine)
+        with self._lock:
+            load_functions(resolved.latency, self._control(case.cluster, resolved.engine))
 
     def run(self, case: Case) -> Outcomes:
         """Run a case to its end; its outcomes have no metadata.

@@ -75,7 +75,7 @@ def sweep(
     spec: str | Path | Mapping[str, Any],
     *,
     output: str | Path | None = None,
-    executor: str = "threads",
+    executor: str | None = None,
     jobs: int | None = None,
     max_failures: int = 0,
     restart: bool = False,
@@ -88,8 +88,9 @@ def sweep(
             looked for in the working directory.
         output: Parquet file that gets the table. Rows are kept beside it, in ``OUTPUT.partial``, until all are
             there: the same sweep, begun again, goes on from them. None: nothing is kept.
-        executor: ``threads``, ``dask``, ``dask://host:port``, ``ray`` or ``ray://host:port``.
-        jobs: threads, or processes of a cluster on this machine; None: one per CPU.
+        executor: ``processes``, ``threads``, ``dask``, ``dask://host:port``, ``ray`` or ``ray://host:port``; None:
+            processes, or threads where this process cannot be copied (docs/sweep.md).
+        jobs: processes or threads on this machine; None: one per CPU.
         max_failures: a run that fails is a row with its error; more of them end the sweep. Points that cannot run
             (a model that does not fit its GPUs) are rows with the reason, and no failures.
         restart: forget rows of a sweep that was not finished.
@@ -105,8 +106,6 @@ def sweep(
         EngineError: more runs failed than may fail.
         KeyboardInterrupt: Ctrl-C was pressed. What had finished until then is kept beside the output.
     """
-    import polars as pl
-
     with ExitStack() as stack:
         if output is None:
             output = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sweep.parquet"
@@ -119,6 +118,8 @@ def sweep(
             restart=restart,
             progress=progress,
         )
+        import polars as pl  # its threads would keep this process from being copied
+
         return pl.read_parquet(output, memory_map=False)
 
 
@@ -126,7 +127,7 @@ def run_sweep(
     prepared: Prepared,
     output: Path,
     *,
-    executor: str = "threads",
+    executor: str | None = None,
     jobs: int | None = None,
     max_failures: int = 0,
     restart: bool = False,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +65,11 @@ class Worker:
         self.cases = Cases(folder)
         self.runner = Runner()
 
+    def load(self, task: Task) -> None:
+        """Load all that a run calls, without doing it; what goes wrong is left to the run."""
+        with suppress(BlisError):
+            self.runner.load(self.cases.case(task.settings, task.replication))
+
     def row(self, task: Task) -> Row:
         """Do a run. Whatever goes wrong in it becomes its error.
 
@@ -97,9 +102,22 @@ def _message(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {text}"
 
 
-@lru_cache(maxsize=2)
+#: Of this process, by the folder where files that settings name are looked for.
+_workers: dict[str, Worker] = {}
+_MOST_WORKERS = 2
+
+
+def share(worker: Worker, folder: Path) -> None:
+    """Let copies of this process do runs with what this worker knows."""
+    _workers[str(folder)] = worker
+
+
 def _worker(folder: str) -> Worker:
-    return Worker(Path(folder))
+    if folder not in _workers:
+        while len(_workers) >= _MOST_WORKERS:
+            del _workers[next(iter(_workers))]
+        _workers[folder] = Worker(Path(folder))
+    return _workers[folder]
 
 
 def run_chunk(version: str, folder: str, chunk: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
