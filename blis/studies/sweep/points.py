@@ -100,11 +100,13 @@ def latin_hypercube_shares(seed: int, key: str, count: int) -> Floats:
     """(count,) numbers in [0, 1), one in each of ``count`` equal parts, in random order.
 
     The dimensions of a Latin hypercube are permuted independently of each other, so each key can have a stream of its
-    own, and adding one leaves the others as they are. (McKay, Beckman, Conover 1979, drawn by `scipy.stats.qmc`.)
+    own, and adding one leaves the others as they are. (McKay, Beckman, Conover 1979; the numbers are those of
+    `scipy.stats.qmc.LatinHypercube`, whose import takes as long as 500 runs.)
     """
-    from scipy.stats import qmc
-
-    shares: Floats = qmc.LatinHypercube(1, rng=stream(seed, f"sweep {key}")).random(count)[:, 0]
+    rng = stream(seed, f"sweep {key}").spawn(1)[0]
+    within, parts = rng.uniform(size=count), np.arange(1, count + 1)
+    rng.shuffle(parts)
+    shares: Floats = (parts - within) / count
     return shares
 
 

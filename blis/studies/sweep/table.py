@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from blis.files.arrow import flags, numbers, texts
 from blis.files.output import replacing
 from blis.studies.sweep.file import Sweep
 from blis.studies.sweep.keys import Kind
@@ -38,7 +41,20 @@ def write_table(path: Path, sweep: Sweep, rows: Callable[[], Iterator[Row]], met
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         cells = (_cells(sweep, row) for row in rows())
         while group := list(itertools.islice(cells, _ROWS_PER_GROUP)):
-            writer.write_table(pa.Table.from_pylist(group, schema))
+            columns = [_column([row.get(field.name) for row in group], field.type) for field in schema]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if kind == pa.string():
+        return texts(values)
+    missing = np.array([value is None for value in values], np.bool_)
+    filled = [0 if value is None else value for value in values]
+    if kind == pa.bool_():
+        return flags(np.array(filled, np.bool_), missing)
+    return numbers(np.array(filled, kind.to_pandas_dtype()), missing)
 
 
 def _cells(sweep: Sweep, row: Row) -> dict[str, Any]:
