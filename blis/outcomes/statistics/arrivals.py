@@ -93,8 +93,7 @@ def _course(arrival: Floats) -> str:
     bins = _counts(arrival, PIECES * BINS_PER_PIECE)
     counts = bins.reshape(PIECES, BINS_PER_PIECE).sum(1)
     gaps = arrival[1:] - arrival[:-1]
-    off_mean = gaps - gaps.sum() / len(gaps)
-    of_gaps = float(off_mean @ off_mean) * len(gaps) / float(gaps.sum()) ** 2
+    of_gaps = float(gaps.var()) / (float(gaps.sum()) / len(gaps)) ** 2
     within = float(bins @ bins - counts @ counts / BINS_PER_PIECE) / (PIECES * (BINS_PER_PIECE - 1))
     mean = len(arrival) / PIECES
     dispersion = max(1.0, of_gaps, within * BINS_PER_PIECE / mean)

@@ -120,6 +120,10 @@ class Evaluator:
         case = self._case
         return describe_run(self.resolved, case.cluster, case.workload, self.load.seed_of(0), case.horizon_us)
 
+    def load_engine(self) -> None:
+        """Load what runs call, before this process is copied."""
+        self._runner.load(self._case)
+
     def with_steps(self, factor: float) -> Evaluator:
         """The same of a deployment whose steps take so many times as long."""
         case = dataclasses.replace(self._case, step_factor=factor)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blis._core.codes import RequestStatus
 from blis.outcomes.metrics.latency import duration_figures, histogram_figures
 from blis.outcomes.metrics.steady_state import arrival_order, backlog_of, last_beginning_us
-from blis.outcomes.outcomes import Ints, Outcomes
+from blis.outcomes.outcomes import Ints, Outcomes, has_status
 from blis.outcomes.statistics.stability import Stability
 from blis.outcomes.statistics.warm_up import mser5
 from blis.studies.capacity.objectives import GOODPUT, STATISTICS, Objective, Slos
@@ -72,7 +72,7 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
     result = outcomes.result
     order = arrival_order(outcomes)
     last_us = last_beginning_us(outcomes)
-    counted = order[~np.isin(result.status[order], _NOT_COUNTED) & (result.arrival_us[order] <= last_us)]
+    counted = order[~has_status(result.status[order], _NOT_COUNTED) & (result.arrival_us[order] <= last_us)]
     rows = _steady(outcomes, counted)
     limited = {objective.metric for objective in slos.objectives}
     shown = [Objective(name, 1.0) for name in dict.fromkeys([*(each.name for each in slos.of_all), *ALWAYS])]
@@ -87,7 +87,7 @@ def measure(outcomes: Outcomes, slos: Slos) -> Sample:
         values,
         backlog_of(outcomes, served),
         int(result.produced_tokens.sum()) / duration_s if duration_s > 0 else 0.0,
-        int(np.isin(result.status, _NEVER_SERVED).sum()),
+        int(has_status(result.status, _NEVER_SERVED).sum()),
         len(result.status),
         {name: latencies[name] for name in limited},
         frozenset(name for name in limited if math.isnan(latencies[name]["mean"])),
@@ -145,7 +145,7 @@ def _mean_gap_ms(outcomes: Outcomes, rows: Ints, itl_mean_us: Floats) -> float |
     gaps = np.maximum(outcomes.result.produced_tokens[rows] - 1, 0)
     answered = outcomes.result.status[rows] == _ANSWERED
     gaps, itl_mean_us = gaps[answered], itl_mean_us[answered]
-    return float(gaps @ itl_mean_us / gaps.sum() / 1000) if gaps.sum() else None
+    return float((gaps * itl_mean_us).sum() / gaps.sum() / 1000) if gaps.sum() else None
 
 
 def _goodput(outcomes: Outcomes, rows: Ints, slos: Slos) -> float:

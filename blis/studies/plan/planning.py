@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,10 @@ from blis.studies.capacity.sizing import fewest
 from blis.studies.capacity.step_error import StepError, step_error_of_instances, step_error_row
 from blis.studies.plan.command import run_command
 from blis.studies.plan.file import Candidate, PlanFile, load_plan
+from blis.studies.processes import can_split, in_processes
 from blis.studies.sweep.cases import Cases
 from blis.studies.sweep.runner import Runner
+from blis.studies.sweep.threads import default_jobs
 
 if TYPE_CHECKING:
     import polars as pl
@@ -144,8 +146,8 @@ def plan(spec: str | Path | Mapping[str, Any], *, jobs: int | None = None, progr
 
     Args:
         spec: path of a plan file, or its content as nested mappings.
-        jobs: threads; None: one per CPU.
-        progress: called after each point that was tried.
+        jobs: processes, or threads where this process cannot be copied; None: one per CPU.
+        progress: called for each point that was tried; of a process, when it is done with a deployment.
 
     Raises:
         InputError: the plan file, or something it asks for, is wrong. A deployment that cannot run (it does not fit its
@@ -159,7 +161,8 @@ def plan(spec: str | Path | Mapping[str, Any], *, jobs: int | None = None, progr
     if not can_run:
         reason = next(one.reason for one in prepared if isinstance(one, Rejected))
         raise ConfigError(f"{file.source}: none of the deployments can run; {reason}")
-    found = [planner.sized(one) if isinstance(one, _Prepared) else one for one in prepared]
+    sized = iter(planner.all_sized(can_run))
+    found = [next(sized) if isinstance(one, _Prepared) else one for one in prepared]
     choices = [one for one in found if isinstance(one, Choice)]
     rejected = [one for one in found if isinstance(one, Rejected)]
     return Plan(
@@ -185,9 +188,14 @@ class _Planner:
     """Tries candidates one after the other."""
 
     def __init__(self, file: PlanFile, jobs: int | None, progress: Progress | None) -> None:
+        if jobs is not None and jobs < 1:
+            raise ConfigError(f"jobs: must be at least 1, got {jobs}")
         self._file = file
-        self._jobs = jobs
+        jobs = jobs or default_jobs()
+        self._processes = min(jobs, len(file.candidates)) if can_split() else 1
+        self._threads = jobs if self._processes == 1 else 1
         self._progress = progress
+        self._points: list[Point] = []
         self._cases = Cases(file.folder)
         self._runner = Runner(MOST_NUMBERS)
         self._told: set[str] = set()
@@ -207,10 +215,32 @@ class _Planner:
         if load.own_rate is None:
             raise ConfigError(f"{self._file.source}: base: the workload does not say its rate; set its aggregate_rate")
         evaluator = Evaluator(
-            case, load, self._file.slos, jobs=self._jobs, progress=self._progress, runner=self._runner
+            case, load, self._file.slos, jobs=self._threads, progress=self._tell, runner=self._runner
         )
         price = self._file.price(candidate, evaluator.resolved.hardware)
         return _Prepared(candidate, evaluator, load.own_rate, price)
+
+    def _tell(self, point: Point) -> None:
+        self._points.append(point)
+        if self._progress is not None:
+            self._progress(point)
+
+    def all_sized(self, prepared: Sequence[_Prepared]) -> list[Choice | Rejected]:
+        """The candidates with as many instances as they need: each in a process of its own, where that is possible."""
+        if self._processes == 1:
+            return [self.sized(one) for one in prepared]
+        prepared[0].evaluator.load_engine()
+        found: dict[int, Choice | Rejected] = {}
+        for index, (one, points) in in_processes(self._alone, prepared, self._processes):
+            found[index] = one
+            for point in points:
+                self._tell(point)
+        return [found[index] for index in range(len(prepared))]
+
+    def _alone(self, prepared: _Prepared) -> tuple[Choice | Rejected, list[Point]]:
+        """What one of several processes does; whoever waits for points gets them from the first one."""
+        self._points, self._progress = [], None
+        return self.sized(prepared), self._points
 
     def sized(self, prepared: _Prepared) -> Choice | Rejected:
         """The candidate with as many instances as it needs, or why there is no such number."""

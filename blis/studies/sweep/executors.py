@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from blis import __version__
 from blis.errors import ConfigError, nearest
+from blis.studies.processes import can_split, in_processes
 from blis.studies.sweep.file import Sweep
-from blis.studies.sweep.on_processes import ProcessCluster, can_split
 from blis.studies.sweep.threads import in_threads
-from blis.studies.sweep.work import Row, Task, Worker, run_chunk, share, tasks
+from blis.studies.sweep.work import Row, Task, Worker, run_chunk, tasks
 
 NAMES = ("processes", "threads", "dask", "dask://host:port", "ray", "ray://host:port")
 
@@ -72,20 +72,18 @@ class Executor:
         if self.kind == "threads" or (self.kind == "processes" and jobs == 1):
             return in_threads(worker.row, todo, jobs, worker.runner.stop)
         if self.kind == "processes":
-            worker.load(next(tasks(sweep, runs)))
-            share(worker, sweep.folder)
+            return _on_copies(worker, list(_chunks(todo, _size(len(runs), jobs))), jobs)
         return self._on_cluster(sweep, todo, len(runs), jobs)
 
     def _on_cluster(self, sweep: Sweep, todo: Iterator[Task], count: int, jobs: int) -> Generator[Row, None, None]:
         cluster = self._connect(jobs)
         try:
             workers = cluster.num_workers()
-            size = max(1, min(_MOST_PER_CHUNK, count // (workers * _CHUNKS_PER_WORKER)))
-            chunks = iter(lambda: [tuple(task) for task in islice(todo, size)], [])
+            chunks = _chunks(todo, _size(count, workers))
             pending: list[Any] = []
             while True:
                 pending += [
-                    cluster.submit(run_chunk, __version__, str(sweep.folder), chunk)
+                    cluster.submit(run_chunk, __version__, str(sweep.folder), [tuple(task) for task in chunk])
                     for chunk in islice(chunks, _AHEAD * workers - len(pending))
                 ]
                 if not pending:
@@ -97,8 +95,6 @@ class Executor:
             cluster.close()
 
     def _connect(self, jobs: int) -> Cluster:
-        if self.kind == "processes":
-            return ProcessCluster(jobs)
         if self.kind == "dask":
             from blis.studies.sweep.on_dask import DaskCluster
 
@@ -106,6 +102,21 @@ class Executor:
         from blis.studies.sweep.on_ray import RayCluster
 
         return RayCluster(self.address, jobs)
+
+
+def _on_copies(worker: Worker, chunks: Sequence[list[Task]], jobs: int) -> Generator[Row, None, None]:
+    worker.load(chunks[0][0])  # in all copies then
+    for _, rows in in_processes(lambda chunk: list(map(worker.row, chunk)), chunks, jobs):
+        yield from rows
+
+
+def _size(count: int, workers: int) -> int:
+    """Runs per chunk."""
+    return max(1, min(_MOST_PER_CHUNK, count // (workers * _CHUNKS_PER_WORKER)))
+
+
+def _chunks(todo: Iterator[Task], size: int) -> Iterator[list[Task]]:
+    return iter(lambda: list(islice(todo, size)), [])
 
 
 def executor_of(name: str | None) -> Executor:

@@ -28,10 +28,13 @@ def in_threads(
     Args:
         work: what is done with an item. What it raises ends everything, and is raised here.
         items: taken one by one, by whichever thread is free.
-        jobs: threads, >= 1.
+        jobs: threads, >= 1; 1: no thread but this one.
         stop: called when nobody wants further results (Ctrl-C, an error, a closed generator): makes work under way
             come to an end.
     """
+    if jobs == 1:
+        yield from map(work, items)
+        return
     source, lock, ended = iter(items), threading.Lock(), threading.Event()
     results: queue.SimpleQueue[tuple[Result | None, BaseException | None, bool]] = queue.SimpleQueue()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,22 +103,9 @@ def _message(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {text}"
 
 
-#: Of this process, by the folder where files that settings name are looked for.
-_workers: dict[str, Worker] = {}
-_MOST_WORKERS = 2
-
-
-def share(worker: Worker, folder: Path) -> None:
-    """Let copies of this process do runs with what this worker knows."""
-    _workers[str(folder)] = worker
-
-
+@lru_cache(maxsize=2)
 def _worker(folder: str) -> Worker:
-    if folder not in _workers:
-        while len(_workers) >= _MOST_WORKERS:
-            del _workers[next(iter(_workers))]
-        _workers[folder] = Worker(Path(folder))
-    return _workers[folder]
+    return Worker(Path(folder))
 
 
 def run_chunk(version: str, folder: str, chunk: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
