@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, print_result, set_verbosity, wants_bar
+from blis.cli.console import new_bar, print_result, set_verbosity, wants_bar
 from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
     capacity_options,
@@ -95,9 +95,7 @@ def progress_of_points(flags: Mapping[str, Any]) -> Iterator[Callable[[Point], N
     if not wants_bar(flags):
         yield None
         return
-    from tqdm import tqdm
-
-    with tqdm(delay=BAR_AFTER_S, unit=" points", leave=False, file=sys.stderr) as bar:
+    with new_bar(" points") as bar:
 
         def show(point: Point) -> None:
             met = "meets" if point.meets else "misses"

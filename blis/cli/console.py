@@ -65,6 +65,14 @@ def set_verbosity(flags: Mapping[str, Any]) -> None:
         log.debug("this command tells no events; blis run and blis replay do")
 
 
+def new_bar(unit: str, **more: Any) -> Any:
+    """A bar on stderr that is gone when it is done; ``more`` is what tqdm takes."""
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread of its own: only a process of one thread can be copied
+    return tqdm(delay=BAR_AFTER_S, unit=unit, leave=False, file=sys.stderr, **more)
+
+
 def wants_table(output: str | None) -> bool:
     """Whether stdout gets tables rather than JSON: as ``--output`` says, else if it is a terminal."""
     return output == "table" or (output is None and sys.stdout.isatty())
@@ -104,9 +112,7 @@ def progress_bar(flags: Mapping[str, Any]) -> Iterator[Callable[[int, int, int],
     if not wants_bar(flags):
         yield None
         return
-    from tqdm import tqdm
-
-    with tqdm(delay=BAR_AFTER_S, unit=" requests", leave=False, file=sys.stderr) as bar:
+    with new_bar(" requests") as bar:
 
         def show(finished: int, total: int, clock_us: int) -> None:
             bar.total = total

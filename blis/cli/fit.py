@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, print_result, set_verbosity, wants_bar
+from blis.cli.console import new_bar, print_result, set_verbosity, wants_bar
 from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import engine_options, fit_options, measured_model_options
 from blis.config.schema import Deployment, EngineOptions
@@ -88,11 +87,9 @@ def _progress(flags: Mapping[str, Any]) -> Iterator[Callable[[int], None] | None
     if not wants_bar(flags):
         yield None
         return
-    from tqdm import tqdm
-
     from blis.measurement.fit.search import ROUNDS
 
-    with tqdm(total=ROUNDS, delay=BAR_AFTER_S, unit=" rounds", leave=False, file=sys.stderr) as bar:
+    with new_bar(" rounds", total=ROUNDS) as bar:
 
         def show(done: int) -> None:
             bar.update(done - bar.n)

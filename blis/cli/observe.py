@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, log, set_verbosity, wants_bar
+from blis.cli.console import log, new_bar, set_verbosity, wants_bar
 from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
     measurement_options,
@@ -110,9 +109,7 @@ def _progress_bar(flags: Mapping[str, Any]) -> Iterator[Callable[[Progress], Non
     if not wants_bar(flags):
         yield None
         return
-    from tqdm import tqdm
-
-    with tqdm(delay=BAR_AFTER_S, unit=" requests", leave=False, file=sys.stderr) as bar:
+    with new_bar(" requests") as bar:
 
         def show(progress: Progress) -> None:
             bar.total = progress.total

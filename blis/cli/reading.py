@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, log, wants_bar
+from blis.cli.console import log, new_bar, wants_bar
 from blis.cli.flags import LOG, QUIET, from_flags
 from blis.cli.values import one_of
 from blis.workload.convert.options import FORMATS, TIME_UNITS, ReadOptions
@@ -73,10 +72,8 @@ def bytes_bar(path: Path, flags: Mapping[str, Any]) -> Iterator[Callable[[int], 
     if not wants_bar(flags) or not path.is_file():
         yield None
         return
-    from tqdm import tqdm
-
     size = path.stat().st_size
-    with tqdm(total=size, delay=BAR_AFTER_S, unit="B", unit_scale=True, leave=False, file=sys.stderr) as bar:
+    with new_bar("B", total=size, unit_scale=True) as bar:
 
         def show(num_bytes: int) -> None:
             bar.update(num_bytes - bar.n)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import BAR_AFTER_S, log, set_verbosity, wants_bar
+from blis.cli.console import log, new_bar, set_verbosity, wants_bar
 from blis.cli.flags import LOG, QUIET, REPORT
 from blis.cli.pages import check_page
 from blis.errors import EngineError, InputError
@@ -110,9 +110,7 @@ def _progress(total: int, flags: Mapping[str, Any]) -> Iterator[Callable[[int, i
     if not wants_bar(flags):
         yield None
         return
-    from tqdm import tqdm
-
-    with tqdm(total=total, delay=BAR_AFTER_S, unit=" runs", leave=False, file=sys.stderr) as bar:
+    with new_bar(" runs", total=total) as bar:
 
         def show(done: int, _: int) -> None:
             if bar.n == 0 and done > 1:  # runs that were done before say nothing about the time left

@@ -378,9 +378,7 @@ def _describe_capacity(capacity: KvCapacity, row: CoefficientRow | None) -> dict
         "total": capacity.total_kv_blocks,
         "published": row.total_kv_blocks if row is not None else None,
         "bytes_per_gpu": {
-            name.removesuffix("_bytes"): value
-            for name, value in vars(capacity).items()
-            if name.endswith("_bytes")
+            name.removesuffix("_bytes"): value for name, value in vars(capacity).items() if name.endswith("_bytes")
         },
     }
 

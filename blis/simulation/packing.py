@@ -48,9 +48,9 @@ LOG_ROWS = 2**16
 PREFIX_SIGNALS = frozenset(("prefix_blocks", "cached_blocks"))
 #: Arrays of the batch with a number per slot.
 _PER_SLOT = (
-    "request admission next prev is_decoder computed known held shared scheduled explicit phase cap_step last_step"
-    " event due calendar_next calendar_prev"
-).split()
+    *("request", "admission", "next", "prev", "is_decoder", "computed", "known", "held", "shared", "scheduled"),
+    *("explicit", "phase", "cap_step", "last_step", "event", "due", "calendar_next", "calendar_prev"),
+)
 #: What requests begin with: nothing has happened to them.
 _STAMPS = ("first_scheduled_us", "first_token_us", "last_token_us")
 _COUNTS = ("produced_tokens", "cached_tokens", "num_preemptions")

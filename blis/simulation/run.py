@@ -107,10 +107,10 @@ def run_engine(
 
 
 def load_functions(latency: LatencyModel, control: Control) -> list[Any]:
-    """The engine, and what it calls: step time, priority, admission and routing; compiled, or loaded where they are kept.
+    """Compile the engine and what it calls, or load them from where they are kept.
 
     Returns:
-        The four functions; None: there is none.
+        Step time, priority, admission and routing; None: there is none.
     """
     native.load()
     policies = (control.priority, control.admission, control.routing)

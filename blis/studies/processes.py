@@ -48,7 +48,7 @@ def in_processes(
     global _work
     if not can_split():
         raise ConfigError(
-            "executor: processes need Linux, a process of one thread, and polars not imported before; threads do without"
+            "executor: processes need Linux, and a process with one thread that has not imported polars; threads do not"
         )
     _work = work, items
     others = set(multiprocessing.active_children())

@@ -37,7 +37,8 @@ def trend(series: NDArray[Any]) -> Trend:
     """
     values = np.asarray(series, np.float64)
     count = len(values)
-    level, place = np.ones(count), np.arange(count) - (count - 1) / 2
+    level: Floats = np.ones(count)
+    place: Floats = np.arange(count, dtype=np.float64) - (count - 1) / 2
     slope, left = _least_squares(level, place, values)
     if left @ left <= 1e-18 * (values @ values):  # a straight line but for rounding
         return Trend(slope, 0.0)

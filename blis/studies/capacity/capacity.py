@@ -76,9 +76,14 @@ class Capacity(Answer):
     configuration: Mapping[str, Any]
 
     @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per point, by rate: figures, their intervals, and what was simulated for them; latencies in ms."""
+        return [_row(point, self.saturation_rate) for point in self.points]
+
+    @property
     def curve(self) -> pl.DataFrame:
-        """A row per point, by rate: figures, their intervals, and what was simulated for them."""
-        return curve(self.points, self.saturation_rate)
+        """These rows as a table."""
+        return _table(self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +119,14 @@ class InstancesNeeded(Answer):
     configuration: Mapping[str, Any]
 
     @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per point, by number of instances; latencies in ms."""
+        return [_row(point, self.saturation_rate, per_instance=True) for point in self.points]
+
+    @property
     def curve(self) -> pl.DataFrame:
-        """A row per point, by number of instances."""
-        return curve(self.points, self.saturation_rate, per_instance=True)
+        """These rows as a table."""
+        return _table(self.rows)
 
 
 def capacity(
@@ -251,20 +261,14 @@ def instances_for(
     )
 
 
-def curve(points: Sequence[Point], saturation_rate: float | None, *, per_instance: bool = False) -> pl.DataFrame:
-    """A row per point; latencies in ms.
-
-    Args:
-        points: in the order of the rows.
-        saturation_rate: for the utilisation; None: not known.
-        per_instance: whether that is of one instance, not of all.
-    """
+def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     import polars as pl
 
-    return pl.DataFrame([_row(point, saturation_rate, per_instance) for point in points], infer_schema_length=None)
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _row(point: Point, saturation_rate: float | None, per_instance: bool) -> dict[str, Any]:
+def _row(point: Point, saturation_rate: float | None, *, per_instance: bool = False) -> dict[str, Any]:
+    """What there is to say of a point; the utilisation is of one instance, or of all."""
     row: dict[str, Any] = {
         "rate_per_s": point.rate,
         "num_instances": point.num_instances,

@@ -49,7 +49,7 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
         "backlog": result.backlog,
         **slos,
         "cliffs": {name: asdict(cliff) for name, cliff in answer(result).cliffs.items()},
-        "curve": result.curve.to_dicts(),
+        "curve": result.rows,
     }
 
 

@@ -26,6 +26,8 @@ HIGHEST = 16.0
 LEAST_GROWTH, MOST_GROWTH_AT_ONCE = 4, 16
 #: A relative slope of a figure against the rate is not taken for flatter than this.
 FLATTEST = 0.05
+#: A bracket gets narrower by this part of its logarithm at least.
+LEAST_PART = 0.1
 #: Points further away than this factor say nothing about the slope.
 NEAR = 1.3
 
@@ -114,12 +116,34 @@ class _Level:
             below, above, step = (tried, None, min(step**2, STEP)) if tried.meets else (below, tried, step)
         return below, above
 
-    def halved(self, below: Point, above: Point) -> tuple[Point, Point]:
-        """Bisect until the bracket is as narrow as asked for, or as there is any use."""
-        while above.rate / below.rate > 1 + max(self.limits.tolerance, (self.half_width(below, above) or 0.0) / 2):
-            middle = self.at(math.sqrt(below.rate * above.rate))
+    def narrowed(self, below: Point, above: Point) -> tuple[Point, Point]:
+        """Narrow the bracket until it is as asked for, or as there is any use."""
+        is_slow = False
+        while above.rate / below.rate > (wanted := self._wanted(below, above)):
+            middle = self.at(math.sqrt(below.rate * above.rate) if is_slow else self._next(below, above, wanted))
+            before = above.rate / below.rate
             below, above = (middle, above) if middle.meets else (below, middle)
+            is_slow = above.rate / below.rate > math.sqrt(before)
         return below, above
+
+    def _wanted(self, below: Point, above: Point) -> float:
+        return 1 + max(self.limits.tolerance, (self.half_width(below, above) or 0.0) / 2)
+
+    def _next(self, below: Point, above: Point, wanted: float) -> float:
+        """A rate just beside where the binding figure should reach its limit, so that two of them are a bracket."""
+        crossing = self.crossing(below, above)
+        rate = crossing / math.sqrt(wanted) if crossing / below.rate > wanted else crossing * math.sqrt(wanted)
+        inner = (above.rate / below.rate) ** LEAST_PART
+        return min(max(rate, below.rate * inner), above.rate / inner)
+
+    def crossing(self, below: Point, above: Point) -> float:
+        """Where the figure that binds reaches its limit, if its logarithm goes straight; the middle if it does not."""
+        name = above.binding
+        ends = [self._used(point, name) for point in (below, above)] if name in above.estimates else [0.0, 0.0]
+        if above.stable is False or not 0 < ends[0] < 1 < ends[1] < math.inf:
+            return math.sqrt(below.rate * above.rate)
+        part = math.log(1 / ends[0]) / math.log(ends[1] / ends[0])
+        return below.rate * math.exp(part * math.log(above.rate / below.rate))
 
     def half_width(self, below: Point, above: Point) -> float | None:
         """Relative half-width of the interval of the rate at which the binding figure reaches its limit.
@@ -164,10 +188,11 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
     """Find the highest rate at which SLOs are met.
 
     First a bracket is found with few replications, in steps of 2 from a guess. There, all replications are made, and
-    the bracket is bisected. The same is done with four times as many requests in each run, or more, closer by, until
-    that changes the rate by less than the tolerance, the interval of the rate is no wider, and runs are long enough
-    to tell whether the backlog grows. If even the highest rate meets the SLOs, runs grow until that can be told of it;
-    and if that is the rate of a full system, as far as they may, since queues near it take long to build up.
+    the bracket is narrowed from both sides to where the binding figure should reach its limit. The same is done with
+    four times as many requests in each run, or more, closer by, until that changes the rate by less than the tolerance,
+    the interval of the rate is no wider, and runs are long enough to tell whether the backlog grows. If even the
+    highest rate meets the SLOs, runs grow until that can be told of it; and if that is the rate of a full system, as
+    far as they may, since queues near it take long to build up.
 
     Args:
         evaluate: tries a rate.
@@ -190,12 +215,12 @@ def find_rate(evaluate: Evaluate, start: float, limits: Limits) -> FoundRate:
     larger: Effort | None = effort if above is not None else None
     while below is not None and larger is not None:
         effort, spread = larger, max(half_width or 0.0, limits.tolerance)
+        middle = below.rate if above is None else level.crossing(below, above)
         level = _Level(evaluate, effort, limits)
-        highest = below.rate if above is None else above.rate
-        below, above = level.bracket(below.rate / (1 + spread), highest * (1 + spread))
+        below, above = level.bracket(middle / math.sqrt(1 + spread), middle * math.sqrt(1 + spread))
         half_width = rate = None
         if below is not None and above is not None:
-            below, above = level.halved(below, above)
+            below, above = level.narrowed(below, above)
             half_width, rate = level.half_width(below, above), math.sqrt(below.rate * above.rate)
         points = points + level.points
         if below is None or (above is None and not limits.at_saturation):

@@ -133,12 +133,17 @@ class Plan(Answer):
         return min(missed, key=lambda one: one.strain or 0.0, default=None)
 
     @property
-    def frame(self) -> pl.DataFrame:
+    def rows(self) -> list[dict[str, Any]]:
         """A row per choice, cheapest first; latencies in ms."""
+        front = self.front
+        return [_row(one, one in front) for one in self.choices]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """These rows as a table."""
         import polars as pl
 
-        front = self.front
-        return pl.DataFrame([_row(one, one in front) for one in self.choices], infer_schema_length=None)
+        return pl.DataFrame(self.rows, infer_schema_length=None)
 
 
 def plan(spec: str | Path | Mapping[str, Any], *, jobs: int | None = None, progress: Progress | None = None) -> Plan:
@@ -214,9 +219,7 @@ class _Planner:
         load = Load(case.workload, case.seed)
         if load.own_rate is None:
             raise ConfigError(f"{self._file.source}: base: the workload does not say its rate; set its aggregate_rate")
-        evaluator = Evaluator(
-            case, load, self._file.slos, jobs=self._threads, progress=self._tell, runner=self._runner
-        )
+        evaluator = Evaluator(case, load, self._file.slos, jobs=self._threads, progress=self._tell, runner=self._runner)
         price = self._file.price(candidate, evaluator.resolved.hardware)
         return _Prepared(candidate, evaluator, load.own_rate, price)
 

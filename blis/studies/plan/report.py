@@ -17,7 +17,7 @@ _BARE = ("model", "hardware", "routing_policy")
 
 def report(plan: Plan) -> dict[str, Any]:
     """Everything about a plan, as plain JSON values; latencies in ms."""
-    rows = plan.frame.to_dicts()
+    rows = plan.rows
     closest = plan.closest
     return {
         "rate_per_s": plan.rate,
