@@ -213,6 +213,7 @@ def test_a_killed_sweep_goes_on(tmp_path):
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(killing_sweep(tmp_path), sort_keys=False))
     output, rows = tmp_path / "out.parquet", tmp_path / "out.parquet.partial" / "rows.jsonl"
     args = [sys.executable, "-m", "blis", "sweep", tmp_path / "s.yaml", "--output", output, "--jobs", "2"]
+    args += ["--executor", "threads"]
     done = subprocess.run(list(map(str, args)), capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     kept = rows.read_bytes()

@@ -17,7 +17,7 @@ from blis.cli.pages import check_page, write_page
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--jobs", type=int, help="Threads.  [default: one per CPU]")
+@click.option("--jobs", type=int, help="Processes, or threads.  [default: one per CPU]")
 @click.option("--report", **REPORT)
 @click.option("--output", **OUTPUT_FORM)
 @click.option("--quiet", **QUIET)

@@ -143,7 +143,8 @@ class _Level:
         if above.stable is False or not 0 < ends[0] < 1 < ends[1] < math.inf:
             return math.sqrt(below.rate * above.rate)
         part = math.log(1 / ends[0]) / math.log(ends[1] / ends[0])
-        return below.rate * math.exp(part * math.log(above.rate / below.rate))
+        rate: float = below.rate * math.exp(part * math.log(above.rate / below.rate))
+        return rate
 
     def half_width(self, below: Point, above: Point) -> float | None:
         """Relative half-width of the interval of the rate at which the binding figure reaches its limit.
