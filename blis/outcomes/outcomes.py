@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NEVER, NONE, RequestStatus
+from blis.files.arrow import numbers, texts
 from blis.files.output import replacing
 from blis.latency.law import LatencyModel
 from blis.simulation.result import DecisionTrace, EngineResult
@@ -252,35 +253,35 @@ class Outcomes:
         import pyarrow.compute as pc
 
         def stamps(values: Ints) -> pa.Array:
-            return pa.array(values, mask=values == NEVER)
+            return numbers(values, values == NEVER)
 
         rows, result = slice(start, stop), self.result
-        number = pa.array(self.table.numbers[rows]).cast(pa.string())
+        number = numbers(self.table.numbers[rows]).cast(pa.string())
         instance = Labels(result.instance, tuple(instance_ids(len(result.instances))))
         itl_mean_us = self.itl_mean_us(rows)
         return pa.table(
             {
-                "request_id": pc.binary_join_element_wise("request", number, "_"),
+                "request_id": pc.binary_join_element_wise(pa.scalar("request"), number, pa.scalar("_")),
                 "arrival_us": stamps(result.arrival_us[rows]),
                 "enqueued_us": stamps(result.enqueued_us[rows]),
                 "first_scheduled_us": stamps(result.first_scheduled_us[rows]),
                 "first_token_us": stamps(result.first_token_us[rows]),
                 "finished_us": stamps(result.finished_us[rows]),
-                "input_tokens": self.table.input_tokens[rows],
-                "output_tokens": self.table.output_tokens[rows],
-                "produced_tokens": result.produced_tokens[rows],
-                "cached_tokens": result.cached_tokens[rows],
-                "num_preemptions": result.num_preemptions[rows],
+                "input_tokens": numbers(self.table.input_tokens[rows]),
+                "output_tokens": numbers(self.table.output_tokens[rows]),
+                "produced_tokens": numbers(result.produced_tokens[rows]),
+                "cached_tokens": numbers(result.cached_tokens[rows]),
+                "num_preemptions": numbers(result.num_preemptions[rows]),
                 "instance_id": label_column(instance, rows),
                 "slo_class": label_column(self.table.slo_class, rows),
                 "tenant_id": label_column(self.table.tenant, rows),
                 "session_id": self._session_column(rows, "session"),
                 "turn": self._session_column(rows, "turn"),
-                "status": pc.take(pa.array(STATUS_NAMES), pa.array(result.status[rows])),
+                "status": pc.take(texts(STATUS_NAMES), numbers(result.status[rows])),
                 "ttft_us": stamps(self.ttft_us(rows)),
                 "e2e_us": stamps(self.e2e_us(rows)),
                 "scheduling_delay_us": stamps(self.scheduling_delay_us(rows)),
-                "itl_mean_us": pa.array(itl_mean_us, mask=np.isnan(itl_mean_us)),
+                "itl_mean_us": numbers(itl_mean_us, np.isnan(itl_mean_us)),
                 **self._client_columns(rows),
             }
         )
@@ -291,20 +292,18 @@ class Outcomes:
         sessions = self.table.sessions
         if sessions is None:
             return pa.nulls(len(range(*rows.indices(len(self)))), pa.int64())
-        return pa.array(getattr(sessions, name)[rows], mask=sessions.session[rows] == NONE)
+        return numbers(getattr(sessions, name)[rows], sessions.session[rows] == NONE)
 
     def _client_columns(self, rows: slice) -> dict[str, Any]:
         """What there is to say of the clients' connections, if anything."""
-        import pyarrow as pa
-
         from blis.outcomes.metrics.network import client_e2e_us, client_ttft_us, has_network
 
         details = self.table.details
         if details is None or not has_network(self):
             return {}
         durations = {"client_ttft_us": client_ttft_us(self, rows), "client_e2e_us": client_e2e_us(self, rows)}
-        return {name: pa.array(values, mask=values == NEVER) for name, values in durations.items()} | {
-            name: getattr(details, name)[rows] for name in CONNECTION
+        return {name: numbers(values, values == NEVER) for name, values in durations.items()} | {
+            name: numbers(getattr(details, name)[rows]) for name in CONNECTION
         }
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blis.files.arrow import numbers, texts
 from blis.workload.requests import Labels
 
 if TYPE_CHECKING:
@@ -46,5 +47,5 @@ def label_column(labels: Labels | None, rows: slice) -> pa.DictionaryArray:
 
     codes = np.full(rows.stop - rows.start, -1) if labels is None else labels.codes[rows]
     names = () if labels is None else labels.names
-    indices = pa.array(codes, pa.int32(), mask=codes < 0)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+    indices = numbers(codes.astype(np.int32), codes < 0)
+    return pa.DictionaryArray.from_arrays(indices, texts(names))

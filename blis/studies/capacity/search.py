@@ -133,7 +133,7 @@ class _Level:
         """A rate just beside where the binding figure should reach its limit, so that two of them are a bracket."""
         crossing = self.crossing(below, above)
         rate = crossing / math.sqrt(wanted) if crossing / below.rate > wanted else crossing * math.sqrt(wanted)
-        inner = (above.rate / below.rate) ** LEAST_PART
+        inner: float = (above.rate / below.rate) ** LEAST_PART
         return min(max(rate, below.rate * inner), above.rate / inner)
 
     def crossing(self, below: Point, above: Point) -> float:
