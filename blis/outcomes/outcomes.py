@@ -256,12 +256,13 @@ class Outcomes:
             return numbers(values, values == NEVER)
 
         rows, result = slice(start, stop), self.result
+        request, underscore = texts(("request", "_"))
         number = numbers(self.table.numbers[rows]).cast(pa.string())
         instance = Labels(result.instance, tuple(instance_ids(len(result.instances))))
         itl_mean_us = self.itl_mean_us(rows)
         return pa.table(
             {
-                "request_id": pc.binary_join_element_wise(pa.scalar("request"), number, pa.scalar("_")),
+                "request_id": pc.binary_join_element_wise(request, number, underscore),
                 "arrival_us": stamps(result.arrival_us[rows]),
                 "enqueued_us": stamps(result.enqueued_us[rows]),
                 "first_scheduled_us": stamps(result.first_scheduled_us[rows]),
