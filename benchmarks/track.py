@@ -34,7 +34,7 @@ from blis.errors import BlisError, ConfigError  # noqa: E402
 
 EXPECTED = ROOT / "benchmarks" / "expected_changes.yaml"
 #: Each round runs a case once in each tree.
-ROUNDS = 15
+ROUNDS = 12
 MAIN = ("origin/main", "main")
 
 
@@ -179,7 +179,7 @@ def compare(base):
     first = timed(base, ROOT, [case for case in able_to("cpu_s") if case in before and case in after])
     slow = [case for case, timing in first.items() if timing.is_slow]
     verdicts.append(judge_timings(first, timed(base, ROOT, slow)))
-    print(table(first, before, after), end="")
+    sys.stdout.write(table(first, before, after))
     for verdict in verdicts:
         failures += verdict.failures
         notes += verdict.notes
@@ -216,7 +216,7 @@ def table(timings, before, after):
 
 def say(*lines):
     for line in lines:
-        print(f"track: {line}", file=sys.stderr)
+        sys.stderr.write(f"track: {line}\n")
 
 
 def main(arguments=None):

@@ -23,7 +23,7 @@ MODEL = "meta-llama/llama-3.1-8b-instruct"
 SEED = 42
 SMALL_RUNS = 100
 #: Requests of a case when it runs as plain Python, to count what the compiled engine does without telling.
-PLAIN_REQUESTS = 400
+PLAIN_REQUESTS = 200
 
 
 def independent(rate, num_requests):
@@ -245,8 +245,8 @@ def digest(result):
 
 CASES = {
     "bulk": EngineCase(independent, 20, 200_000),
-    "tight": EngineCase(independent, 11, 100_000, kv_blocks=2_537, plain_kv_blocks=500),
-    "prefix": EngineCase(prefix_groups, 20, 100_000, kv_blocks=9_000, plain_kv_blocks=3_000),
+    "tight": EngineCase(independent, 11, 100_000, kv_blocks=2_537, plain_kv_blocks=300),
+    "prefix": EngineCase(prefix_groups, 20, 100_000, kv_blocks=9_000, plain_kv_blocks=2_000),
     "sessions": EngineCase(closed_sessions, 20, 30_000),
     "cluster": EngineCase(independent, 320, 100_000, num_instances=16, routing_policy="weighted"),
     "small_runs": SmallRuns(),
@@ -270,4 +270,5 @@ def answer(question, case):
 if __name__ == "__main__":
     replies, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
-        print(json.dumps(answer(*json.loads(line))), file=replies, flush=True)
+        replies.write(json.dumps(answer(*json.loads(line))) + "\n")
+        replies.flush()

@@ -1,4 +1,4 @@
-"""What `track.py` thinks of what it measured: which slowdowns count, which counters may differ. No clock, no process."""
+"""What `track.py` thinks of what it measured: which slowdowns count, and which counters may differ."""
 
 import json
 from dataclasses import dataclass
