@@ -21,7 +21,11 @@ import numpy as np
 
 MODEL = "meta-llama/llama-3.1-8b-instruct"
 SEED = 42
-SMALL_RUNS = 100
+#: So many short runs are counted, and so many timed at once.
+SMALL_RUNS, SMALL_RUNS_TIMED = 100, 20
+#: The noise of a machine comes and goes within a second. So base and change take turns more often than that: many
+#: rounds of some 30 ms, and fewer of what takes longer.
+ROUNDS, ROUNDS_OF_PROCESSES = 40, 12
 #: Requests of a case when it runs as plain Python, to count what the compiled engine does without telling.
 PLAIN_REQUESTS = 200
 
@@ -72,6 +76,7 @@ class EngineCase:
     plain_kv_blocks: int | None = None
     num_instances: int = 1
     routing_policy: str = "round-robin"
+    rounds: int = ROUNDS
 
     def simulation(self, *, plain=False):
         import blis
@@ -145,22 +150,24 @@ def prepared(case):
 class SmallRuns:
     """Many short runs with their figures: what surrounds the engine."""
 
-    def _runs(self):
+    rounds = ROUNDS
+
+    def _runs(self, count):
         import blis
 
-        for seed in range(SMALL_RUNS):
+        for seed in range(count):
             workload = blis.DistributionWorkload(rate=5 + seed % 25, num_requests=1_000)
             outcomes = blis.simulate(MODEL, workload, seed=seed)
             yield outcomes.summary, outcomes.steady_state.verdict
 
     def cpu_s(self):
         began = time.process_time()
-        for _ in self._runs():
+        for _ in self._runs(SMALL_RUNS_TIMED):
             pass
         return time.process_time() - began
 
     def counters(self):
-        runs = list(self._runs())
+        runs = list(self._runs(SMALL_RUNS))
         text = json.dumps(runs)
         return {
             "completed_requests": sum(summary["completed_requests"] for summary, _ in runs),
@@ -170,6 +177,8 @@ class SmallRuns:
 
 class Process:
     """A whole ``blis run`` of 100 requests, from the start of the process to its end."""
+
+    rounds = ROUNDS_OF_PROCESSES
 
     def _run(self):
         command = [sys.executable, "-m", "blis", "run", "--model", MODEL]
@@ -208,6 +217,8 @@ class Code:
 class Yardstick:
     """Work that is the same in every tree: how fast the machine is just now."""
 
+    rounds = ROUNDS
+
     def cpu_s(self):
         rng = np.random.default_rng(SEED)
         order, values = rng.permutation(2**18), np.arange(2**18)
@@ -244,11 +255,11 @@ def digest(result):
 
 
 CASES = {
-    "bulk": EngineCase(independent, 20, 200_000),
-    "tight": EngineCase(independent, 11, 100_000, kv_blocks=2_537, plain_kv_blocks=300),
-    "prefix": EngineCase(prefix_groups, 20, 100_000, kv_blocks=9_000, plain_kv_blocks=2_000),
-    "sessions": EngineCase(closed_sessions, 20, 30_000),
-    "cluster": EngineCase(independent, 320, 100_000, num_instances=16, routing_policy="weighted"),
+    "bulk": EngineCase(independent, 20, 50_000),
+    "tight": EngineCase(independent, 11, 25_000, kv_blocks=2_537, plain_kv_blocks=300),
+    "prefix": EngineCase(prefix_groups, 20, 25_000, kv_blocks=9_000, plain_kv_blocks=2_000),
+    "sessions": EngineCase(closed_sessions, 20, 10_000),
+    "cluster": EngineCase(independent, 320, 25_000, num_instances=16, routing_policy="weighted"),
     "small_runs": SmallRuns(),
     "process": Process(),
     "code": Code(),
