@@ -219,7 +219,7 @@ LLAMA = "base: {model: meta-llama/llama-3.1-8b-instruct}\n"
         ("base: {max_num_seqs: 1}\ngrid: {max_num_running_reqs: [1]}", "is the same as max_num_seqs"),
         ("replications: 0", "replications: must be a whole number >= 1, got 0"),
         ("grid: {seed: [1, 2]}\nreplications: 9999999", "describes 19,999,998 runs; at most 10,000,000"),
-        ("grid: {rate: [1]}", "point 0 (rate 1.0): model: missing; every point needs one"),
+        ("grid: {rate: [1]}", "point 0 (rate 1.0): model: missing; every run needs one"),
         # what the configuration's own checks say, at the place in the file
         (LLAMA + "grid: {tp: [1, 0]}", "grid.tp[1]: must be >= 1, got 0"),
         (LLAMA + "grid: {rate: [1, 0]}", "grid.rate[1]: "),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from blis import __version__
+from blis.cli.bench import bench
 from blis.cli.calibrate import calibrate
 from blis.cli.capacity import capacity
 from blis.cli.catalogue import hardware, models, policies, workloads
@@ -45,7 +46,7 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, report, sweep, capacity, plan, compare, observe, calibrate, fit, convert, inspect)
+_COMMANDS = (run, replay, report, sweep, capacity, plan, compare, bench, observe, calibrate, fit, convert, inspect)
 #: Those that no message names flags of.
 _LISTS = (models, hardware, policies, workloads, completion)
 for _command in (*_COMMANDS, *_LISTS):

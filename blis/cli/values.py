@@ -57,6 +57,17 @@ def positive_number(value: str) -> float:
     return number
 
 
+def percentage(value: str) -> float:
+    """Read a finite number >= 0 with its sign of percent."""
+    try:
+        number = float(value.removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    if not value.endswith("%") or not 0 <= number < math.inf:
+        raise click.BadParameter(f"{value!r} is no number of percent >= 0; valid would be 1%")
+    return number
+
+
 def weights_by_name(value: str) -> tuple[tuple[str, float], ...]:
     """Read ``name:weight,name:weight``; which names and weights are valid is not looked at."""
     return _numbers_by_name(value, "prefix-affinity:3,queue-depth:1")

@@ -29,9 +29,9 @@ def report(comparison: Comparison, failed: Sequence[Failure]) -> dict[str, Any]:
 
 def markdown(comparison: Comparison, failed: Sequence[Failure]) -> str:
     """The same for the summary of a CI job."""
-    lines = [f"A: `{comparison.a.name}`, B: `{comparison.b.name}`", "", _row(_HEADINGS)]
+    lines = [f"A: `{comparison.a.name}`, B: `{comparison.b.name}`", "", row_of(_HEADINGS)]
     lines.append("|:--|" + "--:|" * (len(_HEADINGS) - 1))
-    lines += [_row([f"`{change.metric}`", *cells(change)]) for change in comparison.changes]
+    lines += [row_of([f"`{change.metric}`", *cells(change)]) for change in comparison.changes]
     if failed:
         lines += ["", *(f"- **Failed** {failure.reason.replace('<', '&lt;')}" for failure in failed)]
     return "\n".join([*lines, "", *(f"{note}  " for note in _notes(comparison))])
@@ -72,19 +72,20 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _row(cells: Sequence[str]) -> str:
+def row_of(cells: Sequence[str]) -> str:
+    """Cells as a row of a table in Markdown."""
     return "| " + " | ".join(cells) + " |"
 
 
 def cells(change: Change) -> list[str]:
     """Both figures, difference, percent and interval of a change, as people read them."""
     percent = "–" if change.percent is None else f"{change.percent:+.2f}"
-    interval = "" if change.interval is None else " to ".join(map(_number, change.interval))
-    numbers = [_number(change.a), _number(change.b), _number(change.difference, "+")]
+    interval = "" if change.interval is None else " to ".join(map(shown_number, change.interval))
+    numbers = [shown_number(change.a), shown_number(change.b), shown_number(change.difference, "+")]
     return [*numbers, percent, interval + (_SIGNIFICANT if change.significant else "")]
 
 
-def _number(value: float | None, sign: str = "") -> str:
+def shown_number(value: float | None, sign: str = "") -> str:
     """Whole numbers as they are, others with about four digits and at most three decimals."""
     if value is None:
         return "–"

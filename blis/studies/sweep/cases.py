@@ -54,7 +54,7 @@ class Cases:
             if plain is not None
         }
         if "model" not in values:
-            raise ConfigError("model: missing; every point needs one")
+            raise ConfigError("model: missing; every run needs one")
         policies = self._load_policies(values["policy_config"]) if "policy_config" in values else PolicyFile()
         refresh_us = values.get(_REFRESHES[0])
         if refresh_us is not None:

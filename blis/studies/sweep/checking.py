@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,15 +73,15 @@ def check_points(sweep: Sweep, worker: Worker) -> Checked:
             checked.refused[index] = " ".join(str(error).split())
             continue
         except InputError as error:
-            raise _located(error, sweep.source, index, point) from None
+            raise located(error, sweep.source, describe_point(index, point), point) from None
         told.update(resolved.warnings)
         if sweep.replications > 1 and isinstance(case.workload, TraceFile | TraceV2):
             told.add("replications of a recorded trace are all alike: nothing in it is drawn")
-        _note_idle(idle, point)
-        _add_inputs(checked.inputs, point, case, sweep.folder)
+        note_idle(idle, point)
+        add_inputs(checked.inputs, point, case, sweep.folder)
     if len(checked.refused) == len(sweep.points):
         raise _nothing_runs(sweep, checked.refused)
-    told |= {f"{name} has no effect with {cause}" for name, cause in idle.items() if cause is not None}
+    told |= set(idle_keys(idle))
     for text in sorted(told):
         _log.warning("%s", text)
     return checked
@@ -104,7 +104,7 @@ def _nothing_runs(sweep: Sweep, refused: Mapping[int, str]) -> InputError:
     return CombinationError(f"{sweep.source}: {none}{'; '.join(told[:_MOST_REASONS])}{more}")
 
 
-def _note_idle(idle: dict[str, str | None], point: Settings) -> None:
+def note_idle(idle: dict[str, str | None], point: Settings) -> None:
     """Note keys that do nothing with the workload of this point, and have done nothing so far; None: they have."""
     said = {name: value for name, value in point.values.items() if value is not None}
     fields, kind, value = idle_fields({KEYS[name].field: value for name, value in said.items()})
@@ -115,18 +115,23 @@ def _note_idle(idle: dict[str, str | None], point: Settings) -> None:
             idle.setdefault(name, f"{kind} {value}")
 
 
-def _located(error: InputError, source: str, index: int, point: Settings) -> InputError:
-    """The error with the place of the value that is wrong, or else the point."""
+def idle_keys(idle: Mapping[str, str | None]) -> Iterator[str]:
+    """A sentence for each key that did nothing, of what was noted."""
+    return (f"{name} has no effect with {cause}" for name, cause in idle.items() if cause is not None)
+
+
+def located(error: InputError, source: str, described: str, point: Settings) -> InputError:
+    """The error with the place of the value that is wrong, or else the point as it is ``described``."""
     text = str(error)
     field, colon, problem = text.partition(": ")
     field = field.partition("[")[0]
     for name, place in point.places.items():
         if colon and KEYS[name].field == field:
             return ConfigError(f"{source}: {place}: {problem}")
-    return type(error)(f"{source}: {describe_point(index, point)}: {text}")
+    return type(error)(f"{source}: {described}: {text}")
 
 
-def _add_inputs(inputs: dict[str, str], point: Settings, case: Case, folder: Path) -> None:
+def add_inputs(inputs: dict[str, str], point: Settings, case: Case, folder: Path) -> None:
     """Note the digests of the files that a point names, unless they are known."""
     for name, value in point.values.items():
         if KEYS[name].kind == "path" and value is not None and value not in inputs:

@@ -60,14 +60,14 @@ def load_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
 
 
 def _sweep(top: Section, folder: Path, plain: Mapping[str, Any]) -> Sweep:
-    base = _settings(top.optional(top.section, "base") or Section({}, top.source, "base"))
+    base = read_settings(top.optional(top.section, "base") or Section({}, top.source, "base"))
     usual_seed = _USUAL_SEED if base.values.get("seed") is None else base.values["seed"]
     axes = list(_grid(top.optional(top.section, "grid") or Section({}, top.source, "grid")))
     entries = top.optional(top.sections, "list")
     if entries is not None:
         if not entries:
             top.fail("list", "must hold one point at least, got none")
-        axes.append([_settings(entry) for entry in entries])
+        axes.append([read_settings(entry) for entry in entries])
     for block in SAMPLERS:
         drawn = top.optional(top.section, block)
         if drawn is not None:
@@ -79,13 +79,17 @@ def _sweep(top: Section, folder: Path, plain: Mapping[str, Any]) -> Sweep:
     if len(points) * replications > MOST_RUNS:
         count = len(points) * replications
         raise ConfigError(f"{top.source}: describes {count:,} runs; at most {MOST_RUNS:,} make a sweep")
-    _check_names(top.source, {**base.places, **varied})
+    check_names(top.source, {**base.places, **varied})
     keys = tuple(KEYS[name] for name in dict.fromkeys([*varied, *base.values]))
     return Sweep(top.source, folder, plain, points, keys, replications)
 
 
-def _settings(section: Section) -> Settings:
-    """Read a mapping of keys and values."""
+def read_settings(section: Section) -> Settings:
+    """Read a mapping of keys and values.
+
+    Raises:
+        ConfigError: a key is unknown, or a value of another kind.
+    """
     values = {name: _key(section, name).read(section, name) for name in section.names()}
     return Settings(values, {name: f"{section.path}.{name}" for name in values})
 
@@ -162,8 +166,16 @@ def _places(source: str, axes: Sequence[Sequence[Settings]]) -> dict[str, str]:
     return varied
 
 
-def _check_names(source: str, places: Mapping[str, str]) -> None:
-    """Refuse two names of one thing."""
+def check_names(source: str, places: Mapping[str, str]) -> None:
+    """Refuse two names of one thing.
+
+    Args:
+        source: the file's name.
+        places: where in it each key stands.
+
+    Raises:
+        ConfigError: names both.
+    """
     known: dict[str, str] = {}
     for name, place in places.items():
         other = known.setdefault(KEYS[name].field, name)
