@@ -54,9 +54,9 @@ def write_release(version, commit, date, counters, timings):
     return path
 
 
-def releases(folder=FOLDER):
+def releases():
     """What all files say, the earliest commit first."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")]
     return sorted(found, key=lambda release: (release["date"], release["version"]))
 
 

@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT)]  # what judges is that of the change, whatever is ins
 
 from history import check_version, write_release  # noqa: E402
 from track_child import CASES  # noqa: E402
-from tracking import Timing, judge_counters, judge_timings, read_expected  # noqa: E402
+from tracking import Timing, as_entry, differences, judge_counters, judge_timings, read_expected  # noqa: E402
 
 from blis.errors import BlisError, ConfigError  # noqa: E402
 
@@ -151,6 +151,8 @@ def able_to(question):
 def timed(base, change, cases):
     """Timings by case, in fresh processes; base and change take turns: A B, B A, A B, …"""
     timings = {case: Timing([], []) for case in cases}
+    if not timings:
+        return {}
     with Tree(base) as one, Tree(change) as other:
         for number in range(1 + max(CASES[case].rounds for case in cases)):
             for case in cases:
@@ -178,12 +180,15 @@ def compare(base):
     verdicts = [judge_counters(before, after, expected)]
     first = timed(base, ROOT, [case for case in able_to("cpu_s") if case in before and case in after])
     slow = [case for case, timing in first.items() if timing.is_slow]
-    verdicts.append(judge_timings(first, timed(base, ROOT, slow) if slow else {}))
+    verdicts.append(judge_timings(first, timed(base, ROOT, slow)))
     sys.stdout.write(table(first, before, after))
     for verdict in verdicts:
         failures += verdict.failures
         notes += verdict.notes
     say(*notes, *(f"failed: {failure}" for failure in failures))
+    if moved := {name: each for name, each in differences(before, after).items() if name not in expected}:
+        say(f"if that is meant, give the reason in {EXPECTED.relative_to(ROOT)}:")
+        sys.stderr.write(f"{as_entry(moved)}\n")
     return 1 if failures else 0
 
 

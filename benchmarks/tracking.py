@@ -12,7 +12,6 @@ from blis.files.decode import read_yaml
 
 #: A change whose median CPU time is so many times that of its base, twice in a row, is a regression.
 MOST_TIMES = 1.15
-_SIDES = ("before", "after")
 
 
 @dataclass(frozen=True)
@@ -33,62 +32,20 @@ class Timing:
 
 
 class Difference(NamedTuple):
-    """A counter that is not the same in base and change; None: there is none in this tree."""
+    """What a counter was in the base and is in the change; None: that tree has no such counter."""
 
-    case: str
-    counter: str
     before: object
     after: object
 
     def __str__(self):
-        return f"{self.case}.{self.counter} went from {self.before} to {self.after}"
+        return f"went from {self.before} to {self.after}"
 
 
 class Expected(NamedTuple):
     """What a change says of a counter that it moves."""
 
-    case: str
-    counter: str
-    before: object
-    after: object
+    difference: Difference
     why: str
-
-
-def differences(base, change):
-    """Counters that differ, of mappings of counters by case; cases that only one tree can run are left out."""
-    return [
-        Difference(case, counter, base[case].get(counter), change[case].get(counter))
-        for case in change
-        if case in base
-        for counter in {**base[case], **change[case]}
-        if base[case].get(counter) != change[case].get(counter)
-    ]
-
-
-def read_expected(path: Path) -> list[Expected]:
-    """Read the file in which a change says what it moves.
-
-    Raises:
-        ConfigError: it is written otherwise, or one of its entries gives no reason.
-    """
-    top = read_yaml(path)
-    entries = top.sections("changes")
-    top.finish()
-    return [_entry(entry) for entry in entries]
-
-
-def _entry(entry):
-    case, counter, why = (entry.text(name) for name in ("case", "counter", "why"))
-    if not why.strip():
-        entry.fail("why", "must say why the counter moves, got nothing")
-    before, after = (entry.optional(partial(_value, entry), name) for name in _SIDES)
-    entry.finish()
-    return Expected(case, counter, before, after, why)
-
-
-def _value(entry, name):
-    """A digest or a count."""
-    return (entry.text if isinstance(entry.plain()[name], str) else entry.integer)(name)
 
 
 class Verdict(NamedTuple):
@@ -98,55 +55,95 @@ class Verdict(NamedTuple):
     notes: list[str]
 
 
+def differences(base, change):
+    """Counters that differ, by ``case.counter``; cases that only one tree can run are left out.
+
+    Args:
+        base: counters of the base by case, each a mapping by their names.
+        change: likewise.
+    """
+    sides = {
+        f"{case}.{counter}": Difference(base[case].get(counter), change[case].get(counter))
+        for case in change
+        if case in base
+        for counter in {**base[case], **change[case]}
+    }
+    return {name: sides for name, sides in sides.items() if sides.before != sides.after}
+
+
+def read_expected(path: Path) -> dict[str, Expected]:
+    """Read the file in which a change says what it moves, by ``case.counter``.
+
+    Raises:
+        ConfigError: it is written otherwise, or gives no reason.
+    """
+    top = read_yaml(path)
+    expected = {}
+    for entry in top.sections("changes"):
+        why, counters = entry.text("why"), entry.section("counters")
+        entry.finish()
+        if not why.strip(" …."):
+            entry.fail("why", f"must say why the counters move, got {why!r}")
+        for name in counters.names():
+            if name in expected:
+                counters.fail(name, "is there twice")
+            expected[name] = Expected(_difference(counters, name), why)
+    top.finish()
+    return expected
+
+
+def _difference(counters, name):
+    values = [entry.optional(partial(_value, entry), place) for entry, place in counters.entries(name)]
+    if len(values) != 2:
+        counters.fail(name, f"must be [before, after], got {len(values)} values")
+    return Difference(*values)
+
+
+def _value(entry, name):
+    """A digest or a count."""
+    return (entry.text if isinstance(entry.plain()[name], str) else entry.integer)(name)
+
+
+def as_entry(moved):
+    """What a change has to write to announce that these counters move."""
+    values = [f"      {name}: [{', '.join(map(json.dumps, difference))}]" for name, difference in moved.items()]
+    return "\n".join(["  - why: …", "    counters:", *values])
+
+
 def judge_counters(base, change, expected) -> Verdict:
     """Every counter is the same, or the change says what it becomes; and what the change says is so.
 
-    An entry that a merge has left behind, so that base and change both have what it promises, is a note.
+    What a merge has left behind, so that base and change both have what was announced, is a note.
 
     Args:
         base: counters by case, by their names; what this tree cannot run is not there.
         change: likewise.
         expected: what the change says.
     """
-    found = {(each.case, each.counter): each for each in differences(base, change)}
-    told = {(entry.case, entry.counter): entry for entry in expected}
-    failures = [f"{difference}; {_how_to_say(difference)}" for key, difference in found.items() if key not in told]
+    moved = differences(base, change)
+    failures = [f"{name} {difference}" for name, difference in moved.items() if name not in expected]
     notes = []
-    for key, entry in told.items():
-        if key in found:
-            _, _, *sides = found[key]
-            if sides != [entry.before, entry.after]:
-                failures.append(f"{found[key]}, but the file of expected changes says {entry.before} to {entry.after}")
-            else:
-                notes.append(f"{found[key]}, as expected: {entry.why}")
+    for name, (difference, why) in expected.items():
+        if name not in moved:
+            _judge_unmoved(name, difference, base, change, failures, notes)
+        elif moved[name] != difference:
+            failures.append(f"{name} {moved[name]}; announced was {difference.before} to {difference.after}")
         else:
-            _judge_unmoved(entry, base, change, failures, notes)
+            notes.append(f"{name} {difference}, as announced: {why}")
     return Verdict(failures, notes)
 
 
-def _judge_unmoved(entry, base, change, failures, notes):
-    """An entry about a counter that did not move, or could not be compared."""
-    name = f"{entry.case}.{entry.counter}"
-    known = {f"{case}.{counter}" for case, counters in change.items() for counter in counters}
-    if name not in known:
-        failures.append(f"the file of expected changes names {name}, which is no counter; {nearest(name, known)}")
-    elif entry.case not in base:
-        notes.append(f"{name}: an expected change that cannot be compared, since the base cannot run this case")
-    elif change[entry.case][entry.counter] == entry.after:
-        notes.append(f"{name}: is {entry.after} in the base, too; its entry among the expected changes can go")
+def _judge_unmoved(name, announced, base, change, failures, notes):
+    """A counter was announced to move, but did not, or could not be compared."""
+    counters = {f"{case}.{counter}": value for case, values in change.items() for counter, value in values.items()}
+    if name.partition(".")[0] not in base and name in counters:
+        notes.append(f"{name} is announced, but the base cannot run this case")
+    elif counters.get(name) == announced.after:
+        notes.append(f"{name} is {announced.after} in the base, too: its announcement can go")
+    elif name in counters:
+        failures.append(f"{name} still is {counters[name]}; announced was {announced.before} to {announced.after}")
     else:
-        still = change[entry.case][entry.counter]
-        failures.append(f"{name}: expected to go from {entry.before} to {entry.after}, but is {still} as in the base")
-
-
-def _how_to_say(difference):
-    """The entry with which a change would say so."""
-    sides = (
-        f"{name}: {json.dumps(value)}"
-        for name, value in zip(_SIDES, (difference.before, difference.after), strict=True)
-    )
-    entry = ", ".join((f"case: {difference.case}", f"counter: {difference.counter}", *sides, "why: …"))
-    return f"if that is meant: - {{{entry}}}"
+        failures.append(f"{name} was announced, but is no counter; {nearest(name, counters)}")
 
 
 def judge_timings(first, again) -> Verdict:

@@ -156,6 +156,7 @@ HEAVY = ("numba", "polars", "pyarrow", "numpy", "yaml", "scipy", "rich", "aiohtt
         "from blis.cli.main import main; main(['capacity', '--help'])",
         "from blis.cli.main import main; main(['plan', '--help'])",
         "from blis.cli.main import main; main(['compare', '--help'])",
+        "from blis.cli.main import main; main(['bench', '--help'])",
     ],
 )
 def test_light_paths_load_nothing_heavy(code):
