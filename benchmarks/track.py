@@ -102,6 +102,11 @@ def commit_of(named):
     return commit
 
 
+def has_changes():
+    """Whether the working tree is another than the last commit."""
+    return bool(git("status", "--porcelain", "--untracked-files=no"))
+
+
 def base_commit(named):
     """The commit to compare with; None if there is none.
 
@@ -113,7 +118,7 @@ def base_commit(named):
     head = git("rev-parse", "--verify", "--quiet", "HEAD")
     bases = (git("merge-base", "HEAD", branch) for branch in MAIN)
     base = next(filter(None, bases), head)
-    if base == head and not git("status", "--porcelain", "--untracked-files=no"):
+    if base == head and not has_changes():
         return git("rev-parse", "--verify", "--quiet", "HEAD^")
     return base
 
@@ -201,7 +206,10 @@ def record(version, tree, commit):
         return 1
     names = [case for case in able_to("cpu_s") if case in counters or case == "yardstick"]
     timings = {case: each.base_s + each.change_s for case, each in timed(tree, tree, names).items()}
-    say(f"wrote {write_release(version, commit, git('show', '-s', '--format=%cs', commit), counters, timings)}")
+    date = git("show", "-s", "--format=%cs", commit)
+    if tree == ROOT and has_changes():
+        commit += " and changes"
+    say(f"wrote {write_release(version, commit, date, counters, timings)}")
     return 0
 
 

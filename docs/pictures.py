@@ -1,7 +1,8 @@
-"""Pictures of runs for the documentation, drawn from simulations whenever the pages are built (a hook of MkDocs)."""
+"""Pictures for the documentation, drawn of simulations and records whenever the pages are built (a hook of MkDocs)."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from blis.report.charting import BLUE, GREY, ORANGE
 from blis.simulation.steps import run_with_steps
 from blis.workload.content import shared_blocks
 
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from history import costs
+
 MODEL = "meta-llama/llama-3.1-8b-instruct"
 RATES = (2, 5, 10, 15, 20, 25, 30, 33, 36, 40, 45, 55)
 _INK = "#5b636d"
@@ -23,7 +27,7 @@ _INK = "#5b636d"
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pictures, and the examples that pages refer to, to what is built."""
-    for name, chart in (("load", load()), ("steps", steps())):
+    for name, chart in (("load", load()), ("steps", steps()), ("history", history())):
         files.append(File.generated(config, f"images/{name}.svg", content=as_svg(chart)))
     root = Path(config["config_file_path"]).parent
     for path in sorted((root / "examples").rglob("*.yaml")):
@@ -125,3 +129,22 @@ def steps() -> Any:
     )
     queue = alt.Chart(waits).mark_rule(color=GREY, strokeDash=[3, 2]).encode(alt.X("from:Q"), alt.X2("to:Q"), y)
     return queue + boxes
+
+
+def history() -> Any:
+    """What the cases of benchmarks/track.py cost in each release."""
+    frame = pl.DataFrame(costs()).with_columns(pl.col("cpu_s") * 1000, pl.col("case").str.replace_all("_", " "))
+    return (
+        alt.Chart(frame, width=700, height=260)
+        .mark_line(point=alt.OverlayMarkDef(size=60))
+        .encode(
+            alt.X(
+                "version:O",
+                title="release",
+                sort=frame["version"].unique(maintain_order=True).to_list(),
+                axis=alt.Axis(labelAngle=0),
+            ),
+            alt.Y("cpu_s:Q", title="CPU time, ms", scale=alt.Scale(type="log")),
+            alt.Color("case:N", sort=frame["case"].unique(maintain_order=True).to_list()),
+        )
+    )
