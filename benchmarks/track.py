@@ -134,16 +134,18 @@ def checked_out(commit):
 
 
 def counted(tree):
-    """Counters by case, and why cases could not be run; compiles what is not yet."""
+    """Counters by case, of those that can also be timed, and why others can't; compiles what is not yet."""
     counters, errors = {}, {}
     with Tree(tree) as compiled, Tree(tree, plain=True) as plain:
         for case in able_to("counters"):
             try:
-                counters[case] = compiled.ask("counters", case)
+                found = compiled.ask("counters", case)
                 if case in able_to("operations"):
-                    counters[case] |= plain.ask("operations", case)
+                    found |= plain.ask("operations", case)
+                if case in able_to("cpu_s"):
+                    compiled.ask("cpu_s", case)
+                counters[case] = found
             except CaseError as error:
-                counters.pop(case, None)
                 errors[case] = str(error)
     return counters, errors
 

@@ -59,18 +59,14 @@ def test_a_slowdown_fails_if_it_repeats(first, again, fails):
 @given(
     seconds=st.lists(st.floats(0.01, 1), min_size=11, max_size=41),
     times=st.floats(0.5, 2),
-    disturbed=st.integers(0, 5),
+    disturbances=st.lists(st.floats(0.1, 10), max_size=5),
 )
-def test_moods_of_the_machine_and_few_disturbed_rounds_change_nothing(seconds, times, disturbed):
-    """Each round has its own speed, the same for both; less than half of them were disturbed."""
+def test_moods_of_the_machine_and_few_disturbed_rounds_change_nothing(seconds, times, disturbances):
+    """Each round has a speed of its own, the same for both; in less than half of them only one was disturbed."""
     change_s = [second * times for second in seconds]
-    change_s[:disturbed] = [10 * second for second in change_s[:disturbed]]
-    assert Timing(seconds, change_s).times >= times * (1 - 1e-9)
-    if disturbed == 0:
-        assert Timing(seconds, change_s).times == pytest.approx(times)
-    assert Timing(seconds, [second * times for second in seconds]).is_slow == (
-        Timing(seconds, change_s).times > tracking.MOST_TIMES if disturbed == 0 else times > tracking.MOST_TIMES
-    )
+    for number, factor in enumerate(disturbances):
+        change_s[number] *= factor
+    assert Timing(seconds, change_s).times == pytest.approx(times)
 
 
 def test_equal_counters_pass():
