@@ -165,6 +165,15 @@ def test_a_run_that_completes_nothing_is_no_golden_run(bench):
     assert not Path("bench.golden.json").exists()
 
 
+def test_a_run_that_fails_is_named_and_nothing_is_kept(bench):
+    text = "import blis\n\n\n@blis.routing_policy\ndef nowhere(request, instances, state):\n    return 9\n"
+    Path("mine.py").write_text(text)
+    code, out, err = bench("  a:\n  b: {num_instances: 2, routing_policy: 'mine.py:nowhere'}\n", "--update")
+    assert (code, out) == (1, "")
+    assert "bench.yaml: runs.b: routing policy" in err
+    assert not Path("bench.golden.json").exists()
+
+
 def golden(figures, digest="d"):
     return Golden("1", {"a": GoldenRun({}, {}, digest, figures)})
 
