@@ -50,7 +50,7 @@ def write_release(version, commit, date, counters, timings):
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{version}.json"
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(release, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(release, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
