@@ -18,7 +18,6 @@ from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, mod
 
 from blis._core import state
 from blis._core.columns import Column, column_of
-from blis._core.layout import ARRAY
 
 _NAMES = {name: getattr(types, name) for name in ("float64", "int8", "int32", "int64")}
 _WORD = ir.IntType(64)
@@ -39,14 +38,7 @@ class _Struct(types.Type):
             else:
                 field = _NAMES[element] if element in _NAMES else _Struct(others[element], others)
             self.fields[name] = field, word
-            word += _num_words(field)
-
-
-def _num_words(field: Any) -> int:
-    """How much of a struct a field takes."""
-    if isinstance(field, Column):
-        return len(ARRAY) - 2 + 2 * field.ndim
-    return 2 if isinstance(field, _Struct) else 1
+            word += 1 + field.ndim if isinstance(field, Column) else 1
 
 
 register_model(_Struct)(models.OpaqueModel)
@@ -67,12 +59,10 @@ def _field(context: Any, builder: Any, struct: _Struct, address: Any, name: str)
     field, word = struct.fields[name]
     kind = context.get_value_type(field)
     if isinstance(field, Column):
-        data = word + ARRAY.index("data")
-        shape = [_read(builder, address, data + 1 + i) for i in range(field.ndim)]
-        return column_of(builder, kind, builder.inttoptr(_read(builder, address, data), kind.elements[0]), shape)
-    if isinstance(field, _Struct):
-        return builder.inttoptr(_read(builder, address, word + 1), kind)
-    return _read(builder, address, word)
+        shape = [_read(builder, address, word + 1 + i) for i in range(field.ndim)]
+        return column_of(builder, kind, builder.inttoptr(_read(builder, address, word), kind.elements[0]), shape)
+    value = _read(builder, address, word)
+    return builder.inttoptr(value, kind) if isinstance(field, _Struct) else value
 
 
 def _read(builder: Any, address: Any, word: int) -> Any:

@@ -1,25 +1,21 @@
 """Structs: named arrays, numbers and other structs, and how they lie in memory where compiled code looks for them.
 
-A struct is one int64 word after the other: a number is a word, an array a descriptor of words, and a struct within
-is a null (its owner: nobody) and its address. `blis._core.handles` reads it.
+A struct is one int64 word after the other: a number is itself, an array is where it begins and its shape, and a struct
+within is where that begins. `blis._core.handles` reads them.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import math
 from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: What describes an array of d dimensions; the last two are of d words each. It has neither owner nor parent.
-ARRAY = ("meminfo", "parent", "nitems", "itemsize", "data", "shape", "strides")
-_DATA = ARRAY.index("data")
-#: Of a struct within the second word is its address. In the place of dimensions they tell numbers and structs apart.
-_NUMBER, _STRUCT = 0, 1
+#: In the place of dimensions; an array has one at least.
+_NUMBER, _STRUCT = 0, -1
 
 
 def struct(cls: type) -> type:
@@ -56,7 +52,11 @@ def struct_of(kind: type, values: Mapping[str, Any]) -> Struct:
     """
     words: list[int] = []
     for name, dtype, ndim in _fields(kind):
-        _append(words, kind, name, dtype, ndim, values[name])
+        value = values[name]
+        if ndim > 0:
+            words += _array(kind, name, dtype, ndim, value, value.shape)
+        else:
+            words.append(value if ndim == _NUMBER else address_of(value.words))
     return Struct(np.array(words, np.int64), values)
 
 
@@ -72,14 +72,13 @@ def structs_of(kind: type, values: Mapping[str, Any], count: int, shared: Contai
     words: list[int] = []
     steps: list[tuple[int, int]] = []  # from one struct to the next: data of arrays lie one behind the other
     for name, dtype, ndim in _fields(kind):
-        value, begin = values[name], len(words)
-        if name in shared:
-            _append(words, kind, name, dtype, ndim, value)
+        value = values[name] if ndim > 0 else values[name].words
+        if name not in shared:
+            steps.append((len(words), value.strides[0]))
+        if ndim == _STRUCT:
+            words.append(address_of(value))
         else:
-            _append(words, kind, name, dtype, ndim, value, first=True)
-            of_structs = dtype is None
-            array = value.words if of_structs else value
-            steps.append((begin + (_STRUCT if of_structs else _DATA), array.strides[0]))
+            words += _array(kind, name, dtype, ndim, value, value.shape[name not in shared :])
     rows = np.empty((count, len(words)), np.int64)
     rows[:] = words
     if count > 1:
@@ -88,20 +87,15 @@ def structs_of(kind: type, values: Mapping[str, Any], count: int, shared: Contai
     return Struct(rows, values)
 
 
-def _append(
-    words: list[int], kind: type, name: str, dtype: np.dtype[Any] | None, ndim: int, value: Any, *, first: bool = False
-) -> None:
-    """Add what stands for a value; or only for the first along its first axis."""
-    if dtype is None:
-        words += (value,) if ndim == _NUMBER else (0, address_of(value.words))
-        return
-    shape = value.shape[1:] if first else value.shape
+def _array(
+    kind: type, name: str, dtype: np.dtype[Any], ndim: int, value: NDArray[Any], shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """What stands for an array of this shape, or for one of this shape at its beginning."""
     found = value.dtype
     if (found is not dtype and found != dtype) or len(shape) != ndim or not value.flags.c_contiguous:
         wanted, text = kind.__annotations__[name], f"{found} of {len(shape)} dimensions"
         raise TypeError(f"{kind.__name__}.{name}: must be {wanted} and contiguous, got {text}")
-    size, rest = _described(shape, dtype.itemsize)
-    words += (0, 0, size, dtype.itemsize, address_of(value) if size else 0, *rest)
+    return address_of(value) if value.size else 0, *shape
 
 
 def addresses_of(struct: Struct) -> NDArray[np.int64]:
@@ -118,21 +112,14 @@ def address_of(array: NDArray[Any]) -> int:
         return array.ctypes.data
 
 
-@functools.lru_cache(2**12)
-def _described(shape: tuple[int, ...], itemsize: int) -> tuple[int, tuple[int, ...]]:
-    """How many elements a contiguous array has; its shape and strides."""
-    strides = [math.prod(shape[axis:]) * itemsize for axis in range(1, len(shape) + 1)]
-    return math.prod(shape), (*shape, *strides)
-
-
 @functools.cache
-def _fields(kind: type) -> list[tuple[str, np.dtype[Any] | None, int]]:
+def _fields(kind: type) -> list[tuple[str, np.dtype[Any], int]]:
     """Name, element type and dimensions of the fields; from "int64", "int32[:, ::1]", or the name of a struct."""
-    fields: list[tuple[str, np.dtype[Any] | None, int]] = []
+    fields = []
     for name, annotation in kind.__annotations__.items():
         element, _, dimensions = annotation.partition("[")
         if dimensions:
             fields.append((name, np.dtype(element), dimensions.count(",") + 1))
         else:
-            fields.append((name, None, _NUMBER if element == "int64" else _STRUCT))
+            fields.append((name, np.dtype(np.int64), _NUMBER if element == "int64" else _STRUCT))
     return fields
