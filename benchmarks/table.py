@@ -27,6 +27,7 @@ FORMATS = {
     "ttft_added_ms": "TTFT + {:.2g} ms (p50)",
     "itl_added_ms": "ITL + {:.2g} ms (p50)",
     "times_one_thread": "{:.2g} × one thread",
+    "times_two_threads": "{:.2g} × two threads",
     "exponent": "exponent {:.3f}",
 }
 

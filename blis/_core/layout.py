@@ -92,10 +92,15 @@ def _array(
 ) -> tuple[int, ...]:
     """What stands for an array of this shape, or for one of this shape at its beginning."""
     found = value.dtype
-    if (found is not dtype and found != dtype) or len(shape) != ndim or not value.flags.c_contiguous:
+    if (found is not dtype and found != dtype) or len(shape) != ndim or not is_contiguous(value, shape):
         wanted, text = kind.__annotations__[name], f"{found} of {len(shape)} dimensions"
         raise TypeError(f"{kind.__name__}.{name}: must be {wanted} and contiguous, got {text}")
     return address_of(value) if value.size else 0, *shape
+
+
+def is_contiguous(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    """Whether an array, or each along its first axis, lies in one piece."""
+    return array.flags.c_contiguous or (len(shape) < array.ndim and array[0].flags.c_contiguous)
 
 
 def addresses_of(struct: Struct) -> NDArray[np.int64]:

@@ -6,6 +6,8 @@ ones are left to the operating system to fill: only what is touched takes memory
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from blis.policies.policy import Policy
 from blis.policies.scheduling import request_priority, waiting_order
 from blis.simulation.chains import Chains
 from blis.simulation.control import Control
+from blis.simulation.sparse import sparse
 from blis.workload.content import SharedBlocks
 from blis.workload.requests import Ints, RequestTable
 
@@ -38,8 +41,10 @@ SHARED = frozenset(("behind", "rank", "by_rank", "victim_rank", "parent", "exten
 #: Stand for "no limit" where the engine takes a minimum; the second may be multiplied by a block size.
 UNLIMITED = 2**60
 UNLIMITED_BLOCKS = 2**40
+#: Numbers that keep equal places of different instances apart in the CPU's caches, whose size is a power of two.
+_LINE = 24
 #: Gaps below this many µs are counted in an array, longer ones in a log.
-HISTOGRAM_US = 2**17
+HISTOGRAM_US = 2**17 + _LINE
 #: Service classes that gaps are told apart by; each takes a megabyte per instance.
 MOST_CLASSES = 126
 #: Rows that the logs of gaps and of steps have beyond what one step can add.
@@ -48,8 +53,9 @@ LOG_ROWS = 2**16
 PREFIX_SIGNALS = frozenset(("prefix_blocks", "cached_blocks"))
 #: Arrays of the batch with a number per slot.
 _PER_SLOT = (
-    *("request", "admission", "next", "prev", "is_decoder", "computed", "known", "held", "shared", "scheduled"),
-    *("explicit", "phase", "cap_step", "last_step", "event", "due", "calendar_next", "calendar_prev"),
+    *("free_slots", "scratch", "request", "admission", "next", "prev", "is_decoder", "computed", "known", "held"),
+    *("shared", "scheduled", "explicit", "phase", "cap_step", "last_step", "event", "due"),
+    *("calendar_next", "calendar_prev"),
 )
 #: What requests begin with: nothing has happened to them.
 _STAMPS = ("first_scheduled_us", "first_token_us", "last_token_us")
@@ -221,7 +227,8 @@ def pool_columns(engine: EngineConfig, control: Control, parent: NDArray[np.int3
     at[:, core.SPARE_NODE] = NONE
     at[:, core.EPOCH] = 1
     places = usable + 1  # each node but the sentinel holds a block; all of them may have to be extra nodes
-    nodes = np.empty((instances, 2 * places, core.NODE_COLUMNS), np.int32)
+    large = np.empty if len(parent) else sparse  # only shared blocks have a node each
+    nodes = large((instances, 2 * places, core.NODE_COLUMNS), np.int32)
     nodes[:, core.SENTINEL] = core.SENTINEL
     place_taken = np.zeros((instances, places), np.int8)
     place_taken[:, core.SENTINEL] = 1
@@ -229,7 +236,7 @@ def pool_columns(engine: EngineConfig, control: Control, parent: NDArray[np.int3
     return {
         "at": at,
         "nodes": nodes,
-        "rings": np.empty((instances, 2 * places, core.RING_COLUMNS if len(parent) else 1 + core.OWNER), np.int32),
+        "rings": large((instances, 2 * places, core.RING_COLUMNS if len(parent) else 1 + core.OWNER), np.int32),
         "place_taken": place_taken,
         "parent": parent,
         "copies": np.zeros((instances, 1 << min(len(parent), 4 * places).bit_length()), np.int32),
@@ -242,23 +249,28 @@ def pool_columns(engine: EngineConfig, control: Control, parent: NDArray[np.int3
 def batch_columns(engine: EngineConfig, requests: Columns, instances: int, num_classes: int) -> Columns:
     """`blis._core.state.Batch`."""
     slots = num_slots(engine, len(requests["status"]))
-    at = np.zeros((instances, core.BATCH_SCALARS), np.int64)
-    at[:, [core.FIRST, core.LAST]] = NONE
     takes_part = requests["status"] == RequestStatus.NOT_ARRIVED
     longest = int(requests["output_tokens"][takes_part].max(initial=1))
     prealloc_blocks = -(-engine.preallocated_tokens // engine.block_size_tokens)
-    free_slots = np.empty((instances, slots), np.int64)
-    free_slots[:] = np.arange(slots - 1, -1, -1)
-    return {
-        "at": at,
-        "free_slots": free_slots,
-        **dict(zip(_PER_SLOT, np.zeros((len(_PER_SLOT), instances, slots), np.int64), strict=True)),
-        "calendar": np.full((instances, 1 << longest.bit_length()), NONE, np.int32),  # longer than any decode
-        "phase_count": np.zeros((instances, engine.block_size_tokens * (1 + prealloc_blocks)), np.int64),
-        "class_count": np.zeros((instances, num_classes), np.int64),
-        "shared_nodes": np.empty((instances, slots, requests["num_shared"].max(initial=0)), np.int32),
-        "scratch": np.empty((instances, slots), np.int64),
+    sizes = {
+        **{"at": core.BATCH_SCALARS, "class_count": num_classes},
+        "phase_count": engine.block_size_tokens * (1 + prealloc_blocks),
+        **dict.fromkeys(_PER_SLOT, slots),
     }
+    columns = _side_by_side(instances, sizes)
+    columns["at"][:, [core.FIRST, core.LAST]] = NONE
+    columns["free_slots"][:] = np.arange(slots - 1, -1, -1)
+    days = 1 << longest.bit_length()  # longer than any decode
+    columns["calendar"] = np.full((instances, days + _LINE), NONE, np.int32)[:, :days]
+    columns["shared_nodes"] = np.empty((instances, slots, requests["num_shared"].max(initial=0)), np.int32)
+    return {name: columns[name] for name in core.Batch.__annotations__}
+
+
+def _side_by_side(instances: int, sizes: Mapping[str, int]) -> Columns:
+    """Arrays of zeros, those of one instance next to each other: what a step touches lies on few pages."""
+    block = np.zeros((instances, sum(sizes.values()) + _LINE), np.int64)
+    ends = itertools.accumulate(sizes.values())
+    return {name: block[:, end - sizes[name] : end] for name, end in zip(sizes, ends, strict=True)}
 
 
 def recorder_columns(
@@ -269,7 +281,7 @@ def recorder_columns(
     log_rows = 3 * slots + 5 + (LOG_ROWS if logging else 0)
     return {
         "at": np.zeros((instances, core.RECORDER_SCALARS), np.int64),
-        "histogram": np.zeros((instances, num_classes, HISTOGRAM_US), np.int64),
+        "histogram": sparse((instances, num_classes, HISTOGRAM_US), np.int64),
         "gap_log": np.empty((instances, slots + 1 + GAP_ROWS, 3), np.int64),
         "step_log": np.empty((instances, log_rows, 4), np.int64),
     }
