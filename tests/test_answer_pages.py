@@ -25,7 +25,7 @@ from blis.studies.compare.page import page_of as comparison_page
 from blis.studies.plan.page import page_of as plan_page
 from blis.studies.sweep.page import read_swept, sweep_page
 
-pytestmark = pytest.mark.usefixtures("compiled_engine")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiled_engine")]
 
 QUICK = {"num_requests": 400, "replications": 2, "tolerance": 0.1}
 LOAD = blis.DistributionWorkload(prompt_tokens=100, prompt_tokens_stdev=50, output_tokens=20, output_tokens_stdev=10)

@@ -242,6 +242,7 @@ def run_script(**environment):
     return [line.split() for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_as_plain_python_they_decide_the_same(tmp_path):
     compiled = run_script(NUMBA_DISABLE_JIT="0", NUMBA_CACHE_DIR=str(tmp_path))
     assert len(compiled) == len(ADMISSION_POLICIES) + len(POLICIES)

@@ -11,6 +11,8 @@ import blis
 from blis.measurement.calibrate.plots import chart
 from blis.report.charting import MOST_POINTS, MOST_QUANTILES, sample
 
+pytestmark = pytest.mark.slow
+
 
 def calibration(folder, rows=None, factor=1.1):
     rows = steady() if rows is None else rows

@@ -121,6 +121,7 @@ def test_no_limit_up_to_a_bound():
     assert (found.verdict, found.rate, found.high) == ("no limit", 3.0, None)
 
 
+@pytest.mark.slow
 def test_a_generous_slo_leaves_the_backlog():
     found = blis.capacity(SINGLE, ONE_TOKEN, "mean_e2e=1000s", engine=ONE_SEAT, num_requests=20_000)
     assert found.rate == pytest.approx(1 / SERVICE_S, rel=0.02)
@@ -208,6 +209,7 @@ def test_the_fewest_instances_for_sessions():
     assert (found.num_instances, found.unit, found.utilisation) == (3, "sessions", None)
 
 
+@pytest.mark.slow
 def test_scenarios_and_specs_are_scaled():
     found = blis.capacity(BATCHING, blis.scenario("mixed-slo"), "p99_ttft=500ms", **QUICK)
     again = blis.capacity(BATCHING, blis.scenario("mixed-slo", 5.0, num_requests=None), "p99_ttft=500ms", **QUICK)

@@ -132,6 +132,7 @@ def test_a_measured_trace_replays(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_whole_trace(capsys, tmp_path, number):
     async def behave(call):
         if call.number == 5:
@@ -150,6 +151,7 @@ def test_ctrl_c_leaves_a_whole_trace(capsys, tmp_path, number):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outcomes.parquet", "t.csv", "t.yaml"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_anything_was_sent_leaves_nothing(tmp_path):
     with serving() as server:
         (tmp_path / "trace.csv").write_text('time,id,model,prompt,output\n60.0,a,m,"[1,2,3]","[4,5]"\n')
@@ -213,7 +215,7 @@ def test_a_full_disk_does_not_end_a_measurement(capsys, tmp_path, monkeypatch):
 
 def test_a_terminal_gets_a_progress_bar(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr("blis.cli.observe.BAR_AFTER_S", 0)
+    monkeypatch.setattr("blis.cli.console.BAR_AFTER_S", 0)
     with serving() as server:
         summary, err = observe(capsys, server.url, tmp_path, *FAST, "--rate", 12)
     assert summary["ok"] == 12
@@ -233,6 +235,7 @@ def test_without_any_answer_the_run_has_failed(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["flag", "BLIS_API_KEY", "OPENAI_API_KEY"])
+@pytest.mark.slow
 def test_the_key_is_sent_and_never_shown(tmp_path, way):
     async def behave(call):
         call.sent = call.headers["authorization"]

@@ -198,6 +198,7 @@ def test_every_time_and_decision_is_the_reference_clusters(cluster):
 
 @settings(max_examples=500, deadline=None)
 @given(clusters)
+@pytest.mark.slow
 def test_nothing_changes_if_nobody_looks_on(cluster):
     """Without a trace a policy that looks at nothing leaves each instance to itself."""
     assert_equal(cluster, reference(cluster), tracing=False)
@@ -205,12 +206,14 @@ def test_nothing_changes_if_nobody_looks_on(cluster):
 
 @settings(max_examples=1000, deadline=None)
 @given(closed_loops)
+@pytest.mark.slow
 def test_requests_that_wait_for_others(cluster):
     assert_equal(cluster, reference(cluster), tracing=cluster.case.requests[0].arrival_us % 2 == 0)
 
 
 @settings(max_examples=500, deadline=None)
 @given(prefixes)
+@pytest.mark.slow
 def test_prompts_that_begin_alike(cluster):
     """What the table of prefixes knows is what one entry per block would: `seen` covers it."""
     assert_equal(cluster, reference(cluster), tracing=True)

@@ -109,6 +109,7 @@ def test_a_run_equals_itself():
     assert not any(change.significant for change in comparison.changes)
 
 
+@pytest.mark.slow
 def test_hardly_ever_significant_without_a_difference():
     """Independent runs of one law: 5 % of the intervals leave zero out; 12 of 100 would be 3.2 deviations more."""
     means = [blis.compare(run(seed=2 * i), run(seed=2 * i + 1))["e2e_mean_ms"].significant for i in range(100)]
@@ -286,6 +287,7 @@ def test_files_that_are_none_of_ours(content, says, files, tmp_path, capsys):
         blis.compare(path, run())
 
 
+@pytest.mark.slow
 def test_the_example_workflow(tmp_path):
     """Its commands, as a shell would run them, on a change that makes the deployment worse."""
     workflow = yaml.safe_load(EXAMPLE.read_text())

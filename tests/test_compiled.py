@@ -161,6 +161,7 @@ def test_numbas_version_is_in_one_of_its_files():
     assert numba.__version__ in path.read_text()
 
 
+@pytest.mark.slow
 def test_many_processes_may_write_and_read_at_once(place, source):
     code = f"""
 from pathlib import Path
@@ -197,6 +198,7 @@ def run_process(code, **environment):
         ("--num-instances", "4", "--routing-policy", "weighted", "--admission-policy", "token-bucket"),
     ],
 )
+@pytest.mark.slow
 def test_a_warm_run_imports_no_compiler_and_no_scipy(more):
     """And its results are those of the run that compiled."""
     code = f"import sys; from blis.cli.main import main; main({[*RUN, *more]!r})"

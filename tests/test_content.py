@@ -112,6 +112,7 @@ def stream_tables(draw):
 
 @settings(deadline=None, max_examples=300)
 @given(stream_tables(), st.integers(1, 5))
+@pytest.mark.slow
 def test_streams_give_the_identities_of_their_tokens(table, block_size):
     check(shared_blocks(table, block_size), expand(table), block_size)
 
@@ -126,6 +127,7 @@ def literal_tables(draw):
 
 @settings(deadline=None, max_examples=300)
 @given(literal_tables(), st.integers(1, 5))
+@pytest.mark.slow
 def test_literal_tokens_give_the_identities_of_their_prefixes(table, block_size):
     check(shared_blocks(table, block_size), table, block_size)
 

@@ -85,6 +85,7 @@ def every_other_python(request, instances, state):
 
 
 @pytest.mark.parametrize(("function", "compiled"), [(shortest, True), (shortest_python, False)])
+@pytest.mark.slow
 def test_routing(function, compiled):
     policy = policy_of(function)
     assert is_compiled(policy) == compiled
@@ -96,6 +97,7 @@ def test_routing(function, compiled):
 
 
 @pytest.mark.parametrize(("function", "compiled"), [(everything, True), (everything_python, False)])
+@pytest.mark.slow
 def test_every_field_and_column_has_its_place(function, compiled):
     policy = policy_of(function)
     assert is_compiled(policy) == compiled
@@ -170,6 +172,7 @@ def test_decorated_functions_stay_what_they_were():
 # --- one type for the engine -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_engine_takes_all_of_them_by_address():
     for policy in (routing_policy(ClusterOptions()), policy_of(shortest), policy_of(shortest_python)):
         assert ask(policy, view(2, policy, queue_depth=[1, 1])) == 0
@@ -472,6 +475,7 @@ def test_defaults_are_no_parameters():
         ("short_first_but_nobody_starves", "priority"),
     ],
 )
+@pytest.mark.slow
 def test_examples_compile(name, kind):
     assert is_compiled(load_policy(f"{EXAMPLES}:{name}", kind))
 

@@ -44,7 +44,13 @@ def shell(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+#: Pages whose commands take more than a few seconds.
+SLOW_PAGES = ("README", "bench", "capacity", "compare", "fit", "getting-started", "plan", "policies", "sweep")
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.slow] * (page.stem in SLOW_PAGES), id=page.stem) for page in PAGES]
+)
 def test_what_a_page_shows_is_what_happens(page, shell, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": page.stem}

@@ -18,6 +18,8 @@ from blis.studies import evaluation
 from blis.workload import distribution
 from blis.workload.requests import Labels
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(blis.__file__).parent.parent
 #: Steps of 10 ms and 20 µs per prompt token, for a server that a few requests per second keep busy.
 SLOW = blis.Deployment("m", alpha_coeffs=(0.0, 0.0, 0.0), beta_coeffs=(10_000.0, 20.0, 10.0), total_kv_blocks=5000)

@@ -134,12 +134,14 @@ def assert_log(cluster, steps):
 
 @settings(max_examples=200, deadline=None)
 @given(clusters, st.booleans())
+@pytest.mark.slow
 def test_lines_are_what_the_reference_cluster_did(cluster, steps):
     assert_log(cluster, steps)
 
 
 @settings(max_examples=200, deadline=None)
 @given(closed_loops, st.booleans())
+@pytest.mark.slow
 def test_lines_of_requests_that_wait_for_others(cluster, steps):
     assert_log(cluster, steps)
 

@@ -16,6 +16,8 @@ from blis.measurement.fit.report import report
 from blis.workload.traces.tracev2.header import TraceHeader
 from blis.workload.traces.tracev2.tracev2 import trace_paths
 
+pytestmark = pytest.mark.slow
+
 ALPHA = (5_000.0, 2.0)
 THREE = (9_000.0, 30.0, 60.0)
 FIVE = (9_000.0, 30.0, 20.0, 0.05, 0.9)

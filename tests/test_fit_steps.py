@@ -125,6 +125,7 @@ def test_steps_tell_all_fields_of_a_gpu_apart_and_the_entry_is_used(roofline_ste
     assert "fitted by blis" not in gpu.sources["num_sms"]
 
 
+@pytest.mark.slow
 def test_two_models_on_one_gpu_tell_streaming_from_the_host(tmp_path):
     truth = changed_h100(host_step_us=3_000.0, weight_streaming=0.75)
     models = (LLAMA, "qwen/qwen2.5-3b-instruct")

@@ -209,7 +209,7 @@ def test_a_full_disk_is_told_as_such(capsys, tmp_path):
 def test_a_terminal_gets_a_progress_bar(capsys, tmp_path, monkeypatch):
     path = tmp_path / "in"
     path.write_bytes(b" " * 2000)
-    monkeypatch.setattr("blis.cli.reading.BAR_AFTER_S", 0)
+    monkeypatch.setattr("blis.cli.console.BAR_AFTER_S", 0)
     with bytes_bar(path, {}) as show:
         assert show is None
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

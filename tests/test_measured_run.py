@@ -15,6 +15,8 @@ DEPLOYMENT = (
     *("--model", "meta-llama/llama-3.1-8b-instruct", "--hardware", "RTX-PRO-6000-Server", "--tp", "1"),
     *("--vllm-version", "0.19.0", "--max-num-seqs", "128", "--max-num-batched-tokens", "2048"),
 )
+
+pytestmark = pytest.mark.slow
 HELD = ("--hold", "alpha1_us_per_input_token")
 
 

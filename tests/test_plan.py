@@ -160,6 +160,7 @@ def test_command_line(tmp_path, capsys):
     assert "no.yaml: cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_example_holds(capsys):
     example = Path(blis.__file__).parent.parent / "examples" / "plan.yaml"
     assert main(["plan", str(example)]) == 0

@@ -101,6 +101,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_the_same_bytes_whoever_does_it(folder):
     written = []
     for more in (("--executor", "threads"), ("--executor", "processes", "--jobs", "3"), ()):
@@ -110,6 +111,7 @@ def test_a_sweep_gives_the_same_bytes_whoever_does_it(folder):
     assert written == written[:1] * 3
 
 
+@pytest.mark.slow
 def test_failures_are_rows_in_processes_too(folder):
     policy = "import blis\n@blis.routing_policy\ndef fails(request, instances, state):\n    return 99\n"
     (folder / "p.py").write_text(policy)
@@ -121,6 +123,7 @@ def test_failures_are_rows_in_processes_too(folder):
     assert pl.read_parquet(folder / "out.parquet")["status"].unique().to_list() == ["failed"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_and_the_sweep_goes_on(folder):
     spec = {**GRID, "base": {**GRID["base"], "num_requests": 20_000}, "replications": 20}
     (folder / "s.yaml").write_text(yaml.safe_dump(spec))
@@ -141,6 +144,7 @@ def test_ctrl_c_ends_all_processes_and_the_sweep_goes_on(folder):
     assert f"{finished} of " in done.stderr
 
 
+@pytest.mark.slow
 def test_a_plan_is_the_same_in_processes(tmp_path):
     code = """
         import json, sys

@@ -131,6 +131,7 @@ def test_missing_data(tmp_path):
         play(tmp_path, span_end=2400)
 
 
+@pytest.mark.slow
 def test_the_real_data_keep_their_rates_through_time():
     """Six hours of seven production clients: counts per 10 minutes, with the spread that their own CVs give them."""
     data = ServeGenData(str(real("servegen", "m-small")), 712_800, 734_400)
