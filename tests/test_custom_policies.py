@@ -480,6 +480,7 @@ def test_examples_compile(name, kind):
     assert is_compiled(load_policy(f"{EXAMPLES}:{name}", kind))
 
 
+@pytest.mark.slow
 def test_examples_do_what_they_say():
     admit = load_policy(f"{EXAMPLES}:shed_long_prompts", "admission")
     assert ask(admit, view(2, admit, queue_depth=[40, 3], input_tokens=9000)) == 1

@@ -45,7 +45,10 @@ def shell(tmp_path):
 
 
 #: Pages whose commands take more than a few seconds.
-SLOW_PAGES = ("README", "bench", "capacity", "compare", "fit", "getting-started", "plan", "policies", "sweep")
+SLOW_PAGES = (
+    *("README", "bench", "capacity", "compare", "event-logs", "fit", "getting-started", "plan", "policies", "report"),
+    *("sweep", "workload-formats"),
+)
 
 
 @pytest.mark.parametrize(
