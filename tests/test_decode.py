@@ -90,6 +90,114 @@ def test_files_that_are_no_mappings(tmp_path, name, text, message):
         (read_json if name.endswith("json") else read_yaml)(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: !!bool x", r":1: no valid YAML: 'x' is no bool$"),
+        ("a: !!int abc", r":1: no valid YAML: 'abc' is no int$"),
+        ("a: !!float abc", r":1: no valid YAML: 'abc' is no float$"),
+        ("a: !!timestamp x", r":1: no valid YAML: 'x' is no timestamp$"),
+        ("a: 2001-99-99", r":1: no valid YAML: '2001-99-99' is no timestamp$"),
+        ("a: 2001-01-01T99:00:00Z", r":1: no valid YAML: .* is no timestamp$"),
+        ("a: 1:2:99_", r": a: must be a number"),
+        ("a: 0x", r": a: must be a number"),
+        ("a: 0b_", r":1: no valid YAML: '0b_' is no int$"),
+        ("a: " + "1" + "0" * 5000, r":1: no valid YAML: '10{39}' is no int$"),
+        ("a: !!map [1]", r":1: no valid YAML: no mapping$"),
+        ("a: !!seq {b: 1}", r":1: no valid YAML: "),
+        ("a: !!omap [1]", r":1: no valid YAML: "),
+        ("a: !!pairs [1]", r":1: no valid YAML: "),
+        ("a: !!set [1]", r":1: no valid YAML: "),
+        ("a: !!binary é", r":1: no valid YAML: "),
+        ("a: !!python/object/apply:os.system [ls]", r":1: no valid YAML: "),
+        ("? [a, b]\n: 1", r":1: no valid YAML: a key must be a plain value$"),
+        ("? {a: b}\n: 1", r":1: no valid YAML: a key must be a plain value$"),
+        ("a: 1\n!!binary YQ==: 1\n!!binary YQ==: 2", r":3: no valid YAML: key given twice: YQ==$"),
+        ("<<: 1", r":1: no valid YAML: "),
+        ("a: &x [*x]", r":1: no valid YAML: an alias of what it stands in$"),
+        ("a: &x {b: *x}", r":1: no valid YAML: an alias of what it stands in$"),
+        ("a: &x {<<: *x}", r":1: no valid YAML: an alias of what it stands in$"),
+        ("a: " + "[" * 100_000, r":1: no valid YAML: "),
+        ("a: " + "{b: " * 100_000, r":1: no valid YAML: "),
+        ("--- {a: 1}\n--- {b: 1}", r":2: no valid YAML: "),
+        ("a: \0", r": no valid YAML: "),
+        ("a: 1" + "0" * 400, r": a: must be a number >= 0, got 10+\.\.\.0+$"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_values_that_yaml_allows_but_python_or_nobody_does(tmp_path, text, problem):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"a\.yaml" + problem):
+        read_yaml(path).number("a")
+
+
+def laughs(first, more):
+    """Lines of which each has the one before ten times."""
+    return "\n".join([f"a0: &a0 {first}", *(f"a{n}: &a{n} {more(n - 1)}" for n in range(1, 12))])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        laughs("[1]", lambda n: f"[{', '.join([f'*a{n}'] * 10)}]"),
+        laughs("{b: 1}", lambda n: f"{{{', '.join(f'k{i}: *a{n}' for i in range(10))}}}"),
+        laughs("{b: 1}", lambda n: f"{{<<: [{', '.join([f'*a{n}'] * 10)}]}}"),
+    ],
+    ids=["lists", "mappings", "merged"],
+)
+def test_a_few_lines_do_not_fill_the_memory(tmp_path, text):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"a\.yaml:\d+: no valid YAML: more than 5000000 values"):
+        read_yaml(path)
+
+
+def test_anchors_are_welcome(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\nd: {<<: *a, x: 3}\n")
+    assert read_yaml(path).plain() == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}, "d": {"x": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[" * 200_000, r"a\.json: no valid JSON: nested too deeply$"),
+        ('{"a":' * 200_000, r"a\.json: no valid JSON: nested too deeply$"),
+        ('{"a": 1' + "0" * 5000 + "}", r"a\.json: no valid JSON: Exceeds the limit"),
+        ('{"a": 1' + "0" * 400 + "}", r"a\.json: a: must be a number >= 0, got 10+\.\.\.0+$"),
+        ('{"a": Infinity}', r"a\.json: a: must be a number >= 0, got inf$"),
+        ('{"a": NaN}', r"a\.json: a: must be a number >= 0, got nan$"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_values_that_json_allows_but_python_or_nobody_does(tmp_path, text, problem):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=problem):
+        read_json(path).number("a")
+
+
+def test_whole_numbers_fit_columns():
+    with pytest.raises(ConfigError, match=r"top\.n: must be a whole number from 1 to 9223372036854775807, got 92233"):
+        section(n=2**63).integer("n", least=1)
+    assert section(n=2**63 - 1).integer("n") == 2**63 - 1
+
+
+@pytest.mark.parametrize("text", ["a\ud800", "\udfff", "a\0b"])
+def test_texts_can_be_written(text):
+    with pytest.raises(ConfigError, match=r"top\.t: must be text that can be written, got '"):
+        section(t=text).text("t")
+    with pytest.raises(ConfigError, match=r"top\.t\[1\]: must be text that can be written, got '"):
+        section(t=["a", text]).texts("t")
+
+
+def test_names_of_files_that_nobody_has(tmp_path):
+    for name in ("a\0b", "a" * 10_000):
+        with pytest.raises(ConfigError, match="cannot be read: "):
+            read_yaml(tmp_path / name)
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.json: cannot be read: No such file or directory$"):
         read_json(tmp_path / "gone.json")

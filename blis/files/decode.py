@@ -7,17 +7,21 @@ refuses keys nobody asked for. An error reads ``FILE: path.to.key: must be …, 
 from __future__ import annotations
 
 import datetime
-import functools
 import json
 import math
 import reprlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from blis.errors import ConfigError, nearest
+from blis.files.strict_yaml import parse_yaml
 
 Value = TypeVar("Value")
+
+#: The largest whole number that columns and clocks hold.
+_MOST_WHOLE = 2**63 - 1
 
 
 class Section:
@@ -93,13 +97,15 @@ class Section:
         return self._check_number(key, self._get(key), least, most)
 
     def integer(self, key: str, default: int | None = None, *, least: int = 0) -> int:
-        """Read a whole number >= least; ``default`` if absent (None: the key must be there)."""
+        """Read a whole number in [least, 2^63); ``default`` if absent (None: the key must be there)."""
         if default is not None and not self.has(key):
             self._read.add(key)
             return default
         value = self._get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            self.fail(key, f"must be a whole number >= {least}, got {reprlib.repr(value)}")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST_WHOLE:
+            is_large = isinstance(value, int) and value > _MOST_WHOLE
+            bounds = f"from {least} to {_MOST_WHOLE}" if is_large else f">= {least}"
+            self.fail(key, f"must be a whole number {bounds}, got {shown(value)}")
         return value
 
     def text(self, key: str, default: str | None = None, *, valid: Iterable[str] | None = None) -> str:
@@ -109,9 +115,10 @@ class Section:
             return default
         value = self._get(key)
         if not isinstance(value, str):
-            self.fail(key, f"must be text (in quotes, if it looks like a number), got {reprlib.repr(value)}")
+            self.fail(key, f"must be text (in quotes, if it looks like a number), got {shown(value)}")
+        self._check_text(key, value)
         if valid is not None and value not in (names := tuple(valid)):
-            self.fail(key, f"unknown value {value!r}; {nearest(value, names)}")
+            self.fail(key, f"unknown value {shown(value)}; {nearest(value, names)}")
         return value
 
     def moment(self, key: str) -> str:
@@ -128,7 +135,7 @@ class Section:
             return default
         value = self._get(key)
         if not isinstance(value, bool):
-            self.fail(key, f"must be true or false, got {reprlib.repr(value)}")
+            self.fail(key, f"must be true or false, got {shown(value)}")
         return value
 
     def numbers(self, key: str, *, least_count: int, most_count: int) -> tuple[float, ...]:
@@ -147,7 +154,8 @@ class Section:
         values = self._list(key)
         for i, value in enumerate(values):
             if not isinstance(value, str):
-                self.fail(f"{key}[{i}]", f"must be text, got {reprlib.repr(value)}")
+                self.fail(f"{key}[{i}]", f"must be text, got {shown(value)}")
+            self._check_text(f"{key}[{i}]", value)
         return tuple(values)
 
     def section(self, key: str) -> Section:
@@ -178,13 +186,13 @@ class Section:
 
     def _as_section(self, key: str, value: Any) -> Section:
         if not isinstance(value, Mapping):
-            self.fail(key, f"must be a mapping, got {reprlib.repr(value)}")
+            self.fail(key, f"must be a mapping, got {shown(value)}")
         return Section(value, self.source, self._path_to(key))
 
     def _list(self, key: str) -> list[Any]:
         value = self._get(key)
         if not isinstance(value, list):
-            self.fail(key, f"must be a list, got {reprlib.repr(value)}")
+            self.fail(key, f"must be a list, got {shown(value)}")
         return value
 
     def _get(self, key: str) -> Any:
@@ -194,14 +202,37 @@ class Section:
         return self._values[key]
 
     def _check_number(self, key: str, value: Any, least: float, most: float) -> float:
-        bad = not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value)
-        if bad or not least <= value <= most:
+        number = _as_float(value)
+        if not math.isfinite(number) or not least <= number <= most:
             bounds = f">= {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-            self.fail(key, f"must be a number {bounds}, got {reprlib.repr(value)}")
-        return float(value)
+            self.fail(key, f"must be a number {bounds}, got {shown(value)}")
+        return number
+
+    def _check_text(self, key: str, value: str) -> None:
+        """Refuse halves of characters, which no file and no terminal takes, and the zero byte, which no path has."""
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            self.fail(key, f"must be text that can be written, got {shown(value)}")
 
     def _path_to(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: shortened, and without what a terminal would obey."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python writes no longer ones
+        return "a number of thousands of digits"
+
+
+def _as_float(value: Any) -> float:
+    """A number as it is calculated with; NaN for what is none."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def read_json(path: Path) -> Section:
@@ -214,14 +245,17 @@ def read_json(path: Path) -> Section:
     def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
-            keys = [key for key, _ in pairs]
-            raise ConfigError(f"{path}: key given twice: {next(k for k in keys if keys.count(k) > 1)}")
+            raise ConfigError(f"{path}: key given twice: {Counter(key for key, _ in pairs).most_common(1)[0][0]}")
         return result
 
     try:
         return _top_section(json.loads(_text(path), object_pairs_hook=no_repeats), path)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}: no valid JSON: {error.msg}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: no valid JSON: nested too deeply") from None
+    except ValueError as error:  # thousands of digits
+        raise ConfigError(f"{path}: no valid JSON: {error}") from None
 
 
 def read_yaml(path: Path) -> Section:
@@ -234,35 +268,13 @@ def read_yaml(path: Path) -> Section:
 
     text = _text(path)
     try:
-        return _top_section(yaml.load(text, Loader=_strict_yaml_loader()), path)  # a safe loader's subclass
+        return _top_section(parse_yaml(text), path)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = " ".join(part for part in (error.context, error.problem) if part)
         raise ConfigError(f"{path}{line}: no valid YAML: {problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from None
-
-
-@functools.cache
-def _strict_yaml_loader() -> Any:
-    """The safe loader, C-coded where PyYAML has it, that refuses repeated keys."""
-    import yaml
-
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class StrictLoader(base):  # type: ignore[misc]  # the base is chosen at run time
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            seen = set()
-            for key_node, _ in node.value:
-                if key_node.value in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"key given twice: {key_node.value}", problem_mark=key_node.start_mark
-                    )
-                if isinstance(key_node.value, str):
-                    seen.add(key_node.value)
-            return super().construct_mapping(node, deep)
-
-    return StrictLoader
 
 
 def _text(path: Path) -> str:
@@ -272,6 +284,8 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: cannot be read: not UTF-8 text") from None
+    except ValueError:  # of a name that a file has given
+        raise ConfigError(f"{shown(str(path))}: cannot be read: no file has such a name") from None
 
 
 def _top_section(values: Any, path: Path) -> Section:
