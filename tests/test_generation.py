@@ -253,3 +253,34 @@ def test_a_spec_runs_by_its_own_seed_and_horizon(tmp_path):
 def test_a_client_of_sessions_may_have_none(tmp_path):
     sessions = "id: late\nreasoning: {multi_turn: {max_rounds: 3, think_time_us: 5000}}"
     assert len(drawn(tmp_path, "aggregate_rate: 1\nhorizon: 10", sessions)) == 0
+
+
+@pytest.mark.parametrize("rate", ["1.0e+308", "5.0e-324", "1.0e+10", "1.0e-10"])
+@pytest.mark.parametrize("process", ["{process: constant}", "{process: poisson}", "{process: gamma, cv: 1000}"])
+@pytest.mark.parametrize("bound", ["num_requests: 5", "horizon: 1000000"])
+def test_rates_beyond_all_reason_are_refused(tmp_path, rate, process, bound):
+    problem = r"rate of a: must lie in \[1e-09, 1e\+09\] per second, got "
+    with pytest.raises(blis.ConfigError, match=f"spec.yaml: {problem}"):
+        drawn(tmp_path, f"aggregate_rate: {rate}\n{bound}", f"id: a\narrival: {process}")
+
+
+@pytest.mark.parametrize("fraction", ["1.0e-320", "1.0e-300"])
+def test_so_are_fractions_that_make_such_rates(tmp_path, fraction):
+    with pytest.raises(blis.ConfigError, match="rate of small: must lie in"):
+        drawn(tmp_path, "aggregate_rate: 5\nnum_requests: 5", "id: large", f"id: small\nrate_fraction: {fraction}")
+    huge = [f"id: {name}\nrate_fraction: 1.0e+308" for name in ("one", "two")]
+    with pytest.raises(blis.ConfigError, match="rate of one: must lie in"):
+        drawn(tmp_path, "aggregate_rate: 5\nnum_requests: 5", *huge)
+
+
+@pytest.mark.parametrize("rate", ["1.0e+9", "1.0e-9"])
+def test_the_highest_and_lowest_rates_draw_what_is_asked_for(tmp_path, rate):
+    assert len(drawn(tmp_path, f"aggregate_rate: {rate}\nnum_requests: 5", "id: a")) == 5
+
+
+def test_more_requests_than_any_memory_holds_are_refused(tmp_path):
+    with pytest.raises(blis.ConfigError, match=r"spec.yaml: horizon: about 1\.0e\+13 requests would arrive until "):
+        drawn(tmp_path, "aggregate_rate: 1000\nhorizon: 10000000000000000", "id: a")
+    with pytest.raises(blis.ConfigError, match=r"num_requests: must be at most 2147483647, got 1000000000000"):
+        drawn(tmp_path, "aggregate_rate: 1\nnum_requests: 1000000000000", "id: a")
+    assert len(drawn(tmp_path, "aggregate_rate: 1000\nhorizon: 10000000000000000\nnum_requests: 7", "id: a")) == 7

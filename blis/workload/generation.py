@@ -17,6 +17,9 @@ from blis.workload.clients import Client
 from blis.workload.labels import SLO_CLASSES, labels
 from blis.workload.requests import ClientDetails, Ints, Labels, RequestTable, Sessions, TokenStreams
 
+#: Requests of a workload.
+MOST_REQUESTS = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class _Episodes:
@@ -49,7 +52,7 @@ def generate(clients: list[Client], seed: int, bounds: Bounds) -> RequestTable:
     """Draw the requests of clients; `blis.workload.spec.WorkloadSpec.requests` says in which order.
 
     Raises:
-        ConfigError: the bound is less than one session.
+        ConfigError: the bound is less than one session, or leaves too many requests.
     """
     closed = _closed_loop_episodes(clients, bounds.num_requests)
     episodes = _join(closed, _open_loop_episodes(clients, bounds, seed))
@@ -98,6 +101,7 @@ def _open_loop_episodes(clients: list[Client], bounds: Bounds, seed: int) -> _Ep
     if bounds.num_requests is not None:
         turns_per_s = sum(client.phases[0].rate * client.rounds for client in clients if client.phases)
         until_us = min(end_us, 1000 + int(1.02e6 * bounds.num_requests / turns_per_s)) if turns_per_s else 0
+    _check_number(clients, until_us, bounds)
     while True:
         starts = [client.starts_us(seed, until_us) for client in clients]
         turns = sum(len(times) * client.rounds for times, client in zip(starts, clients, strict=True))
@@ -108,6 +112,20 @@ def _open_loop_episodes(clients: list[Client], bounds: Bounds, seed: int) -> _Ep
     client = np.repeat(np.arange(len(clients)), [len(times) for times in starts])
     order = np.argsort(times, kind="stable")
     return _Episodes(client[order], times[order], np.full(len(order), -1))
+
+
+def _check_number(clients: list[Client], until_us: int, bounds: Bounds) -> None:
+    """Refuse what no memory holds before it is drawn."""
+    expected = sum(
+        phase.rate * client.rounds * max(0, min(phase.end_us, until_us) - phase.start_us) / 1e6
+        for client in clients
+        for phase in client.phases
+    )
+    if expected > MOST_REQUESTS:
+        raise ConfigError(
+            f"{bounds.where}horizon: about {expected:.1e} requests would arrive until {until_us} µs, "
+            f"more than {MOST_REQUESTS}; a shorter horizon or num_requests makes them fewer"
+        )
 
 
 def _table(clients: list[Client], episodes: _Episodes, rounds: Ints, seed: int) -> RequestTable:

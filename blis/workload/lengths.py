@@ -115,10 +115,9 @@ class ParetoLogNormal:
         pick, first, second = rng.random((count, 3)).T
         log_first = np.log1p(-first)  # of a number in (0, 1]
         normal = np.sqrt(-2.0 * log_first) * np.cos(2.0 * np.pi * second)  # Box and Muller's: three uniforms for each
-        logarithm = np.where(
-            pick < self.mix_weight, np.log(self.xm) - log_first / self.alpha, self.mu + self.sigma * normal
-        )
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # infinite ones are clamped
+            pareto = np.log(self.xm) - log_first / self.alpha
+            logarithm = np.where(pick < self.mix_weight, pareto, self.mu + self.sigma * normal)
             drawn: Floats = np.exp(logarithm)
         return drawn
 

@@ -23,6 +23,9 @@ from blis.workload.lengths import (
 #: A think time is at most eleven days.
 _MAX_THINK_US = 10**12
 
+#: Parameters and weights stay where sums and products of them are still numbers.
+_MOST, _MOST_LOG = 1e15, 1e6
+
 _PARAMS = {
     "constant": ("value",),
     "gaussian": ("mean", "std_dev"),
@@ -33,9 +36,9 @@ _PARAMS = {
 }
 
 
-def positive(section: Section, key: str) -> float:
+def positive(section: Section, key: str, most: float = math.inf) -> float:
     """Read a number > 0."""
-    value = section.number(key)
+    value = section.number(key, most=most)
     if value <= 0:
         section.fail(key, f"must be > 0, got {value:g}")
     return value
@@ -101,14 +104,14 @@ def _parametric(kind: str, params: Section, limits: tuple[int, int]) -> Distribu
             params.fail("value", f"must be at most {limits[1]}, got {value}")
         return Constant(value)
     if kind == "gaussian":
-        return Gaussian(params.number("mean"), params.number("std_dev"))
+        return Gaussian(params.number("mean", most=_MOST), params.number("std_dev", most=_MOST))
     if kind == "exponential":
-        return Exponential(positive(params, "mean"))
-    mu, sigma = params.number("mu", least=-math.inf), params.number("sigma")
+        return Exponential(positive(params, "mean", _MOST))
+    mu, sigma = params.number("mu", least=-_MOST_LOG, most=_MOST_LOG), params.number("sigma", most=_MOST_LOG)
     if kind == "lognormal":
         return LogNormal(mu, sigma)
     weight = params.number("mix_weight", most=1.0)
-    return ParetoLogNormal(positive(params, "alpha"), positive(params, "xm"), mu, sigma, weight)
+    return ParetoLogNormal(positive(params, "alpha"), positive(params, "xm", _MOST), mu, sigma, weight)
 
 
 def _empirical(section: Section, params: Section, least: int, most: int) -> Empirical:
@@ -133,7 +136,7 @@ def _weights(section: Section, least: int, most: int) -> Empirical:
         value = int(name) if name.isascii() and name.isdigit() else -1
         if not least <= value <= most:
             section.fail(name, f"must be a whole number in [{least}, {most}] with its weight")
-        weights[value] = section.number(name)
+        weights[value] = section.number(name, most=_MOST)
     if not any(weights.values()):
         where = f"{section.source}: {section.path}" if section.path else section.source
         raise ConfigError(f"{where}: no weight is > 0")
@@ -154,6 +157,8 @@ def _weights_of_csv(path: Path, least: int, most: int) -> Empirical:
                 weights[value] = weight
     except (OSError, UnicodeDecodeError) as error:
         raise WorkloadError(f"{path}: cannot be read: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
+    except csv.Error as error:
+        raise WorkloadError(f"{path}: cannot be read: {error}") from None
     if not any(weights.values()):
         raise WorkloadError(f"{path}: no weight is > 0")
     values = sorted(weights)
@@ -169,6 +174,6 @@ def _weight_row(row: list[str], where: str, least: int, most: int) -> tuple[int,
         raise WorkloadError(f"{where}: must be a whole number and its weight, got {','.join(row)}") from None
     if not least <= value <= most:
         raise WorkloadError(f"{where}: value must lie in [{least}, {most}], got {value}")
-    if not 0 <= weight < math.inf:
-        raise WorkloadError(f"{where}: weight must be a finite number >= 0, got {row[1]}")
+    if not 0 <= weight <= _MOST:
+        raise WorkloadError(f"{where}: weight must be a number in [0, {_MOST:g}], got {row[1]}")
     return value, weight

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from blis.errors import ConfigError, WorkloadError, nearest
-from blis.files.decode import Section, read_json
+from blis.files.decode import Section, read_json, shown
 from blis.workload.client_spec import ClientSpec, OpenLoop, ServeGenData
 from blis.workload.clients import Client, Mix
 from blis.workload.lengths import MAX_TOKENS, Constant, Empirical, Lengths
@@ -30,6 +30,7 @@ _LAWS: dict[str, Process] = {"gamma": "gamma", "weibull": "weibull", "poisson": 
 #: Coefficients of variation that can be drawn.
 _CV_RANGE = (0.003, 1000.0)
 _LATEST_S = 1e12
+_MOST_WEIGHT = 1e15
 _NO_LENGTHS = Lengths(Constant(1), 1, 1)
 
 
@@ -124,6 +125,8 @@ def _trace_rows(path: Path) -> list[_Row]:
                 found.append(row)
     except (OSError, UnicodeDecodeError) as error:
         raise WorkloadError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    except csv.Error as error:
+        raise WorkloadError(f"{path}: cannot be read: {error}") from None
     if not found:
         raise WorkloadError(f"{path}: no rows")
     starts = [row[0] for row in found]
@@ -202,9 +205,11 @@ def _weights(section: Section, key: str, most: float) -> Empirical:
     if not isinstance(weights, dict):
         section.fail(key, f"must be a Python dict of weights by value, got {type(weights).__name__}")
     for value, weight in weights.items():
-        if not _is_number(value, most) or not _is_number(weight, math.inf):
+        if not _is_number(value, most) or not _is_number(weight, _MOST_WEIGHT):
             section.fail(
-                key, f"values must be numbers in [0, {most:g}], weights finite and >= 0; got {value}: {weight}"
+                key,
+                f"values must be numbers in [0, {most:g}], weights in [0, {_MOST_WEIGHT:g}]; "
+                f"got {shown(value)}: {shown(weight)}",
             )
     if not any(weights.values()):
         section.fail(key, "no weight is > 0")
@@ -213,4 +218,4 @@ def _weights(section: Section, key: str, most: float) -> Empirical:
 
 
 def _is_number(value: object, most: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most and value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most

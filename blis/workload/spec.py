@@ -12,10 +12,13 @@ from typing import Any
 from blis.errors import ConfigError
 from blis.workload.client_spec import ClientSpec, ClosedLoop, OpenLoop, ServeGenData
 from blis.workload.clients import Client, with_rate
-from blis.workload.generation import Bounds, generate
+from blis.workload.generation import MOST_REQUESTS, Bounds, generate
 from blis.workload.requests import MOST_US, RequestTable
 from blis.workload.servegen import digest, load_servegen
 from blis.workload.window import MOST_LATE
+
+#: Arrivals per second of a client: one in 30 years, and a thousand per microsecond.
+RATES = (1e-9, 1e9)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class WorkloadSpec:
             raise ConfigError("aggregate_rate: has no effect, all clients have a concurrency; leave it out")
         self._check_names()
         self._check_bounds_of_loops()
+        if self.num_requests is not None and self.num_requests > MOST_REQUESTS:
+            raise ConfigError(f"num_requests: must be at most {MOST_REQUESTS}, got {self.num_requests}")
 
     def open_loop(self) -> Iterator[OpenLoop]:
         """The loads that have a rate."""
@@ -110,11 +115,13 @@ class WorkloadSpec:
             come first, users taking turns.
 
         Raises:
-            ConfigError: nothing bounds the number of requests, or the bound is less than one session.
+            ConfigError: nothing bounds the number of requests, or they are too many; the bound is less than one
+                session; a client's rate is out of all reason.
             WorkloadError: ServeGen data are wrong.
         """
         self._check_bounded(horizon_us)
         clients, count = self._with_rates(), self.num_requests
+        self._check_rates(clients)
         bounds = Bounds(self.horizon_us or MOST_US, count, self._where)
         if horizon_us is not None and (count is None or count > MOST_LATE):
             in_time = replace(bounds, end_us=min(bounds.end_us, horizon_us + 1))
@@ -125,6 +132,15 @@ class WorkloadSpec:
                 bounds = in_time
         table = generate(clients, seed, bounds)
         return replace(table, horizon_us=self.horizon_us, unlisted=self._unlisted(clients, len(table), bounds))
+
+    def _check_rates(self, clients: list[Client]) -> None:
+        for client in clients:
+            for phase in client.phases:
+                if not RATES[0] <= phase.rate <= RATES[1]:
+                    raise ConfigError(
+                        f"{self._where}rate of {client.spec.id}: must lie in [{RATES[0]:g}, {RATES[1]:g}] per second, "
+                        f"got {phase.rate:g}; aggregate_rate and the fractions make it"
+                    )
 
     def _unlisted(self, clients: list[Client], drawn: int, bounds: Bounds) -> int:
         """How many requests were asked for, but not drawn; none if there are no more."""

@@ -26,6 +26,10 @@ from blis.workload.requests import MOST_US
 from blis.workload.spec import WorkloadSpec
 
 CATEGORIES = ("", "language", "multimodal", "reasoning")
+#: Users of a closed loop, and images, sounds or films of a prompt.
+MOST_USERS, MOST_MEDIA = 10_000_000, 10_000
+#: A connection that passes less is cut, Mbit/s.
+LEAST_MBPS = 1e-3
 #: The coefficients of variation each process may have.
 CV_RANGES = {"gamma": (0.001, 1000.0), "weibull": (0.01, 10.4)}
 PROCESSES = ("poisson", "constant", "gamma", "weibull")
@@ -122,7 +126,7 @@ def _count(section: Section, key: str, default: int | None = None, most: int = M
 
 
 def _load(section: Section) -> OpenLoop | ClosedLoop:
-    users = section.optional(partial(_count, section), "concurrency")
+    users = section.optional(partial(_count, section, most=MOST_USERS), "concurrency")
     return _open_loop(section) if users is None else _closed_loop(section, users)
 
 
@@ -179,6 +183,8 @@ def _network(section: Section) -> tuple[int, float]:
         return 0, 0.0
     rtt_ms = network.number("rtt_ms", 0.0, most=1e9)
     bandwidth = network.number("bandwidth_mbps", 0.0)
+    if 0 < bandwidth < LEAST_MBPS:
+        network.fail("bandwidth_mbps", f"must be at least {LEAST_MBPS:g}, or 0 for unlimited, got {bandwidth:g}")
     network.finish()
     return round(rtt_ms * 1000), bandwidth
 
@@ -202,7 +208,7 @@ def _media(section: Section, modality: str) -> Media | None:
         section.optional(section.section, size)
         section.optional(section.section, count)
         return None
-    return Media(read_lengths(section, count, least=0), read_lengths(section, size, least=1))
+    return Media(read_lengths(section, count, least=0, most=MOST_MEDIA), read_lengths(section, size, least=1))
 
 
 def _reasoning(section: Section) -> tuple[Lengths | None, MultiTurn | None]:
