@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import print_result, set_verbosity
+from blis.cli.console import print_result, print_text, set_verbosity, tell
 from blis.cli.flags import LOG, QUIET
 from blis.cli.values import one_of, percentage
-from blis.files.output import check_outputs, naming
+from blis.files.output import check_outputs
+from blis.files.printable import printable
 
 if TYPE_CHECKING:
     from blis.studies.bench.report import BenchResult
@@ -65,7 +66,7 @@ def bench(file: Path, **flags: Any) -> int:
         write_golden(golden, now)
         return 0
     for failure in result.failures:
-        click.echo(f"blis: failed: {failure}", err=True)
+        tell(f"failed: {failure}")
     return _FAILED if result.failures else 0
 
 
@@ -73,7 +74,6 @@ def _print(result: BenchResult, output: str | None) -> None:
     from blis.studies.bench.report import markdown, report, text
 
     if output == "markdown":
-        with naming(Path("stdout")):
-            click.echo(markdown(result))
+        print_text(printable(markdown(result)))
     else:
         print_result(output, lambda: report(result), lambda: text(result))

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from blis.cli.console import set_verbosity, wants_table
+from blis.cli.console import print_text, set_verbosity, wants_table
 from blis.cli.flags import LOG, OUTPUT_FORM, QUIET
-from blis.files.output import check_outputs, naming
+from blis.files.output import check_outputs
 
 _PATH = click.Path(path_type=Path)
 _FROM_HEADER = "  [default: as the header says]"
@@ -86,10 +86,9 @@ def calibrate(ctx: click.Context, /, **flags: Any) -> None:
         if flags["plots"] is not None:
             found.write_plots(flags["plots"])
     finally:  # a file that cannot be written must not cost the figures
-        with naming(Path("stdout")):
-            if wants_table(flags["output"]):
-                from blis.report.calibration_table import calibration_table
+        if wants_table(flags["output"]):
+            from blis.report.calibration_table import calibration_table
 
-                click.echo(calibration_table(found.report), nl=False)
-            else:
-                click.echo(found.text())
+            print_text(calibration_table(found.report))
+        else:
+            print_text(found.text())

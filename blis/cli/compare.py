@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import print_result, set_verbosity
+from blis.cli.console import print_result, print_text, set_verbosity, tell
 from blis.cli.flags import LOG, QUIET, REPORT
 from blis.cli.pages import check_page, write_page
 from blis.cli.reading import FILE
 from blis.cli.values import one_of
-from blis.files.output import naming
+from blis.files.printable import printable
 
 if TYPE_CHECKING:
     from blis.studies.compare.comparison import Comparison
@@ -62,7 +62,7 @@ def compare(
         ctx, flags, partial(comparison.write_report, failed=failed), lambda: _print(comparison, failed, flags["output"])
     )
     for failure in failed:
-        click.echo(f"blis: failed: {failure.reason}", err=True)
+        tell(f"failed: {failure.reason}")
     return _FAILED if failed else 0
 
 
@@ -70,7 +70,6 @@ def _print(comparison: Comparison, failed: list[Failure], output: str | None) ->
     from blis.studies.compare.report import markdown, report, text
 
     if output == "markdown":
-        with naming(Path("stdout")):
-            click.echo(markdown(comparison, failed))
+        print_text(printable(markdown(comparison, failed)))
     else:
         print_result(output, lambda: report(comparison, failed), lambda: text(comparison))

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from blis.files.output import naming
+from blis.files.printable import printable, printable_json
 
 #: A bar for a run that is over at once would only flicker.
 BAR_AFTER_S = 1.5
@@ -39,7 +40,7 @@ class _Formatter(logging.Formatter):
     """``blis: warning: …``"""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"blis: {record.levelname.lower()}: {super().format(record)}"
+        return printable(f"blis: {record.levelname.lower()}: {super().format(record)}")
 
 
 @contextmanager
@@ -56,6 +57,11 @@ def logs_on_stderr() -> Iterator[None]:
         log.removeHandler(handler)
         log.setLevel(level)
         log.propagate = propagate
+
+
+def tell(message: str) -> None:
+    """Say something on stderr that is no matter of ``--log``."""
+    click.echo(printable(f"blis: {message}"), err=True)
 
 
 def set_verbosity(flags: Mapping[str, Any]) -> None:
@@ -78,6 +84,26 @@ def wants_table(output: str | None) -> bool:
     return output == "table" or (output is None and sys.stdout.isatty())
 
 
+def print_text(text: str) -> None:
+    """Print lines on stdout, with what its encoding lacks replaced.
+
+    Raises:
+        OSError: they cannot be written; names stdout.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    with naming(Path("stdout")):
+        click.echo(text.encode(encoding, "replace").decode(encoding).removesuffix("\n"))
+
+
+def print_json(values: Any) -> None:
+    """Print plain JSON values on stdout.
+
+    Raises:
+        OSError: as `print_text`.
+    """
+    print_text(printable_json(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)))
+
+
 def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callable[[], Iterable[Any]]) -> None:
     """Print a result on stdout.
 
@@ -86,13 +112,12 @@ def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callab
         as_json: gives plain JSON values.
         as_text: gives what rich can print.
     """
-    with naming(Path("stdout")):
-        if not wants_table(output):
-            click.echo(json.dumps(as_json(), indent=2, ensure_ascii=False, allow_nan=False))
-            return
-        from blis.report.tables import render
+    if not wants_table(output):
+        print_json(as_json())
+        return
+    from blis.report.tables import render
 
-        click.echo(render(as_text()), nl=False)
+    print_text(render(as_text()))
 
 
 def wants_events(flags: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import log, set_verbosity
+from blis.cli.console import log, set_verbosity, tell
 from blis.cli.flags import from_flags
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options, tell_doubts
 from blis.cli.values import one_of
@@ -48,9 +48,9 @@ def convert(source: Path, target: Path, **flags: Any) -> None:
             progress=progress,
         )
     if not flags["quiet"]:
-        click.echo(f"blis: wrote {counts.taken} requests ({format_name}) to {target}", err=True)
+        tell(f"wrote {counts.taken} requests ({format_name}) to {target}")
         for assumed in counts.assumed:
-            click.echo(f"blis: {assumed}", err=True)
+            tell(assumed)
     _warn(source, counts)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from blis.cli.console import set_verbosity, wants_table
+from blis.cli.console import print_text, set_verbosity, wants_table
 from blis.cli.flags import OUTPUT_FORM
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options, tell_doubts
-from blis.files.output import naming
+from blis.files.printable import printable
 
 
 @click.command()
@@ -30,5 +30,4 @@ def inspect(file: Path, **flags: Any) -> None:
     with bytes_bar(file, flags) as progress:
         figures = inspect_trace(file, format_name=flags["format_name"], options=read_options(flags), progress=progress)
     tell_doubts(file, figures["doubts"])
-    with naming(Path("stdout")):
-        click.echo(as_text(figures) if wants_table(flags["output"]) else json.dumps(figures, indent=2))
+    print_text(printable(as_text(figures)) if wants_table(flags["output"]) else json.dumps(figures, indent=2))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
 
 import click
 
@@ -16,7 +20,7 @@ from blis.cli.capacity import capacity
 from blis.cli.catalogue import hardware, models, policies, workloads
 from blis.cli.compare import compare
 from blis.cli.completion import completion
-from blis.cli.console import log, logs_on_stderr
+from blis.cli.console import log, logs_on_stderr, tell
 from blis.cli.convert import convert
 from blis.cli.fit import fit
 from blis.cli.inspect import inspect
@@ -27,6 +31,7 @@ from blis.cli.report import report
 from blis.cli.run import run
 from blis.cli.sweep import sweep
 from blis.errors import BlisError, InputError
+from blis.files.output import naming
 
 #: Exit codes; 0 is success.
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -62,8 +67,9 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    with logs_on_stderr():
+    with _with_stderr(), logs_on_stderr():
         try:
+            _check_stdout()
             given = sys.argv[1:] if args is None else list(args)
             return cli.main(given, obj=tuple(given), prog_name="blis", standalone_mode=False) or 0
         except click.Abort:
@@ -72,6 +78,29 @@ def main(args: Sequence[str] | None = None) -> int:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("traceback of the error below", exc_info=True)
             return _complain(*_explain(error))
+
+
+@contextmanager
+def _with_stderr() -> Iterator[None]:
+    """Give a process that was started without stderr one that goes nowhere."""
+    if sys.stderr is not None:
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        yield
+
+
+def _check_stdout() -> None:
+    """Find out before anything runs whether there is a place for the results.
+
+    Raises:
+        OSError: stdout is closed, or only to be read.
+    """
+    if sys.stdout is sys.__stdout__:
+        with naming(Path("stdout")):
+            if sys.stdout is None:
+                raise OSError(errno.EBADF, "")
+            os.write(sys.stdout.fileno(), b"")
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -83,8 +112,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         return _name_flag(str(error)), USAGE
     if isinstance(error, BlisError):
         return str(error), FAILED
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}", FAILED
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part), FAILED
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}; fewer instances, requests or KV blocks need less", FAILED
     return f"unexpected {type(error).__name__}: {error} (--log debug shows where)", FAILED
@@ -98,5 +127,5 @@ def _name_flag(message: str) -> str:
 
 
 def _complain(message: str, code: int) -> int:
-    click.echo(f"blis: error: {' '.join(message.split())}", err=True)
+    tell(f"error: {' '.join(message.split())}")
     return code

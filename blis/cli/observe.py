@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import log, new_bar, set_verbosity, wants_bar
+from blis.cli.console import log, new_bar, print_json, set_verbosity, wants_bar
 from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
     measurement_options,
@@ -19,7 +18,7 @@ from blis.cli.options import (
     workload_options,
 )
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
-from blis.files.output import check_outputs, naming
+from blis.files.output import check_outputs
 from blis.measurement.observe.options import ObserveOptions
 
 if TYPE_CHECKING:
@@ -67,8 +66,7 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
             progress=progress,
         )
     summary = observation.summary
-    with naming(Path("stdout")):
-        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    print_json(summary)
     if observation.file_error is not None:
         raise observation.file_error
     if observation.interrupted:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import EVENT_LEVELS, log, progress_bar, set_verbosity, wants_events, wants_table
+from blis.cli.console import EVENT_LEVELS, log, print_text, progress_bar, set_verbosity, wants_events, wants_table
 from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
     cluster_options,
@@ -29,6 +29,7 @@ from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_fl
 from blis.config.schema import Deployment, TraceOptions
 from blis.files.output import check_outputs as check_files
 from blis.files.output import naming
+from blis.files.printable import printable
 
 if TYPE_CHECKING:
     from blis.outcomes.event_log.recording import EventLog
@@ -143,7 +144,7 @@ def _events(flags: Mapping[str, Any]) -> EventLog | None:
 
 def _tell_events(events: EventLog, outcomes: Outcomes) -> None:
     with naming(Path("stderr")):
-        sys.stderr.writelines(f"{line}\n" for line in events.lines(outcomes))
+        sys.stderr.writelines(f"{printable(line)}\n" for line in events.lines(outcomes))
 
 
 def _write_timeline(timeline: Timeline, outcomes: Outcomes, path: Path) -> None:
@@ -211,8 +212,7 @@ def _write(
             except OSError as error:
                 failures.append(error)
     finally:  # Ctrl-C must not cost the figures either
-        with naming(Path("stdout")):
-            click.echo(report.tables(), nl=False) if wants_table(flags["output"]) else click.echo(report.text())
+        print_text(report.tables() if wants_table(flags["output"]) else report.text())
     for failure in failures[:-1]:
         log.error("%s: %s", failure.filename, failure.strerror)
     if failures:

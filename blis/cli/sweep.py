@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import log, new_bar, set_verbosity, wants_bar
+from blis.cli.console import log, new_bar, print_text, set_verbosity, tell, wants_bar
 from blis.cli.flags import LOG, QUIET, REPORT
 from blis.cli.pages import check_page
 from blis.errors import EngineError, InputError
-from blis.files.output import check_output, naming
+from blis.files.output import check_output
+from blis.files.printable import printable
 
 if TYPE_CHECKING:
     from blis.studies.sweep.sweeping import Prepared
@@ -78,7 +79,7 @@ def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
         with redirect_stdout(sys.stderr), _progress(len(prepared.runs), flags) as progress:
             failures = run_sweep(prepared, output, progress=progress, **{name: flags[name] for name in names})
     except KeyboardInterrupt:
-        click.echo(f"blis: error: interrupted; {kept}", err=True)
+        tell(f"error: interrupted; {kept}")
         return _INTERRUPTED
     except EngineError as error:
         raise EngineError(f"{error}; {kept}") from error
@@ -92,12 +93,11 @@ def _show(prepared: Prepared) -> None:
     from blis.studies.sweep.sweeping import seconds_per_run
 
     sweep = prepared.sweep
-    with naming(Path("stdout")):
-        click.echo(f"{len(sweep)} runs: {len(sweep.points)} points, {sweep.replications} of each")
-        for index, point in enumerate(sweep.points):
-            cells = (f"{key.name}={key.cell(point.values.get(key.name))}" for key in sweep.keys)
-            reason = prepared.refused.get(index)
-            click.echo(f"{index}: {' '.join(cells)}" + (f"  cannot run: {reason}" if reason else ""))
+    print_text(f"{len(sweep)} runs: {len(sweep.points)} points, {sweep.replications} of each")
+    for index, point in enumerate(sweep.points):
+        cells = (f"{key.name}={key.cell(point.values.get(key.name))}" for key in sweep.keys)
+        reason = prepared.refused.get(index)
+        print_text(printable(f"{index}: {' '.join(cells)}" + (f"  cannot run: {reason}" if reason else "")))
     with redirect_stdout(sys.stderr):
         each_s = seconds_per_run(prepared)
     total_s = each_s * len(prepared.runs)

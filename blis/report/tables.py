@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from blis.files.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,18 +20,32 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def render(parts: Iterable[Any]) -> str:
-    """Text of the parts, each of which rich can print; coloured and as wide as the terminal only on a terminal."""
-    from rich.console import Console
+    """Text of the parts, each of which rich can print; coloured and as wide as the terminal only on a terminal.
 
+    What a terminal would obey stands in it only if rich has put it there.
+    """
     is_terminal = sys.stdout.isatty()
     text = io.StringIO()
     # rich asks the environment for the width of a terminal (COLUMNS) and whether colours are wanted (NO_COLOR)
-    console = Console(
+    console = _console()(
         file=text, force_terminal=is_terminal, width=None if is_terminal else _WIDTH, highlight=False, emoji=False
     )
     for part in parts:
         console.print(part, markup=False)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+@functools.cache
+def _console() -> Any:
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class PrintableConsole(Console):
+        def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+            for segment in super().render(*arguments, **options):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    return PrintableConsole
 
 
 def table(*columns: str, words: Sequence[str] = (), title: str | None = None, folded: Sequence[str] = ()) -> Table:
