@@ -280,7 +280,7 @@ def _check_trace(trace: TraceOptions, cluster: ClusterOptions) -> None:
     if trace.regret_samples and cluster.num_instances < 2:
         raise ConfigError("regret_samples: needs num_instances of 2 at least, got 1")
     if trace.path is not None:
-        check_output(Path(trace.path))
+        check_output(Path(trace.path), parquet=True)
 
 
 def preset(

@@ -29,12 +29,15 @@ from blis.cli.plan import plan
 from blis.cli.replay import replay
 from blis.cli.report import report
 from blis.cli.run import run
+from blis.cli.signals import exit_on_signals
 from blis.cli.sweep import sweep
 from blis.errors import BlisError, InputError
 from blis.files.output import naming
 
 #: Exit codes; 0 is success.
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+#: Of SIGHUP and SIGTERM.
+TERMINATED = (129, 143)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +47,7 @@ def cli(ctx: click.Context) -> None:
     """Simulate LLM inference serving: latency, throughput and cache behaviour without a GPU.
 
     Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 the run failed, 2 wrong usage or
-    input, 130 interrupted.
+    input, 130 interrupted, 143 terminated.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -67,13 +70,15 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    with _with_stderr(), logs_on_stderr():
+    with _with_stderr(), logs_on_stderr(), exit_on_signals():
         try:
             _check_stdout()
             given = sys.argv[1:] if args is None else list(args)
             return cli.main(given, obj=tuple(given), prog_name="blis", standalone_mode=False) or 0
         except click.Abort:
             return _complain("interrupted", INTERRUPTED)
+        except SystemExit as end:  # of a signal, or of click where nobody reads stdout any more
+            return _complain("terminated", end.code) if end.code in TERMINATED else int(end.code or 0)
         except Exception as error:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("traceback of the error below", exc_info=True)

@@ -41,7 +41,7 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
     options = from_flags(ObserveOptions, flags)
     warn_of_idle_flags(ctx, flags)
     inputs = [(f"--{name.replace('_', '-')}", flags[name]) for name in _INPUTS if flags[name] is not None]
-    check_outputs(_outputs(flags), inputs)
+    check_outputs(_outputs(flags), inputs, parquet=["--chunk-times"])
     from blis.api import check_horizon, load_requests, seed_of
     from blis.measurement.observe.observing import observe as measure
     from blis.workload.window import in_time

@@ -160,7 +160,7 @@ def _trace(flags: Mapping[str, Any]) -> TraceOptions | None:
 
 def check_outputs(flags: Mapping[str, Any]) -> None:
     """Refuse outputs that could not be written, or would overwrite each other or an input."""
-    check_files(_outputs(flags), given_inputs(flags))
+    check_files(_outputs(flags), given_inputs(flags), parquet=("--outcomes-path", "--trace-path"))
     if flags["report"] is not None:
         from blis.report.charting import check_charts
 

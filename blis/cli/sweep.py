@@ -50,7 +50,7 @@ def sweep(ctx: click.Context, /, file: Path, **flags: Any) -> int:
     if output is None and not flags["dry_run"]:
         raise click.UsageError("Missing option '--output'")
     if output is not None:
-        check_output(output)
+        check_output(output, parquet=True)
         if output.resolve() == file.resolve():
             raise InputError(f"{output}: given for both FILE and --output")
         check_page(flags, [("FILE", file), ("--output", output)])

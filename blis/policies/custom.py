@@ -150,7 +150,7 @@ class UserFunction:
         error, python.error = python.error, None
         if error is None:
             return f"{self.name}: failed as compiled code, but not when called again as Python"
-        if isinstance(error, KeyboardInterrupt):
+        if not isinstance(error, Exception):  # Ctrl-C, or another signal
             raise error
         if isinstance(error, UnusableAnswerError):
             return f"{self.name}: {error}"

@@ -1,4 +1,4 @@
-"""Ctrl-C, put off for a moment."""
+"""Ctrl-C and other signals that end a process, put off for a moment."""
 
 from __future__ import annotations
 
@@ -7,37 +7,42 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+
+_NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
 def uninterrupted() -> Iterator[Callable[[], None]]:
-    """Let a Ctrl-C wait until the block is done, or calls what it gets, so that what it does happens once and whole.
+    """Let signals wait until the block is done, or calls what it gets, so that what it does happens once and whole.
 
-    A second one does not wait: a policy in plain Python may never come to an end.
+    Only those wait that somebody handles. A second one does not: a policy in plain Python may never come to an end.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    handlers = {number: signal.getsignal(number) for number in _NUMBERS}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread() or not before:
         yield _nothing
         return
-    pressed: list[tuple[int, FrameType | None]] = []
+    received: list[tuple[int, FrameType | None]] = []
 
-    def wait(*received: Any) -> None:
-        if pressed:
-            before(*received)
-        pressed.append(received)
+    def wait(number: int, frame: FrameType | None) -> None:
+        if received:
+            before[number](number, frame)
+        received.append((number, frame))
 
     def let() -> None:
-        if pressed:
-            before(*pressed.pop(0))
+        if received:
+            number, frame = received.pop(0)
+            before[number](number, frame)
 
-    signal.signal(signal.SIGINT, wait)
+    for number in before:
+        signal.signal(number, wait)
     try:
         yield let
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     let()
 
 
 def _nothing() -> None:
-    """Nobody can press Ctrl-C here."""
+    """No signal comes here."""

@@ -52,7 +52,7 @@ def in_processes(
         )
     _work = work, items
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _leave_ctrl_c_to_parent)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _leave_signals_to_parent)
     try:
         for done in as_completed([pool.submit(_do, index) for index in range(len(items))]):
             yield done.result()
@@ -69,5 +69,7 @@ def _do(index: int) -> tuple[int, Any]:
     return index, work(items[index])
 
 
-def _leave_ctrl_c_to_parent() -> None:
+def _leave_signals_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -144,7 +144,7 @@ def run_sweep(
         raise ConfigError(f"jobs: must be at least 1, got {jobs}")
     if max_failures < 0:
         raise ConfigError(f"max_failures: must be >= 0, got {max_failures}")
-    check_output(output)
+    check_output(output, parquet=True)
     runs = prepared.runs
     total = len(runs)
     _tell_refused(prepared)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from errno import EIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from blis.errors import InputError, nearest
 from blis.files.output import check_output, replacing
+from blis.files.temporary import temporary_beside
 from blis.workload.convert.options import TARGETS, ReadOptions, Selection
 from blis.workload.convert.selecting import Counts, Requests
 from blis.workload.convert.source import Rows, Source
@@ -58,11 +57,11 @@ def convert(
     path, target = Path(path), Path(target)
     made = _target_format(target, target_format)
     for output in (target,) if made == "parquet" else trace_files(target):
-        check_output(output)
+        check_output(output, parquet=made == "parquet")
         if output.exists() and path.exists() and output.samefile(path):
             raise InputError(f"{output}: is the file to read; name another one to write")
     requests = Requests(Source(path, options or ReadOptions(), progress), format_name, selection or Selection())
-    with replacing(target) if made == "parquet" else _aside(target) as temporary:
+    with replacing(target) if made == "parquet" else temporary_beside(target.resolve()) as temporary:
         try:
             requests.feed(lambda pieces: write_parquet(pieces, temporary))
         except OSError as error:
@@ -106,13 +105,6 @@ def _target_format(target: Path, name: str | None) -> str:
         valid = nearest(name or suffix, TARGETS if name and found not in TARGETS else _BY_SUFFIX)
         raise InputError(f"{target}: {what} cannot be written; {valid}")
     return found
-
-
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """Yield a name for a file that is only needed on the way."""
-    with TemporaryDirectory(dir=target.resolve().parent, prefix=f".{target.name}.") as folder:
-        yield Path(folder) / "trace.parquet"
 
 
 def _trace_batch(rows: Rows) -> Any:

@@ -94,7 +94,7 @@ def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | Non
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_output(path)
+    check_output(path, parquet=True)
     columns: dict[str, Any] = {"arrival_us": table.arrival_us}
     if isinstance(table.content, LiteralTokens) and hash_ids is None:
         columns |= token_columns(table)
