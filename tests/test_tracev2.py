@@ -460,3 +460,25 @@ def test_a_data_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"PAR1\x15\r\x00\xffmore\n")
     with pytest.raises(WorkloadError, match=r"t\.csv: header: column 1 must be request_id, got 'PAR1"):
         read_records(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("key", ["content_file", "unsent_file"])
+@pytest.mark.parametrize("name", ["../c.parquet", "/etc/passwd", "a/../c", "..", ".", "a\\b", "folder/c.parquet"])
+def test_a_header_names_no_files_elsewhere(tmp_path, key, name):
+    said = {"num_requests": 1, "sharing": "file", "content_file": "c.parquet", key: name}
+    with pytest.raises(ConfigError, match=rf"blis\.{key}: must be the name of a file beside the header, got '"):
+        load_tracev2(write(tmp_path, row(0), header={"blis": said}))
+
+
+def test_nor_by_a_link(tmp_path):
+    folder = tmp_path / "trace"
+    folder.mkdir()
+    (tmp_path / "c.parquet").touch()
+    (folder / "c.parquet").symlink_to(tmp_path / "c.parquet")
+    said = {"num_requests": 1, "sharing": "file", "content_file": "c.parquet"}
+    with pytest.raises(ConfigError, match=r"content_file: must be a file beside the header, got a link out of its"):
+        load_tracev2(write(folder, row(0), header={"blis": said}))
+    (tmp_path / "linked").symlink_to(folder)  # the folder itself may be one
+    (folder / "c.parquet").unlink()
+    with pytest.raises(WorkloadError, match=r"c\.parquet: cannot be read: "):
+        load_tracev2(write(tmp_path / "linked", row(0), header={"blis": said}))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from blis.files.decode import Section, read_yaml
+from blis.files.decode import Section, read_yaml, shown
 
 VERSION = 2
 _TIME_UNIT = "microseconds"
@@ -170,12 +171,11 @@ def _extension(top: Section) -> Extension | None:
     sharing: Any = part.text("sharing", valid=("none", "prefix_groups", "file"))
     groups = part.optional(part.section, "prefix_groups")
     lengths = {} if groups is None else {name: groups.integer(name, least=1) for name in groups.names()}
-    content_file = part.optional(part.text, "content_file")
+    content_file, unsent_file = (_file_beside(part, key) for key in ("content_file", "unsent_file"))
     if sharing == "prefix_groups" and not lengths:
         part.fail("prefix_groups", "missing; sharing by prefix_groups needs it")
     if sharing == "file" and content_file is None:
         part.fail("content_file", "missing; sharing as a file says needs it")
-    unsent_file = part.optional(part.text, "unsent_file")
     if unsent_file is not None and content_file is None:
         part.fail("content_file", "missing; unsent_file needs it")
     extension = Extension(
@@ -189,3 +189,16 @@ def _extension(top: Section) -> Extension | None:
     )
     part.finish()
     return extension
+
+
+def _file_beside(part: Section, key: str) -> str | None:
+    """The name of a file in the header's own folder: whoever passes on a header must not choose what others read."""
+    name = part.optional(part.text, key)
+    if name is None:
+        return None
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        part.fail(key, f"must be the name of a file beside the header, got {shown(name)}")
+    folder = os.path.realpath(Path(part.source).parent)
+    if Path(os.path.realpath(Path(folder, name))).parent != Path(folder):
+        part.fail(key, f"must be a file beside the header, got a link out of its folder: {shown(name)}")
+    return name
