@@ -131,7 +131,7 @@ def test_a_measured_trace_replays(capsys, tmp_path):
     assert not partial_paths(tmp_path / "t").header.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_whole_trace(capsys, tmp_path, number):
     async def behave(call):
@@ -143,7 +143,7 @@ def test_ctrl_c_leaves_a_whole_trace(capsys, tmp_path, number):
         child = start(server.url, tmp_path, *FAST[2:], "--rate", 50)
         out, err = child.communicate(timeout=60)
     summary = json.loads(out)
-    assert child.returncode == 130, err
+    assert child.returncode == 128 + number, err
     assert summary["interrupted"]
     assert (summary["ok"], summary["errors"]) == (4, {"interrupted": summary["sent"] - 4})
     assert f"{12 - summary['sent']} of 12 requests were not sent before the end" in err

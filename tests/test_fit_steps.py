@@ -173,12 +173,12 @@ BAD = {
     "text.csv": ("prefill_tokens,num_decodes,duration_us\n1,x,2\n", "num_decodes: expected numbers, got String"),
     "minus.csv": (
         "prefill_tokens,num_decodes,duration_us\n1,1,2\n1,-1,2\n",
-        "row 2: num_decodes: must be a number >= 0",
+        "row 2: num_decodes: must be a number in [0, 1e+15]",
     ),
     "few.csv": ("prefill_tokens,num_decodes,duration_us\n" + "1,1,20000\n" * 49, "holds 49 steps; at least 50"),
     "hole.csv": (
         "prefill_tokens,num_decodes,duration_us\n1,,2\n1,1,2\n",
-        "row 1: num_decodes: must be a number >= 0, got nan",
+        "row 1: num_decodes: must be a number in [0, 1e+15], got nan",
     ),
     "none.parquet": ("not parquet", "cannot be read as a table"),
 }

@@ -1,14 +1,21 @@
 """What one request may come to: every failure is a record with a status and a reason."""
 
 import asyncio
+import base64
+import html
 import json
 import socket
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
 import pytest
 from helpers_observe import errors, measure, statuses, table_of
 from helpers_server import HEAD, answer, serving
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blis.measurement.observe.secrets import Secret
 
 KEY = "sk-very/secret-0123456789"
 
@@ -242,7 +249,25 @@ def test_what_is_asked_for(tmp_path, api_format, streaming):
     assert (summary["ttft_p50_ms"] is not None) == streaming
 
 
-@pytest.mark.parametrize("escape", [str, lambda key: json.dumps(key).replace("/", "\\/")])
+@pytest.mark.parametrize(
+    "escape",
+    [
+        str,
+        lambda key: json.dumps(key).replace("/", "\\/"),
+        lambda key: "".join(f"\\u{ord(c):04x}" for c in key),
+        lambda key: "".join(f"\\\\u{ord(c):04X}" for c in key),
+        quote,
+        lambda key: quote(key, safe="").replace("%", "%25"),
+        lambda key: "".join(f"%{ord(c):02x}" for c in key),
+        lambda key: "".join(f"&#{ord(c)};" for c in key),
+        lambda key: "".join(f"&#x{ord(c):X};" for c in key),
+        lambda key: base64.b64encode(key.encode()).decode(),
+        lambda key: base64.urlsafe_b64encode(b"u:" + key.encode()).decode(),
+        lambda key: base64.b64encode(b"Bearer " + key.encode() + b"\n").decode(),
+        lambda key: key.encode().hex(),
+        lambda key: key.encode().hex().upper(),
+    ],
+)
 def test_an_echoed_key_is_not_kept(tmp_path, escape):
     async def behave(call):
         await call.respond(401, f"wrong key {escape(KEY)}" + " " * 70_000 + KEY)
@@ -250,8 +275,33 @@ def test_an_echoed_key_is_not_kept(tmp_path, escape):
     status, why, _ = outcome(tmp_path, behave, api_key=KEY)
     assert status == "error"
     assert why.startswith("HTTP 401: wrong key ")
+    assert "[API key]" in why
     for path in tmp_path.iterdir():
         assert b"secret" not in path.read_bytes()
+        assert escape(KEY).encode() not in path.read_bytes()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30))
+def test_a_key_of_any_characters(key):
+    secret = Secret(key)
+    for written in (key, json.dumps(key)[1:-1], quote(key, safe=""), html.escape(key), key.encode().hex()):
+        assert secret.masked(f"<<{written}>>").startswith("<<[API key]")
+    assert Secret("").masked("text") == "text"
+
+
+@pytest.mark.parametrize("end", ["\r\r", "\n\n", "\r\n\r\n"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_streams_of_any_line_ends_behind_a_byte_order_mark(tmp_path, end, size):
+    async def behave(call):
+        events = [f'data: {{"choices": [{{"text": "{text}"}}]}}' for text in "äb"]
+        stream = ("\ufeff" + end.join([*events, "data: [DONE]", ""])).encode()
+        await call.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        for at in range(0, len(stream), size):
+            await call.send(stream[at : at + size])
+        call.writer.close()
+
+    status, _, records = outcome(tmp_path, behave)
+    assert (status, records.num_chunks[0]) == ("ok", 2)
 
 
 def test_times_of_chunks(tmp_path):

@@ -17,6 +17,7 @@ from blis.cli.options import (
     server_options,
     workload_options,
 )
+from blis.cli.signals import EXIT_OF_SIGNAL
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
 from blis.files.output import check_outputs
 from blis.measurement.observe.options import ObserveOptions
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from blis.workload.workload import Workload
 
 _INPUTS = ("workload_traces_filepath", "workload_spec", "trace_header", "trace_data", "defaults_filepath")
-_FAILED, _INTERRUPTED = 1, 130
+_FAILED = 1
 
 
 @click.command(cls=GroupedCommand)
@@ -69,8 +70,8 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
     print_json(summary)
     if observation.file_error is not None:
         raise observation.file_error
-    if observation.interrupted:
-        return _INTERRUPTED
+    if observation.stopped_by is not None:
+        return EXIT_OF_SIGNAL + observation.stopped_by
     if not summary["ok"]:
         log.error("no request was answered: %s", next(iter(summary["errors"]), "none was sent"))
         return _FAILED

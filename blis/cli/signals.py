@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 #: What shells add to the number of the signal that has ended a process.
-_EXIT = 128
+EXIT_OF_SIGNAL = 128
 _NAMES = ("SIGTERM", "SIGHUP")  # the second is not known everywhere
 
 
@@ -29,4 +29,4 @@ def exit_on_signals() -> Iterator[None]:
 
 
 def _exit(number: int, _: FrameType | None) -> None:
-    raise SystemExit(_EXIT + number)
+    raise SystemExit(EXIT_OF_SIGNAL + number)

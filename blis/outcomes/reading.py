@@ -36,6 +36,9 @@ _NUMBERS = ("input_tokens", "output_tokens", "session_id", "turn", *RESULT_COLUM
 #: Of columns that files of runs without connections lack; all others are int64.
 _DTYPES = dict(zip(CONNECTION, (np.int64, np.float64), strict=True))
 
+#: What reading stumbles over where names, types or shapes are not those that were written.
+_NO_OUTCOMES = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, NotImplementedError)
+
 Column = NDArray[Any]
 
 
@@ -46,21 +49,29 @@ def read_outcomes(path: str | Path) -> Outcomes:
         InputError: the file cannot be read, or is none of ours.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(path)
-        metadata = schema.metadata or {}
-        if b"blis.run" not in metadata:
-            raise InputError(f"{path}: not a file of outcomes: its schema has no metadata 'blis.run'")
-        run = json.loads(metadata[b"blis.run"])
-        readers = _readers(run, schema.names)
-        if missing := readers.keys() - set(schema.names):
-            raise InputError(f"{path}: not a file of outcomes: it has no column {min(missing)!r}")
-        with pq.ParquetFile(path, read_dictionary=list(NAMES)) as file:
-            columns = _columns(file, readers)
+        return _read(Path(path))
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
+        raise InputError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    except _NO_OUTCOMES as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"{path}: not a file of outcomes as blis writes it ({said})") from error
+
+
+def _read(path: Path) -> Outcomes:
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(path)
+    metadata = schema.metadata or {}
+    if b"blis.run" not in metadata:
+        raise InputError(f"{path}: not a file of outcomes: its schema has no metadata 'blis.run'")
+    run = json.loads(metadata[b"blis.run"])
+    readers = _readers(run, schema.names)
+    if missing := readers.keys() - set(schema.names):
+        raise InputError(f"{path}: not a file of outcomes: it has no column {min(missing)!r}")
+    with pq.ParquetFile(path, read_dictionary=list(NAMES)) as file:
+        columns = _columns(file, readers)
     return _outcomes(columns, json.loads(metadata[b"blis"]), run)
 
 

@@ -33,6 +33,8 @@ _LINE = re.compile(
 #: No step of a real model on a real GPU is shorter; vLLM prints such times when it schedules asynchronously and does
 #: not wait for the GPU.
 _LEAST_STEP_US = 100.0
+#: More is no time and no number of tokens.
+_MOST = 1e15
 #: Fewer cannot tell coefficients and noise apart.
 FEWEST_STEPS = 50
 
@@ -99,7 +101,7 @@ def _vllm_steps(lines: Any) -> Iterator[tuple[float, ...]]:
     for line in lines:
         found = _LINE.search(line)
         if found is not None:
-            prefills, prefill_tokens, decodes, ms = (float(part) for part in found.groups())
+            prefills, prefill_tokens, decodes, ms = (min(float(part), _MOST) for part in found.groups())
             yield prefills, prefill_tokens, decodes, ms * 1e3
 
 
@@ -127,7 +129,8 @@ def _column(path: Path, series: Any) -> Floats:
     if not series.dtype.is_numeric():
         raise WorkloadError(f"{path}: {series.name}: expected numbers, got {series.dtype}")
     values: Floats = series.cast(float).fill_null(float("nan")).to_numpy()
-    bad = np.flatnonzero(~(values >= 0))
+    bad = np.flatnonzero(~((values >= 0) & (values <= _MOST)))
     if len(bad):
-        raise WorkloadError(f"{path}: row {bad[0] + 1}: {series.name}: must be a number >= 0, got {values[bad[0]]}")
+        where = f"{path}: row {bad[0] + 1}: {series.name}"
+        raise WorkloadError(f"{where}: must be a number in [0, {_MOST:g}], got {values[bad[0]]}")
     return values

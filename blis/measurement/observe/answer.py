@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from typing import Any
 
 from blis.workload.requests import MOST_TOKENS
@@ -39,6 +40,7 @@ class Answer:
 
     def take_line(self, line: bytes, now_us: int) -> None:
         """Take a line of a stream of server-sent events; all that is no ``data:`` says nothing here."""
+        line = line.removeprefix(BOM_UTF8)  # a stream may begin with one
         if line.startswith(b"data:"):
             self._take_event(line[5:].strip(), now_us)
 

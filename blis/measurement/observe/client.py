@@ -15,6 +15,7 @@ from blis.measurement.observe.clock import Clock
 from blis.measurement.observe.conversations import Messages
 from blis.measurement.observe.options import ObserveOptions
 from blis.measurement.observe.sample import Sample
+from blis.measurement.observe.secrets import Secret
 from blis.workload.traces.tracev2.records import ERROR, TIMEOUT
 
 #: vLLM closes connections that nobody used for 5 s; a request sent just then would fail for no fault of the server.
@@ -30,9 +31,7 @@ class Client:
 
     def __init__(self, options: ObserveOptions, clock: Clock, http: aiohttp.ClientSession) -> None:
         self._options, self._clock, self._http = options, clock, http
-        key = options.api_key
-        #: A key may come back as it is, or as JSON writes it.
-        self._secrets = () if not key else tuple({key, json.dumps(key)[1:-1], key.replace("/", "\\/")})
+        self._key = Secret(options.api_key or "")
 
     def body(self, messages: Messages, output_tokens: int) -> bytes:
         """The JSON of a request.
@@ -85,8 +84,7 @@ class Client:
 
     def _fail(self, sample: Sample, problem: str, status: int = ERROR) -> None:
         sample.status = status
-        for secret in self._secrets:
-            problem = problem.replace(secret, "[API key]")
+        problem = self._key.masked(problem)
         # a body is cut somewhere, perhaps within the key; its first half, where no key can be cut, is plenty
         problem = " ".join(problem[: _MOST_ERROR_BYTES // 2].split())
         if len(problem) > _MOST_ERROR_CHARACTERS:
@@ -113,7 +111,7 @@ class Client:
         pending = b""
         async for data in response.content.iter_any():
             now_us = self._clock.now_us()
-            *lines, pending = (pending + data).split(b"\n")
+            *lines, pending = (pending + data).replace(b"\r", b"\n").split(b"\n")  # lines may end with either, or both
             for line in lines:
                 answer.take_line(line, now_us)
             if answer.is_over:

@@ -24,6 +24,7 @@ from blis.workload.traces.tracev2.records import ERROR, OK, STATUSES
 _Prepared = tuple[Messages, bytes]
 
 _PROGRESS_S = 0.25
+_STOPPED_BY = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _RECENT = 1000
 
 
@@ -71,7 +72,7 @@ class Dispatcher:
         done: called with each request that is over.
 
     Attributes:
-        is_interrupted: Ctrl-C or SIGTERM ended it early.
+        stopped_by: number of the signal that ended it early; None: none did.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Dispatcher:
         self._follower = _followers(table)
         self._running: set[asyncio.Task[None]] = set()
         self.progress = Progress(len(table))
-        self.is_interrupted = False
+        self.stopped_by: int | None = None
 
     async def run(self, show: Callable[[Progress], None] | None = None) -> None:
         """Send everything, and wait for the end of it.
@@ -110,9 +111,9 @@ class Dispatcher:
                     ticker.cancel()
                     show(self.progress)
 
-    def stop(self) -> None:
+    def stop(self, signal_number: int) -> None:
         """Send nothing more; what is in flight ends as interrupted."""
-        self.is_interrupted = True
+        self.stopped_by = signal_number
         for task in tuple(self._running):
             task.cancel()
 
@@ -162,7 +163,7 @@ class Dispatcher:
         if sample.status == OK:
             self._conversations.answered(row, messages, answer)
         self._note(sample)
-        if not self.is_interrupted:
+        if self.stopped_by is None:
             self._start_follower(sample)
 
     def _note(self, sample: Sample) -> None:
@@ -193,16 +194,17 @@ class Dispatcher:
     @contextmanager
     def _stopped_by_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in _STOPPED_BY}
         with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread, or not Unix
-            for number in numbers:
-                loop.add_signal_handler(number, self.stop)
+            for number in before:
+                loop.add_signal_handler(number, self.stop, number)
         try:
             yield
         finally:
             with suppress(NotImplementedError):
-                for number in numbers:
-                    loop.remove_signal_handler(number)
+                for number, handler in before.items():
+                    if loop.remove_signal_handler(number):
+                        signal.signal(number, handler)
 
 
 def _followers(table: RequestTable) -> np.ndarray[Any, np.dtype[np.int64]]:

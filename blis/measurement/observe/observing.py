@@ -33,12 +33,12 @@ class Observation:
 
     Attributes:
         summary: figures, see docs/observe.md.
-        interrupted: Ctrl-C or SIGTERM ended it early.
+        stopped_by: number of the signal that ended it early (Ctrl-C, SIGTERM); None: none did.
         file_error: why a file could not be written in the end; None: all were.
     """
 
     summary: dict[str, Any]
-    interrupted: bool
+    stopped_by: int | None
     file_error: OSError | None
 
 
@@ -92,7 +92,7 @@ def observe(
     )
     recorder = Recorder(prefix, header, table, options.streaming)
     try:
-        interrupted = asyncio.run(_measure(table, options, conversations, recorder, horizon_us, progress))
+        stopped_by = asyncio.run(_measure(table, options, conversations, recorder, horizon_us, progress))
     except BaseException:
         recorder.abandon()
         raise
@@ -108,10 +108,10 @@ def observe(
         recorder.samples,
         streaming=options.streaming,
         warm_up_requests=options.warm_up_requests,
-        interrupted=interrupted,
+        interrupted=stopped_by is not None,
     )
     _warn(summary)
-    return Observation(summary, interrupted, file_error)
+    return Observation(summary, stopped_by, file_error)
 
 
 async def _measure(
@@ -121,8 +121,8 @@ async def _measure(
     recorder: Recorder,
     horizon_us: int | None,
     progress: Callable[[Progress], None] | None,
-) -> bool:
-    """Send everything; whether that was interrupted."""
+) -> int | None:
+    """Send everything; the number of the signal that ended it early, if any."""
     gc.collect()
     gc.freeze()  # collecting the package's own objects again and again would delay what is measured
     try:
@@ -140,7 +140,7 @@ async def _measure(
             await dispatcher.run(progress)
     finally:
         gc.unfreeze()
-    return dispatcher.is_interrupted
+    return dispatcher.stopped_by
 
 
 def _warn(summary: dict[str, Any]) -> None:

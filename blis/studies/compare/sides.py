@@ -15,6 +15,7 @@ from blis._core.codes import NEVER
 from blis.errors import InputError
 from blis.outcomes.metrics.steady_state import arrival_order
 from blis.outcomes.outcomes import Outcomes
+from blis.workload.requests import MOST_US
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -85,7 +86,7 @@ def side_of(run: Outcomes | Mapping[str, Any] | str | Path, name: str) -> Side:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: neither Parquet nor JSON ({error}); {_WHAT_FITS}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object of figures, got {type(content).__name__}; {_WHAT_FITS}")
@@ -135,6 +136,8 @@ def _requests(entries: Any, name: str) -> Requests:
         for key in _ENTRY_KEYS:
             columns[key] = [entry[key] for entry in entries]
         arrival_s = np.array(columns["arrived_at"], np.float64)  # None becomes nan
+        if not (np.isnan(arrival_s) | (np.abs(arrival_s) <= MOST_US / 1e6)).all():
+            raise ValueError("arrived_at: beyond the clock")
         number = np.array([int(text.rpartition("_")[2]) for text in columns["requestID"]], np.int64)
         return Requests(
             number,
@@ -143,5 +146,5 @@ def _requests(entries: Any, name: str) -> Requests:
             np.array(columns["num_decode_tokens"], np.int64),
             {key: np.array(columns[column], np.float64) for key, column in DURATIONS.items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{name}: requests: not those of a results file: {type(error).__name__} {error}") from error

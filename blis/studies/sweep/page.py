@@ -77,10 +77,14 @@ def read_swept(path: Path) -> Swept:
     """
     import polars as pl
     import pyarrow.parquet as pq
+    from polars.exceptions import PolarsError
 
     if not is_swept(path):
         raise InputError(f"{path}: not a table that blis sweep wrote")
-    return _digested(pl.read_parquet(path), json.loads(pq.read_schema(path).metadata[MARK]))
+    try:
+        return _digested(pl.read_parquet(path), json.loads(pq.read_schema(path).metadata[MARK]))
+    except (PolarsError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: no longer as blis sweep wrote it: {str(error).splitlines()[0]}") from None
 
 
 def _digested(runs: pl.DataFrame, about: Mapping[str, Any]) -> Swept:

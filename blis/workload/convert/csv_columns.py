@@ -113,7 +113,9 @@ def csv_columns(source: Source, wanted: Sequence[str], needed: int) -> Iterator[
         WorkloadError: a column is missing, or a row has another number of fields than the header.
     """
     with source.path.open("rb") as file:
-        header = next(csv.reader([file.readline().decode("utf-8-sig", errors="replace")]), [])
+        header = _fields(file.readline().decode("utf-8-sig", errors="replace"))
+        if header is None:
+            raise source.error("line 1: no names of columns")
         for name in wanted[:needed]:
             if header.count(name) != 1:
                 problem = "stands there twice" if name in header else "is missing"
@@ -144,13 +146,23 @@ def _parse(source: Source, line: int, block: bytes, header: list[str], kept: lis
 def _good_lines(source: Source, line: int, block: bytes, num_fields: int) -> Iterator[tuple[int, str]]:
     """Lines that are neither empty nor of another number of fields, with their numbers."""
     for number, text in enumerate(block.decode(errors="replace").split("\n"), line):
-        fields = next(csv.reader([text]), [])
+        fields = _fields(text)
         if text.count('"') % 2:
             source.bad_row(f"line {number}", "has a quote that is not closed")
+        elif fields is None:
+            source.bad_row(f"line {number}", "has a line end within, or a field without end")
         elif len(fields) == num_fields:
             yield number, text.rstrip("\r")
         elif text.strip():
             source.bad_row(f"line {number}", f"expected {num_fields} fields as in the header, got {len(fields)}")
+
+
+def _fields(text: str) -> list[str] | None:
+    """The fields of a line, none if it is empty; None: it is not a line."""
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error:
+        return None
 
 
 def _read(block: bytes, header: list[str], kept: list[str]) -> Any:

@@ -30,6 +30,8 @@ class HashIds:
     block_tokens: int
 
 
+#: No request has more; a larger block is the same as one of so many tokens.
+_MOST_TOKENS = 2**32
 #: A size fits if so much of the rows say so.
 _NEARLY_ALL = 0.9
 #: Sizes that are looked at in place of one that does not fit: those that anybody uses.
@@ -41,7 +43,7 @@ def share_that_fits(block_tokens: int, input_tokens: Ints, output_tokens: Ints, 
 
     A last block that is not full may have an id or none. All arrays have a value per request.
     """
-    some = num_ids > 0
+    some, block_tokens = num_ids > 0, min(block_tokens, _MOST_TOKENS)
     fewest, most = input_tokens // block_tokens, -(-(input_tokens + output_tokens) // block_tokens)
     return _share((fewest <= num_ids) & (num_ids <= most), some)
 

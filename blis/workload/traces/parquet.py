@@ -224,6 +224,9 @@ def needed_columns(path: Path, names: list[str]) -> list[str]:
     Raises:
         WorkloadError: a column is missing, unknown, or contradicts another one.
     """
+    for name in names:
+        if names.count(name) > 1:
+            raise WorkloadError(f"{path}: {name}: two columns have this name")
     if not set(names).isdisjoint(TOKEN_IDS):
         kind: tuple[str, ...] = TOKEN_IDS
     elif not set(names).isdisjoint(HASH_IDS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ _MOST = {
     **dict.fromkeys(("input_tokens", "output_tokens", *_MODALITIES, "num_chunks"), MOST_TOKENS),
     **dict.fromkeys(("arrival_time_us", "send_time_us", "first_chunk_time_us", "last_chunk_time_us"), MOST_US),
 }
+#: Checked at a time for being text.
+_PIECE_BYTES = 1 << 20
 #: The header of a file is its first row.
 _FIRST_ROW = 2
 _EXPECTED = {"int64": "a whole number", "double": "a number", "bool": "true or false"}
@@ -194,6 +197,7 @@ def _read_table(path: Path) -> pa.Table:
     except OSError as error:
         raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
     _check_header(path, data)
+    _check_encoding(path, data)
     if data.count(b'"') % 2:
         raise WorkloadError(f"{path}: a quote is never closed")
     uneven: list[Any] = []
@@ -221,6 +225,16 @@ def _read_table(path: Path) -> pa.Table:
         )
     at = COLUMNS.index("error_message")
     return table.set_column(at, COLUMNS[at], pc.utf8_trim_whitespace(table[COLUMNS[at]].cast(pa.string())))
+
+
+def _check_encoding(path: Path, data: bytes) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _PIECE_BYTES):
+        piece = data[start : start + _PIECE_BYTES]
+        try:
+            decoder.decode(piece, final=start + len(piece) == len(data))
+        except UnicodeDecodeError:
+            raise WorkloadError(f"{path}: no UTF-8 text, from line {data.count(10, 0, start) + 1} on") from None
 
 
 def _check_header(path: Path, data: bytes) -> None:
