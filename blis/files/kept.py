@@ -48,5 +48,7 @@ def _folders() -> list[Path]:
     """Beside the package, or among the user's files where that is read-only, unless numba is told a place."""
     if told := os.environ.get("NUMBA_CACHE_DIR"):
         return [Path(told)]
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [_PACKAGE / "__pycache__", user / "blis"]
+    folders = [_PACKAGE / "__pycache__"]
+    with suppress(RuntimeError):  # users without a home, as in some containers
+        folders.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "blis")
+    return folders

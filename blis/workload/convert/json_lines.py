@@ -27,11 +27,14 @@ def json_lines(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
 def _parse(source: Source, place: str, text: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(text.decode("utf-8-sig"))
+    except RecursionError:
+        source.bad_row(place, "is no JSON: nested too deeply")
+        return None
     except ValueError as error:
         source.bad_row(place, f"is no JSON: {str(error).replace('line 1 column', 'column')}")
         return None
     if not isinstance(record, dict):
-        source.bad_row(place, f"expected a JSON object, got {text[:40].decode()!r}")
+        source.bad_row(place, f"expected a JSON object, got {text[:40].decode(errors='replace')!r}")
         return None
     return record
 

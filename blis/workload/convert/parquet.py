@@ -51,11 +51,21 @@ def _rows(source: Source, batch: Any, first: int) -> Rows:
     prompt, output = (_integers(source, *pair, MOST_LENGTH, first, keep) for pair in zip(measured, names, strict=True))
     for name in HASH_IDS:
         if name in columns:
+            _check_ids(source, name, columns[name].type)
             _note(source, columns[name].is_null().to_numpy(False), name, "must not be null", first, keep)
     rows = Rows(arrival, prompt, output, columns).filter(keep)
     if HASH_IDS[0] in columns and len(rows):
         _check_block_tokens(source, rows)
     return rows
+
+
+def _check_ids(source: Source, name: str, kind: Any) -> None:
+    import pyarrow as pa
+
+    found = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+    if not pa.types.is_integer(found) or (found is kind) != (name == HASH_IDS[1]):
+        expected = "integers" if name == HASH_IDS[1] else "lists of integers"
+        raise source.error(f"{name}: expected {expected}, got {kind}")
 
 
 def _check_block_tokens(source: Source, rows: Rows) -> None:

@@ -17,7 +17,7 @@ from blis.workload.convert.hash_blocks import decide_block_tokens
 from blis.workload.convert.json_lines import json_lines, number, whole
 from blis.workload.convert.options import MOONCAKE_BLOCK_TOKENS
 from blis.workload.convert.source import MOST_LENGTH, Rows, Source
-from blis.workload.requests import Ints
+from blis.workload.requests import MOST_US, Ints
 from blis.workload.traces.parquet import HASH_IDS, MEASURED
 
 ID = "request_id"
@@ -28,6 +28,8 @@ OUTPUT = ("output_toks", "output_tokens", "num_generation_tokens")
 STAMPS = ("arrival_time", "queued_ts", "first_token_ts", "last_token_ts")
 
 _US_PER_S = 1e6
+#: The clock goes no further.
+_MOST_S = MOST_US / _US_PER_S
 
 
 def read_vllm_stamps(source: Source) -> Iterator[Rows]:
@@ -46,10 +48,11 @@ def read_vllm_stamps(source: Source) -> Iterator[Rows]:
         if row is None:
             continue
         if hash_ids is not None:
-            if record.get(ID) not in hash_ids:
-                source.bad_row(place, f"{ID}: {source.options.hash_ids} has no hash ids for {record.get(ID)!r}")
+            request = str(record.get(ID))
+            if request not in hash_ids:
+                source.bad_row(place, f"{ID}: {source.options.hash_ids} has no hash ids for {request[:40]!r}")
                 continue
-            ids.append(hash_ids[record[ID]])
+            ids.append(hash_ids[request])
         for values, value in zip((prompt, output, *stamps), row, strict=True):
             values.append(value)
     if not prompt:
@@ -72,8 +75,8 @@ def _row(source: Source, place: str, record: dict[str, Any]) -> tuple[float, ...
         if not whole(value, 0, MOST_LENGTH):
             problem = f"{names[0]}: expected a whole number in [0, {MOST_LENGTH}], got {value!r}"
     for name, value in zip(STAMPS, stamps, strict=True):
-        if not number(value):
-            problem = f"{name}: expected seconds, got {value!r}"
+        if not number(value) or not abs(value) <= _MOST_S:
+            problem = f"{name}: expected seconds, got {str(value)[:40]}"
     if problem is None and not any(stamps[2:]):  # vLLM writes 0 for what never happened
         source.num_failed += 1
         return None
@@ -89,18 +92,18 @@ def _value(record: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((record[name] for name in names if name in record), None)
 
 
-def _hash_ids(source: Source) -> dict[Any, Sequence[int]] | None:
+def _hash_ids(source: Source) -> dict[str, Sequence[int]] | None:
     """Hash ids by request, if there is a file of them."""
     path = source.options.hash_ids
     if path is None:
         return None
     other = Source(path, source.options)
-    found: dict[Any, Sequence[int]] = {}
+    found: dict[str, Sequence[int]] = {}
     for place, record in json_lines(other):
         ids = record.get(HASH_IDS[0])
         if not isinstance(ids, list) or not all(whole(one, -(2**63), 2**63 - 1) for one in ids):
             raise other.error(f"{place}: {HASH_IDS[0]}: expected a list of 64-bit integers, got {str(ids)[:40]!r}")
-        found[record.get(ID)] = array("q", ids)
+        found[str(record.get(ID))] = array("q", ids)
     return found
 
 
