@@ -12,6 +12,7 @@ import click
 from blis.cli.console import print_result, print_text, set_verbosity, tell
 from blis.cli.flags import LOG, QUIET
 from blis.cli.values import one_of, percentage
+from blis.files.existing import exists
 from blis.files.output import check_outputs
 from blis.files.printable import printable
 
@@ -57,7 +58,7 @@ def bench(file: Path, **flags: Any) -> int:
         read = load_bench(file)
         if not flags["update"]:
             check_golden(golden, file)
-        before = read_golden(golden) if golden.exists() else None
+        before = read_golden(golden) if exists(golden) else None
         now = run_bench(read)
     before = before or now
     result = BenchResult((before.blis_version, now.blis_version), flags["tolerance"], differences(before, now))

@@ -12,6 +12,7 @@ import click
 from blis.cli.console import log, new_bar, wants_bar
 from blis.cli.flags import LOG, QUIET, from_flags
 from blis.cli.values import one_of
+from blis.files.existing import is_file
 from blis.workload.convert.options import FORMATS, TIME_UNITS, ReadOptions
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -69,7 +70,7 @@ def tell_doubts(path: Path, doubts: Sequence[str]) -> None:
 @contextmanager
 def bytes_bar(path: Path, flags: Mapping[str, Any]) -> Iterator[Callable[[int], None] | None]:
     """Yield what is called with the number of bytes read; None: there is nobody to show it to."""
-    if not wants_bar(flags) or not path.is_file():
+    if not wants_bar(flags) or not is_file(path):
         yield None
         return
     size = path.stat().st_size

@@ -24,6 +24,16 @@ _SETTINGS_FILE = Path(".numba_config.yaml")
 _lock = threading.Lock()
 
 
+def _renew_lock() -> None:
+    """In a copy of this process nobody goes on who held it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 @dataclass(frozen=True)
 class CompiledFunction:
     """A C function in this process.

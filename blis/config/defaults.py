@@ -10,6 +10,7 @@ from blis.config.hardware import canonical_gpu_name
 from blis.config.versions import normalize_version, parse_version
 from blis.errors import ConfigError, nearest
 from blis.files.decode import Section, read_yaml
+from blis.files.existing import exists
 from blis.files.resources import data_path
 
 
@@ -156,7 +157,7 @@ def load_defaults(path: Path | None = None) -> Defaults:
     """
     if path is None:
         return _shipped_defaults()
-    state = path.stat() if path.exists() else None  # reading says what is wrong
+    state = path.stat() if exists(path) else None  # reading says what is wrong
     return _read_defaults(path, None if state is None else (state.st_mtime_ns, state.st_size))
 
 

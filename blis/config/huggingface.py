@@ -9,6 +9,7 @@ from blis.config.context_length import read_context_length
 from blis.config.quantization import BYTES_16BIT, Quantization, read_quantization
 from blis.errors import CombinationError
 from blis.files.decode import Section, read_json
+from blis.files.existing import is_file
 from blis.files.resources import data_path
 
 _GATED_ACTIVATIONS = ("silu", "swiglu", "geglu")
@@ -221,7 +222,7 @@ class ModelArchitecture:
 def shipped_config_folder(model: str) -> Path | None:
     """The shipped folder for a model id: its last component, in lower case."""
     folder = data_path("model_configs") / model.strip().lower().rpartition("/")[2]
-    return folder if (folder / "config.json").is_file() else None
+    return folder if is_file(folder / "config.json") else None
 
 
 def load_architecture(folder: Path) -> ModelArchitecture:

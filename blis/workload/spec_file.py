@@ -9,6 +9,7 @@ from pathlib import Path
 
 from blis.errors import ConfigError
 from blis.files.decode import Section, read_yaml
+from blis.files.existing import is_folder
 from blis.workload.client_spec import (
     PREFIX_TOKENS,
     ClientSpec,
@@ -79,7 +80,7 @@ def _servegen_data(section: Section) -> ServeGenData | None:
     if inner is None:
         return None
     folder = Path(inner.source).parent / inner.text("path")
-    if not folder.is_dir():
+    if not is_folder(folder):
         inner.fail("path", f"must be a folder, got {folder}")
     start, end = inner.number("span_start", 0.0), inner.number("span_end", 0.0)
     if 0 < end <= start:

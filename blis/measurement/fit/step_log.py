@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError
+from blis.files.parquet import frame_of, read_table
 from blis.workload.requests import Ints
 
 Floats = NDArray[np.float64]
@@ -107,11 +108,13 @@ def _vllm_steps(lines: Any) -> Iterator[tuple[float, ...]]:
 
 def _read_table(path: Path) -> StepLog:
     import polars as pl
+    import pyarrow as pa
     from polars.exceptions import PolarsError
 
     try:
-        frame = pl.read_parquet(path) if path.suffix.lower() == ".parquet" else pl.read_csv(path)
-    except PolarsError as error:
+        is_parquet = path.suffix.lower() == ".parquet"
+        frame = frame_of(read_table(path)) if is_parquet else pl.read_csv(path)
+    except (PolarsError, pa.ArrowException) as error:
         raise WorkloadError(f"{path}: cannot be read as a table: {str(error).splitlines()[0]}") from None
     missing = [name for name in (*_NEEDED, DURATION) if name not in frame.columns]
     if missing:

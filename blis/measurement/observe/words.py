@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from blis.errors import ConfigError
+from blis.files.existing import exists, is_folder
 
 #: Fewer would make texts too much alike.
 _FEWEST = 64
@@ -51,9 +52,9 @@ def vocabulary_of(tokenizer: str) -> Vocabulary:
     except ImportError:
         raise ConfigError("tokenizer: needs the package tokenizers; pip install 'blis[tokenizer]'") from None
     path = Path(tokenizer)
-    file = path / "tokenizer.json" if path.is_dir() else path
+    file = path / "tokenizer.json" if is_folder(path) else path
     try:
-        loaded = Tokenizer.from_file(str(file)) if file.exists() else Tokenizer.from_pretrained(tokenizer)
+        loaded = Tokenizer.from_file(str(file)) if exists(file) else Tokenizer.from_pretrained(tokenizer)
     except Exception as error:  # the package raises nothing narrower
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"tokenizer: {tokenizer}: is neither a tokenizer.json nor a known id: {reason}") from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from blis.errors import ConfigError
 from blis.files.decode import Section, read_json
+from blis.files.existing import exists
 from blis.files.output import replacing
 
 #: What is kept of a figure; a text is the verdict.
@@ -81,5 +82,5 @@ def check_golden(path: Path, file: Path) -> None:
     Raises:
         ConfigError: there is none; says how to make it.
     """
-    if not path.exists():
+    if not exists(path):
         raise ConfigError(f"{path}: there are no golden runs yet; 'blis bench {file} --update' makes them")

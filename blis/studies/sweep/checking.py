@@ -17,6 +17,7 @@ from blis.api import check_horizon
 from blis.config.schema import is_function_name
 from blis.errors import CombinationError, ConfigError, InputError
 from blis.files.digest import sha256
+from blis.files.existing import is_folder
 from blis.studies.sweep.file import Sweep
 from blis.studies.sweep.keys import KEYS
 from blis.studies.sweep.points import Settings
@@ -151,7 +152,7 @@ def add_inputs(inputs: dict[str, str], point: Settings, case: Case, folder: Path
 
 
 def _digest(path: Path) -> str:
-    if path.is_dir():
+    if is_folder(path):
         path /= "config.json"  # of a model; nothing else of the folder is read
     return sha256(path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blis.errors import InputError
+from blis.files.parquet import frame_of, read_table
 from blis.outcomes.metrics.steady_state import VERDICTS
 from blis.report.charting import BLUE, GREY, MOST_POINTS, ORANGE, sample
 from blis.report.configuration import configuration
@@ -75,15 +76,16 @@ def read_swept(path: Path) -> Swept:
     Raises:
         InputError: it cannot be read, or is of something else.
     """
-    import polars as pl
-    import pyarrow.parquet as pq
+    import pyarrow as pa
     from polars.exceptions import PolarsError
 
     if not is_swept(path):
         raise InputError(f"{path}: not a table that blis sweep wrote")
     try:
-        return _digested(pl.read_parquet(path), json.loads(pq.read_schema(path).metadata[MARK]))
-    except (PolarsError, KeyError, TypeError, ValueError) as error:
+        table = read_table(path)
+        runs = frame_of(table)
+        return _digested(runs, json.loads(table.schema.metadata[MARK]))
+    except (PolarsError, pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: no longer as blis sweep wrote it: {str(error).splitlines()[0]}") from None
 
 

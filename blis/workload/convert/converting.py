@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from blis.errors import InputError, nearest
+from blis.files.existing import exists
 from blis.files.output import check_output, replacing
 from blis.files.temporary import temporary_beside
 from blis.workload.convert.options import TARGETS, ReadOptions, Selection
@@ -58,7 +59,7 @@ def convert(
     made = _target_format(target, target_format)
     for output in (target,) if made == "parquet" else trace_files(target):
         check_output(output, parquet=made == "parquet")
-        if output.exists() and path.exists() and output.samefile(path):
+        if exists(output) and exists(path) and output.samefile(path):
             raise InputError(f"{output}: is the file to read; name another one to write")
     requests = Requests(Source(path, options or ReadOptions(), progress), format_name, selection or Selection())
     with replacing(target) if made == "parquet" else temporary_beside(target.resolve()) as temporary:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError, nearest
+from blis.files.parquet import read_table
 from blis.workload.requests import Ints, LiteralTokens, RequestTable, Sessions, TokenStreams
 from blis.workload.traces.parquet import TOKEN_IDS, literal_tokens, token_columns
 
@@ -138,10 +139,9 @@ def read_content(
 
 def _read(path: Path) -> pa.Table:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path)
+        return read_table(path)
     except OSError as error:
         raise WorkloadError(f"{path}: cannot be read: {error.strerror or error}") from None
     except pa.ArrowException as error:
