@@ -136,6 +136,8 @@ def _outcomes(columns: dict[str, Column], metadata: Mapping[str, Any], run: Mapp
     def labels(name: str, names: Sequence[str] | None) -> Labels | None:
         return None if names is None else Labels(columns[name], tuple(names))
 
+    if (columns["status"] == NONE).any():
+        raise ValueError("status: one that there is not")
     requests = RequestTable(
         np.maximum(columns["arrival_us"], 0),
         columns["input_tokens"],

@@ -52,7 +52,7 @@ def read_vllm(source: Source) -> Iterator[Rows]:
     prompt, output = (np.where(keep, columns[name], 0).astype(np.int64) for name in LENGTHS)
     arrival = None
     if lists[TIMES]:
-        micros = columns[TIMES] * 1e6
+        micros = _micros(columns[TIMES])
         _check(source, micros, TIMES, -MOST_US, MOST_US, keep)
         arrival = np.rint(np.where(keep, micros, 0)).astype(np.int64)
     yield Rows(arrival, prompt, output, _durations(source, columns, keep)).filter(keep)
@@ -65,10 +65,15 @@ def _durations(source: Source, columns: dict[str, Floats], keep: NDArray[np.bool
     if not len(columns[TTFTS]) or not len(columns[ITLS]):
         return {}
     for name in (TTFTS, ITLS):
-        _check(source, columns[name] * 1e6, name, 0, MOST_US, keep)
+        _check(source, _micros(columns[name]), name, 0, MOST_US, keep)
     seconds = columns[TTFTS], columns[TTFTS] + columns[ITLS]
     micros = (np.rint(np.where(keep, each, 0) * 1e6).astype(np.int64) for each in seconds)
     return dict(zip(MEASURED, map(pa.array, micros), strict=True))
+
+
+def _micros(seconds: Floats) -> Floats:
+    with np.errstate(over="ignore"):  # what is infinite then is out of bounds anyway
+        return seconds * 1e6
 
 
 def _lists(source: Source) -> dict[str, array[float]]:
