@@ -149,8 +149,8 @@ def _outcomes(columns: dict[str, Column], metadata: Mapping[str, Any], run: Mapp
         request_number=columns["request_id"],
         unlisted=run.get("unlisted", 0),  # older files list everybody
     )
-    for name in (*SCALARS, "client_cost_us"):
-        if not isinstance(run[name], int | float | None):
+    for name in (*SCALARS, "client_cost_us", "unlisted"):
+        if not isinstance(run.get(name, 0), int | float | None):
             raise TypeError(f"{name}: {type(run[name]).__name__}")
     values: dict[str, Any] = {name: run[name] for name in SCALARS}
     values |= {name: columns[name] for name in RESULT_COLUMNS}
