@@ -37,7 +37,10 @@ _NUMBERS = ("input_tokens", "output_tokens", "session_id", "turn", *RESULT_COLUM
 _DTYPES = dict(zip(CONNECTION, (np.int64, np.float64), strict=True))
 
 #: What reading stumbles over where names, types or shapes are not those that were written.
-_NO_OUTCOMES = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, NotImplementedError)
+_NO_OUTCOMES = (
+    *(KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, NotImplementedError),
+    RecursionError,
+)
 
 Column = NDArray[Any]
 

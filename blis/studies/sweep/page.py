@@ -85,7 +85,7 @@ def read_swept(path: Path) -> Swept:
         table = read_table(path)
         runs = frame_of(table)
         return _digested(runs, json.loads(table.schema.metadata[MARK]))
-    except (PolarsError, pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (PolarsError, pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no longer as blis sweep wrote it: {str(error).splitlines()[0]}") from None
 
 
