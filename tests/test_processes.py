@@ -91,6 +91,15 @@ def test_a_process_of_several_threads_is_not_copied():
         next(in_processes(str, [1], 2))
 
 
+def is_there(group: int) -> bool:
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def sweep_command(folder: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "blis", "sweep", f"{folder}/s.yaml", "--output", f"{folder}/out.parquet", *more]
 
@@ -137,11 +146,26 @@ def test_ctrl_c_ends_all_processes_and_the_sweep_goes_on(folder):
     assert run.returncode == 130
     assert err.splitlines()[-1].startswith("blis: error: interrupted; finished runs are kept in ")
     assert "Traceback" not in err
-    with pytest.raises(ProcessLookupError):
-        os.killpg(run.pid, 0)
+    assert not is_there(run.pid)
     finished = len(rows.read_bytes().splitlines())
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{finished} of " in done.stderr
+
+
+@pytest.mark.slow
+def test_nobody_outlives_a_killed_sweep(folder):
+    spec = {**GRID, "base": {**GRID["base"], "num_requests": 20_000}, "replications": 20}
+    (folder / "s.yaml").write_text(yaml.safe_dump(spec))
+    rows = folder / "out.parquet.partial" / "rows.jsonl"
+    run = subprocess.Popen(sweep_command(folder, "--executor", "processes", "--jobs", "2"), start_new_session=True)
+    while run.poll() is None and not (rows.exists() and rows.stat().st_size):
+        time.sleep(0.01)
+    run.kill()
+    run.wait(timeout=60)
+    ends = time.monotonic() + 10
+    while is_there(run.pid) and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert not is_there(run.pid)
 
 
 @pytest.mark.slow

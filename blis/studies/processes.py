@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -16,6 +18,8 @@ from blis.errors import ConfigError, EngineError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+#: Of Linux: the signal that a process gets when its parent dies.
+_PR_SET_PDEATHSIG = 1
 #: What copies of this process do, with which items.
 _work: tuple[Callable[[Any], Any], Sequence[Any]]
 
@@ -52,7 +56,7 @@ def in_processes(
         )
     _work = work, items
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _leave_signals_to_parent)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
     try:
         for done in as_completed([pool.submit(_do, index) for index in range(len(items))]):
             yield done.result()
@@ -69,7 +73,11 @@ def _do(index: int) -> tuple[int, Any]:
     return index, work(items[index])
 
 
-def _leave_signals_to_parent() -> None:
+def _begin(parent: int) -> None:
+    """Leave signals to the process that this one is a copy of, and end with it, even if that is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
