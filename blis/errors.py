@@ -50,6 +50,10 @@ class InvariantError(EngineError):
     """The engine broke one of its own laws; this is a bug in blis."""
 
 
+class SignalExit(SystemExit):
+    """A signal ends the process; not a function of the user's own that calls `sys.exit`."""
+
+
 def nearest(name: str, valid: Iterable[str], *, limit: int = 3) -> str:
     """Say which valid names come closest to a wrong one.
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from blis.errors import ConfigError, nearest
+from blis.errors import ConfigError, SignalExit, nearest
 from blis.latency.law import LatencyModel, checked_alpha
 from blis.policies._loading import load_function
 from blis.policies._seams import SEAMS, Kind, Seam, UnusableAnswerError
@@ -150,7 +150,7 @@ class UserFunction:
         error, python.error = python.error, None
         if error is None:
             return f"{self.name}: failed as compiled code, but not when called again as Python"
-        if not isinstance(error, Exception):  # Ctrl-C, or another signal
+        if isinstance(error, KeyboardInterrupt | SignalExit):
             raise error
         if isinstance(error, UnusableAnswerError):
             return f"{self.name}: {error}"
