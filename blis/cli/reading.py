@@ -42,6 +42,7 @@ def reading_options(command: Command) -> Command:
                 type=click.IntRange(1),
                 help="Tokens per hash id (mooncake, vllm-stamps)  [default: the format's, if it fits the lengths]",
             ),
+            click.option("--pick", type=click.IntRange(1), help="Which of several results in FILE, from 1 (vllm)"),
             click.option("--hash-ids", type=FILE, help="Hash ids by request_id, JSON lines (vllm-stamps)"),
             click.option(
                 "--tokens-per-word",

@@ -112,7 +112,7 @@ def csv_columns(source: Source, wanted: Sequence[str], needed: int) -> Iterator[
     Raises:
         WorkloadError: a column is missing, or a row has another number of fields than the header.
     """
-    with source.path.open("rb") as file:
+    with source.open() as file:
         header = _fields(file.readline().decode("utf-8-sig", errors="replace"))
         if header is None:
             raise source.error("line 1: no names of columns")
@@ -121,7 +121,7 @@ def csv_columns(source: Source, wanted: Sequence[str], needed: int) -> Iterator[
                 problem = "stands there twice" if name in header else "is missing"
                 raise source.error(f"line 1: column {name!r} {problem}; found: {', '.join(header)[:200]}")
         kept = [name for name in wanted if header.count(name) == 1]
-        for line, block in line_blocks(source, file, 2):
+        for line, block in line_blocks(file, 2):
             lines, table = _parse(source, line, block, header, kept)
             if len(lines):
                 yield Columns(source, lines, table)

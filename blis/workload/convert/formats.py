@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blis.errors import InputError, WorkloadError, nearest
+from blis.files.plain import open_plain
 from blis.workload.convert import azure, burstgpt, mooncake, sharegpt, vllm, vllm_stamps
 from blis.workload.convert.options import FORMATS
 from blis.workload.convert.parquet import read_parquet
@@ -59,7 +60,7 @@ def recognise(path: Path) -> str:
         WorkloadError: it cannot be read, or looks like no known format, or like several.
     """
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             beginning = file.read(_HEAD_BYTES)
     except OSError as error:
         raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None

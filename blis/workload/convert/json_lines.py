@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,8 @@ def json_lines(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
     Yields:
         ``line 17`` and the object on it.
     """
-    with source.path.open("rb") as file:
-        for first, block in line_blocks(source, file, 1):
+    with source.open() as file:
+        for first, block in line_blocks(file, 1):
             for number, text in enumerate(block.split(b"\n"), first):
                 if text.strip():
                     record = _parse(source, f"line {number}", text)
@@ -45,5 +46,7 @@ def whole(value: object, least: int, most: int) -> bool:
 
 
 def number(value: object) -> bool:
-    """Whether a value is a number (``true`` is none)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether a value is a finite number (``true`` is none)."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)

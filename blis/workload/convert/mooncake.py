@@ -7,7 +7,7 @@ replay (seconds) have the same keys; nothing in them says the unit of the times 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from blis.workload.convert.options import MOONCAKE_BLOCK_TOKENS, TIME_UNITS
 from blis.workload.convert.source import MOST_LENGTH, Rows, Source
 from blis.workload.convert.time_units import Form, decide_unit
 from blis.workload.requests import MOST_US
+from blis.workload.traces.hash_ids import LEAST_ID, MOST_ID, signed
 
 #: What a field may be called; Dynamo's readers accept the second names, too.
 TIME = ("timestamp", "created_time")
@@ -43,7 +44,7 @@ class _Row(NamedTuple):
     time: int | float
     prompt: int
     output: int
-    ids: list[int]
+    ids: Sequence[int]
 
 
 def read_mooncake(source: Source) -> Iterator[Rows]:
@@ -86,14 +87,14 @@ class _Reader:
             problem = f"{INPUT[0]}: expected a whole number in [0, {MOST_LENGTH}], got {prompt!r}"
         elif not whole(output, 0, MOST_LENGTH):
             problem = f"{OUTPUT[0]}: expected a whole number in [0, {MOST_LENGTH}], got {output!r}"
-        elif not isinstance(ids, list) or not all(whole(one, -(2**63), 2**63 - 1) for one in ids):
+        elif not isinstance(ids, list) or not all(whole(one, LEAST_ID, MOST_ID) for one in ids):
             problem = f"{HASH_IDS}: expected a list of 64-bit integers, got {str(ids)[:40]!r}"
         if problem is not None or found is None:
             self._source.bad_row(place, problem or "")
             return None
         self._is_bailian = self._is_bailian or all(name in record for name in BAILIAN)
         self._kind = found[0]
-        return _Row(place, found[1], prompt, output, ids)
+        return _Row(place, found[1], prompt, output, signed(ids))
 
     def rows(self, batch: list[_Row]) -> Rows:
         import pyarrow as pa

@@ -25,6 +25,9 @@ FORMATS = {
 #: Those whose times are numbers without a unit.
 WITHOUT_UNIT = ("burstgpt", "mooncake")
 
+#: Those of which a file may hold several results.
+WITH_SEVERAL = ("vllm",)
+
 #: Names of the formats that can be written.
 TARGETS = ("parquet", "tracev2")
 
@@ -50,6 +53,7 @@ class ReadOptions:
         hash_block_tokens: tokens per hash id, >= 1; None: as the format has them, or as they fit the lengths.
         hash_ids: file with the hash ids of each request, for stamps; JSON lines with ``request_id`` and ``hash_ids``.
         tokens_per_word: how many tokens a word of a ShareGPT text counts as, > 0; None: by its script.
+        pick: which one of several results in a file, from 1; None: there is but one.
         on_bad_row: whether a row that makes no sense ends the reading or is skipped and counted.
     """
 
@@ -57,6 +61,7 @@ class ReadOptions:
     hash_block_tokens: int | None = None
     hash_ids: Path | None = None
     tokens_per_word: float | None = None
+    pick: int | None = None
     on_bad_row: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
@@ -67,6 +72,8 @@ class ReadOptions:
         if self.tokens_per_word is not None and not 0 < self.tokens_per_word <= _MOST_TOKENS_PER_WORD:
             most = f"{_MOST_TOKENS_PER_WORD:g}"
             raise ConfigError(f"tokens_per_word: must be a number > 0 and <= {most}, got {self.tokens_per_word}")
+        if self.pick is not None and self.pick < 1:
+            raise ConfigError(f"pick: must be >= 1, got {self.pick}")
         if self.on_bad_row not in ("fail", "skip"):
             raise ConfigError(f"on_bad_row: must be fail or skip, got {self.on_bad_row!r}")
 

@@ -26,7 +26,7 @@ def read_parquet(source: Source) -> Iterator[Rows]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(source.path) as file:
+        with source.open_seekable() as opened, pq.ParquetFile(opened) as file:
             needed_columns(source.path, file.schema_arrow.names)
             size, total, done = source.path.stat().st_size, max(file.metadata.num_rows, 1), 0
             for batch in file.iter_batches(_BATCH_ROWS):

@@ -10,7 +10,7 @@ import numpy as np
 
 from blis.errors import InputError
 from blis.workload.convert.formats import reader, recognise
-from blis.workload.convert.options import WITHOUT_UNIT, Selection
+from blis.workload.convert.options import WITH_SEVERAL, WITHOUT_UNIT, Selection
 from blis.workload.convert.source import Rows, Source
 from blis.workload.requests import MOST_US, Ints
 from blis.workload.rng import stream
@@ -86,6 +86,9 @@ class Requests:
         if source.options.time_unit is not None and self.format_name not in WITHOUT_UNIT:
             formats = " and ".join(WITHOUT_UNIT)
             raise InputError(f"time_unit: {self.format_name} has times of a known unit; only {formats} take one")
+        if source.options.pick is not None and self.format_name not in WITH_SEVERAL:
+            formats = " and ".join(WITH_SEVERAL)
+            raise InputError(f"pick: a file of {self.format_name} holds one result; only {formats} may hold several")
         self._source = source
         self._selection = selection
         self._need_arrivals = need_arrivals

@@ -73,14 +73,14 @@ def _conversations(source: Source) -> Iterator[tuple[str, Any]]:
     """The conversations of a JSON list or of JSON lines, and where each stands."""
     import ijson
 
-    with source.path.open("rb") as file:
+    with source.open() as file:
         is_list = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
     if not is_list:
         yield from json_lines(source)
         return
-    with source.path.open("rb") as file:
+    with source.open() as file:
         try:
-            for position, record in enumerate(ijson.items(source.watched(file), "item")):
+            for position, record in enumerate(ijson.items(file, "item")):
                 yield f"conversation {position}", record
         except ijson.JSONError as error:
             raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None

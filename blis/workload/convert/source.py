@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError
+from blis.files.plain import PlainFile, open_plain
 from blis.workload.convert.options import ReadOptions
 from blis.workload.requests import Ints
 
@@ -111,22 +113,25 @@ class Source:
         if self.progress is not None:
             self.progress(num_bytes)
 
-    def watched(self, file: BinaryIO) -> BinaryIO:
-        """The same file, each read of which reports how far the reading is."""
-        return _Watched(file, self)  # type: ignore[return-value]  # parsers call nothing but read
+    def open(self) -> PlainFile:
+        """The file as plain bytes, whatever it is packed in; each read reports how far the reading is.
+
+        Raises:
+            InputError: it is of a kind that cannot be read, or damaged.
+        """
+        return open_plain(self.path, self.progress)
+
+    def open_seekable(self) -> BinaryIO:
+        """The same for formats that are not read from front to back: of a packed file all is held in memory."""
+        file = self.open()
+        if not file.is_packed:
+            file.close()
+            return self.path.open("rb")
+        with file:
+            return io.BytesIO(file.read())
 
 
-class _Watched:
-    def __init__(self, file: BinaryIO, source: Source) -> None:
-        self._file, self._source = file, source
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._source.at(self._file.tell())
-        return data
-
-
-def line_blocks(source: Source, file: BinaryIO, first_line: int) -> Iterator[tuple[int, bytes]]:
+def line_blocks(file: BinaryIO, first_line: int) -> Iterator[tuple[int, bytes]]:
     """Cut the rest of a file into pieces of whole lines.
 
     Yields:
@@ -134,7 +139,6 @@ def line_blocks(source: Source, file: BinaryIO, first_line: int) -> Iterator[tup
     """
     line, rest = first_line, b""
     while block := file.read(_BLOCK_BYTES):
-        source.at(file.tell())
         rest += block
         cut = rest.rfind(b"\n") + 1
         if cut:

@@ -16,11 +16,11 @@ def read_token_csv(source: Source) -> Iterator[Rows]:
         WorkloadError: a row is wrong and not to be skipped, or the file cannot be cut into rows.
     """
     skip = source.options.on_bad_row == "skip"
-    for num_bytes, table, num_bad in read_csv_pieces(source.path, skip_bad_rows=skip):
-        source.at(num_bytes)
-        source.num_bad += num_bad
-        if table is not None:
-            yield _rows(table)
+    with source.open() as file:
+        for table, num_bad in read_csv_pieces(source.path, file, skip_bad_rows=skip):
+            source.num_bad += num_bad
+            if table is not None:
+                yield _rows(table)
 
 
 def _rows(table: RequestTable) -> Rows:

@@ -1,4 +1,5 @@
-"""Results of ``vllm bench serve --save-result --save-detailed``: one JSON object with a list per figure.
+"""Results of ``vllm bench serve --save-result --save-detailed``: one JSON object with a list per figure, or
+with ``--append-result`` several.
 
 Lists of numbers are taken out while the file is read; its texts and the latencies of its tokens are never held.
 """
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blis.workload.convert.json_results import picked_events
 from blis.workload.convert.source import MOST_LENGTH, Rows, Source
 from blis.workload.requests import MOST_US
 from blis.workload.traces.parquet import MEASURED
@@ -78,24 +80,18 @@ def _micros(seconds: Floats) -> Floats:
 
 def _lists(source: Source) -> dict[str, array[float]]:
     """The lists of figures; what is no number is NaN, and an error is 1 where there is one."""
-    import ijson
-
     lists = {name: array("d") for name in (*LENGTHS, TIMES, ERRORS, TTFTS, ITLS)}
     items = {f"{name}.item": name for name in lists if name != ITLS}
-    with source.path.open("rb") as file:
-        try:
-            for prefix, event, value in ijson.parse(source.watched(file), use_float=True):
-                name = items.get(prefix)
-                if name == ERRORS:
-                    lists[name].append(bool(value))
-                elif prefix == f"{ITLS}.item" and event == "start_array":
-                    lists[ITLS].append(0.0)
-                elif prefix == f"{ITLS}.item.item" and lists[ITLS]:
-                    lists[ITLS][-1] += value if event == "number" else float("nan")
-                elif name is not None:
-                    lists[name].append(value if event == "number" else float("nan"))
-        except ijson.JSONError as error:
-            raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None
+    for prefix, event, value in picked_events(source):
+        name = items.get(prefix)
+        if name == ERRORS:
+            lists[name].append(bool(value))
+        elif prefix == f"{ITLS}.item" and event == "start_array":
+            lists[ITLS].append(0.0)
+        elif prefix == f"{ITLS}.item.item" and lists[ITLS]:
+            lists[ITLS][-1] += value if event == "number" else float("nan")
+        elif name is not None:
+            lists[name].append(value if event == "number" else float("nan"))
     return lists
 
 

@@ -18,6 +18,7 @@ from blis.workload.convert.json_lines import json_lines, number, whole
 from blis.workload.convert.options import MOONCAKE_BLOCK_TOKENS
 from blis.workload.convert.source import MOST_LENGTH, Rows, Source
 from blis.workload.requests import MOST_US, Ints
+from blis.workload.traces.hash_ids import LEAST_ID, MOST_ID, signed
 from blis.workload.traces.parquet import HASH_IDS, MEASURED
 
 ID = "request_id"
@@ -101,9 +102,9 @@ def _hash_ids(source: Source) -> dict[str, Sequence[int]] | None:
     found: dict[str, Sequence[int]] = {}
     for place, record in json_lines(other):
         ids = record.get(HASH_IDS[0])
-        if not isinstance(ids, list) or not all(whole(one, -(2**63), 2**63 - 1) for one in ids):
+        if not isinstance(ids, list) or not all(whole(one, LEAST_ID, MOST_ID) for one in ids):
             raise other.error(f"{place}: {HASH_IDS[0]}: expected a list of 64-bit integers, got {str(ids)[:40]!r}")
-        found[str(record.get(ID))] = array("q", ids)
+        found[str(record.get(ID))] = array("q", signed(ids))
     return found
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError
+from blis.files.plain import open_plain
 from blis.workload.requests import Ints, LiteralTokens, RequestTable
 
 #: What the columns mean, by position. Names in the file do not matter.
@@ -45,7 +46,7 @@ def load_csv_trace(path: Path, horizon_us: int | None = None) -> RequestTable:
     """
     loader = _Loader(path, _MAX_CLOCK_US if horizon_us is None else horizon_us)
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_plain(path) as file:
             for rows in _blocks(path, file):
                 loader.add(rows)
     except OSError as error:
@@ -53,27 +54,24 @@ def load_csv_trace(path: Path, horizon_us: int | None = None) -> RequestTable:
     return loader.table()
 
 
-def read_csv_pieces(path: Path, *, skip_bad_rows: bool = False) -> Iterator[tuple[int, RequestTable | None, int]]:
+def read_csv_pieces(
+    path: Path, file: BufferedIOBase, *, skip_bad_rows: bool = False
+) -> Iterator[tuple[RequestTable | None, int]]:
     """Read a CSV trace with token ids piece by piece, so that little of it is in memory at a time.
 
     Args:
-        path: the file.
+        path: of the file, for messages.
+        file: the file.
         skip_bad_rows: leave out rows with wrong values instead of raising; the file must still fall into rows.
 
     Yields:
-        How many bytes were read so far, the next requests (None: none in this piece), and how many rows among them
-        were left out.
+        The next requests (None: none in this piece), and how many rows among them were left out.
 
     Raises:
-        WorkloadError: the file cannot be read or a row is wrong; names the line.
+        WorkloadError: a row is wrong; names the line.
     """
-    try:
-        with path.open("rb", buffering=0) as file:
-            for rows in _blocks(path, file):
-                table, num_bad = _piece(path, rows, skip_bad_rows)
-                yield file.tell(), table, num_bad
-    except OSError as error:
-        raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
+    for rows in _blocks(path, file):
+        yield _piece(path, rows, skip_bad_rows)
 
 
 def _piece(path: Path, rows: _Rows, skip_bad_rows: bool) -> tuple[RequestTable | None, int]:
@@ -103,7 +101,7 @@ class _Rows:
     lines: Ints
 
 
-def _blocks(path: Path, file: FileIO) -> Iterator[_Rows]:
+def _blocks(path: Path, file: BufferedIOBase) -> Iterator[_Rows]:
     """Split the rows of a file behind its header; what was yielded is overwritten by the next ones."""
     from blis.workload.traces import _csv_kernels as kernels
 
@@ -133,7 +131,7 @@ def _blocks(path: Path, file: FileIO) -> Iterator[_Rows]:
         raise WorkloadError(f"{path}: line {line}: a quoted field is never closed")
 
 
-def _refill(file: FileIO, text: Bytes, start: int, size: int) -> tuple[Bytes, int, bool]:
+def _refill(file: BufferedIOBase, text: Bytes, start: int, size: int) -> tuple[Bytes, int, bool]:
     """Move what is left to the front and read on behind it; at the end, complete the last line."""
     rest = size - start
     larger = np.empty(2 * len(text), dtype=np.uint8) if 2 * rest >= len(text) else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +33,17 @@ class HashIds:
 
 #: No request has more; a larger block is the same as one of so many tokens.
 _MOST_TOKENS = 2**32
+#: Ids may be hashes of 64 bits with a sign or without; they are kept with one.
+LEAST_ID, MOST_ID = -(2**63), 2**64 - 1
 #: A size fits if so much of the rows say so.
 _NEARLY_ALL = 0.9
 #: Sizes that are looked at in place of one that does not fit: those that anybody uses.
 _USUAL_SIZES = tuple(2**power for power in range(14))
+
+
+def signed(ids: Sequence[int]) -> Sequence[int]:
+    """Ids as signed integers of the same 64 bits."""
+    return ids if max(ids, default=0) < 2**63 else [one - 2**64 if one >= 2**63 else one for one in ids]
 
 
 def share_that_fits(block_tokens: int, input_tokens: Ints, output_tokens: Ints, num_ids: Ints) -> float:

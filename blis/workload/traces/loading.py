@@ -55,4 +55,6 @@ def load_trace(path: str | os.PathLike[str], horizon_us: int | None = None) -> R
         from blis.workload.traces.parquet import load_parquet_trace
 
         return load_parquet_trace(path, horizon_us)
-    raise WorkloadError(f"{path}: a trace must be a .csv or .parquet file, got suffix {suffix!r}")
+    raise WorkloadError(
+        f"{path}: a trace must be a .csv or .parquet file, got suffix {suffix!r}; blis convert makes one of other files"
+    )

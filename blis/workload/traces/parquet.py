@@ -14,7 +14,7 @@ from blis.errors import WorkloadError, nearest
 from blis.files.output import check_output, replacing
 from blis.workload.labels import SLO_CLASSES, label_column, labels
 from blis.workload.requests import Ints, LiteralTokens, RequestTable, TokenStreams
-from blis.workload.traces.hash_ids import HashIds, better_block_tokens, token_streams
+from blis.workload.traces.hash_ids import LEAST_ID, MOST_ID, HashIds, better_block_tokens, token_streams
 
 LENGTHS = ("input_tokens", "output_tokens")
 HASH_IDS = ("hash_ids", "hash_block_tokens")
@@ -267,7 +267,7 @@ def _token_streams(columns: _Columns, prompt: Ints, output: Ints, keep: NDArray[
         raise columns.error(
             row, "hash_block_tokens", f"must be the same in all rows, got {sizes[row]} after {sizes[0]}"
         )
-    lengths, ids = columns.lists("hash_ids", _INT64_MIN, _INT64_MAX)
+    lengths, ids = columns.lists("hash_ids", LEAST_ID, MOST_ID)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     size = int(sizes[0])
     better = better_block_tokens(size, prompt, output, lengths)
