@@ -69,6 +69,17 @@ STAMPS = json.dumps(
     }
 )
 
+#: What inference-sim writes: the second request has a prefix of 48 tokens before its own 8.
+TRACEV2 = (
+    "request_id,client_id,tenant_id,slo_class,session_id,round_index,prefix_group,prefix_length,streaming,"
+    "input_tokens,output_tokens,text_tokens,image_tokens,audio_tokens,video_tokens,reason_ratio,model,deadline_us,"
+    "server_input_tokens,arrival_time_us,send_time_us,first_chunk_time_us,last_chunk_time_us,num_chunks,status,"
+    "error_message,finish_reason\n"
+    "0,,alice,batch,,0,,0,true,100,20,0,0,0,0,0,,0,112,0,1000,26000,201000,20,ok,,stop\n"
+    "1,,,,,0,g,48,true,8,5,0,0,0,0,0,,0,60,250000,250000,270000,290000,5,ok,,length\n"
+    "2,,,,,0,,0,true,9,5,0,0,0,0,0,,0,0,300000,300000,0,0,0,timeout,slow,\n"
+)
+
 TINY = {
     "azure": AZURE,
     "burstgpt": BURSTGPT,
@@ -77,4 +88,5 @@ TINY = {
     "vllm": VLLM,
     "vllm-stamps": STAMPS,
     "token-csv": TOKEN_CSV,
+    "tracev2": TRACEV2,
 }

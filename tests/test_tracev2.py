@@ -92,7 +92,7 @@ def test_wrong_shapes_of_data_files(tmp_path):
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
-        ({"trace_version": 1}, "trace_version: must be 2, got 1"),
+        ({"trace_version": 1}, "trace_version: must be 2 or 3, got 1"),
         ({"trace_version": "2"}, "trace_version: must be a whole number"),
         ({"time_unit": "ms"}, "time_unit: unknown value 'ms'; valid: microseconds"),
         ({"mode": "reel"}, "mode: unknown value 'reel'; did you mean 'real'"),

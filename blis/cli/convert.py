@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def convert(source: Path, target: Path, **flags: Any) -> None:
     """Turn the trace SOURCE into TARGET, a Parquet trace for blis run (.parquet) or a TraceV2 for blis replay (.yaml).
 
-    Reads Azure LLM inference, BurstGPT, Mooncake, ShareGPT, results of vLLM's benchmark, and blis's own traces.
+    Reads Azure LLM inference, BurstGPT, Mooncake, ShareGPT, results of benchmarks, TraceV2, blis's own traces, and any
+    table whose columns are known.
     """
     set_verbosity(flags)
     from blis.workload.convert.converting import convert as convert_trace

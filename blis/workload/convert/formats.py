@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blis.errors import InputError, WorkloadError, nearest
 from blis.files.plain import open_plain
-from blis.workload.convert import azure, burstgpt, mooncake, sharegpt, vllm, vllm_stamps
+from blis.workload.convert import azure, burstgpt, mooncake, own_tracev2, sharegpt, vllm, vllm_stamps
 from blis.workload.convert.options import FORMATS
 from blis.workload.convert.parquet import read_parquet
 from blis.workload.convert.source import Rows, Source
@@ -24,11 +24,12 @@ _HEAD_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class _Head:
-    """The beginning of a file as CSV header and as JSON keys, wherever these stand; each may be empty."""
+    """The beginning of a file: Parquet, the header of a TraceV2, the fields of a CSV header or the keys of JSON."""
 
-    is_parquet: bool
-    fields: tuple[str, ...]
-    keys: tuple[str, ...]
+    is_parquet: bool = False
+    is_header: bool = False
+    fields: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 _READERS: dict[str, Reader] = {
@@ -39,6 +40,7 @@ _READERS: dict[str, Reader] = {
     "vllm": vllm.read_vllm,
     "vllm-stamps": vllm_stamps.read_vllm_stamps,
     "token-csv": read_token_csv,
+    "tracev2": own_tracev2.read_tracev2_rows,
     "parquet": read_parquet,
 }
 _LOOKS_LIKE: dict[str, Callable[[_Head], bool]] = {
@@ -49,6 +51,7 @@ _LOOKS_LIKE: dict[str, Callable[[_Head], bool]] = {
     "vllm": lambda head: {"num_prompts", "model_id"} <= set(head.keys) or set(vllm.LENGTHS) <= set(head.keys),
     "vllm-stamps": lambda head: set(vllm_stamps.STAMPS) <= set(head.keys),
     "token-csv": lambda head: head.fields[: len(TOKEN_COLUMNS)] == TOKEN_COLUMNS,
+    "tracev2": lambda head: set(own_tracev2.KNOWN_BY) <= set(head.fields) or head.is_header,
     "parquet": lambda head: head.is_parquet,
 }
 
@@ -90,8 +93,10 @@ def reader(name: str) -> Reader:
 
 def _head(beginning: bytes) -> _Head:
     if beginning.startswith(b"PAR1"):
-        return _Head(True, (), ())
+        return _Head(is_parquet=True)
     text = beginning.decode("utf-8-sig", errors="replace").lstrip()
     if text.startswith(("{", "[")):
-        return _Head(False, (), tuple(dict.fromkeys(re.findall(r'"([^"\\]{1,40})"\s*:', text))))
-    return _Head(False, tuple(next(csv.reader([text.splitlines()[0]]), [])), ())
+        return _Head(keys=tuple(dict.fromkeys(re.findall(r'"([^"\\]{1,40})"\s*:', text))))
+    lines = text.splitlines()
+    is_header = any(line.startswith(own_tracev2.HEADER_KEY) for line in lines)
+    return _Head(is_header=is_header, fields=tuple(next(csv.reader([lines[0]]), [])))

@@ -19,6 +19,7 @@ FORMATS = {
     "vllm": "result of vLLM's serving benchmark with --save-detailed, JSON",
     "vllm-stamps": "a vLLM server's stamps of each request, JSON lines",
     "token-csv": "CSV with token ids, as blis reads it itself",
+    "tracev2": "TraceV2 of blis or inference-sim, its data (CSV) or its header (YAML)",
     "parquet": "Parquet traces as blis reads them itself",
 }
 

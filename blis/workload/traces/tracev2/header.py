@@ -11,6 +11,8 @@ from typing import Any, Literal
 from blis.files.decode import Section, read_yaml, shown
 
 VERSION = 2
+#: Of inference-sim's later traces, whose header may also say targets.
+_LATER_VERSION = 3
 _TIME_UNIT = "microseconds"
 
 #: How prompts share tokens: not at all, by the prefixes of groups, or as the content file says.
@@ -112,12 +114,14 @@ def read_header(path: Path) -> TraceHeader:
     """
     top = read_yaml(path)
     version = top.integer("trace_version")
-    if version != VERSION:
-        top.fail("trace_version", f"must be {VERSION}, got {version}")
+    if version not in (VERSION, _LATER_VERSION):
+        top.fail("trace_version", f"must be {VERSION} or {_LATER_VERSION}, got {version}")
     top.text("time_unit", valid=(_TIME_UNIT,))
-    mode: Any = top.text("mode", valid=("real", "generated"))
+    mode: Any = top.text("mode", valid=("real", "generated", "replayed"))
+    top.optional(top.integer, "workload_seed")
+    top.optional(top.section, "goodput_slo_targets")
     header = TraceHeader(
-        mode=mode,
+        mode="generated" if mode == "replayed" else mode,
         created_at=top.optional(top.moment, "created_at"),
         warm_up_requests=top.integer("warm_up_requests", 0),
         workload_spec=top.optional(top.text, "workload_spec"),

@@ -1,4 +1,4 @@
-"""The data file of a TraceV2: a CSV of 22 columns, one row per request that was sent."""
+"""The data file of a TraceV2: a CSV of 22 columns or more (`later`), one row per request that was sent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError, nearest
+from blis.files.plain import open_plain
 from blis.workload.labels import SLO_CLASSES, label_column, labels
 from blis.workload.requests import MOST_TOKENS, MOST_US, Ints, Labels
+from blis.workload.traces.tracev2 import later
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,6 +72,8 @@ class TraceRecords:
         num_chunks: (n,) pieces in which they came.
         status: (n,) codes of `STATUSES`.
         error_message: what went wrong.
+        prefix_length: (n,) tokens a prompt shares with its group; None: the file does not say.
+        priority: (n,) vLLM's; None: the file does not say.
     """
 
     request_id: Ints
@@ -91,6 +95,8 @@ class TraceRecords:
     num_chunks: Ints
     status: Ints
     error_message: Labels
+    prefix_length: Ints | None = None
+    priority: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.request_id)
@@ -114,10 +120,14 @@ def no_labels(count: int) -> Labels:
 
 
 def _rows_of(values: Any, rows: Ints) -> Any:
+    if values is None:
+        return None
     return Labels(values.codes[rows], values.names) if isinstance(values, Labels) else values[rows]
 
 
 def _joined(first: Any, second: Any) -> Any:
+    if first is None or second is None:
+        return None
     if not isinstance(first, Labels):
         return np.concatenate((first, second))
     names = tuple(dict.fromkeys((*first.names, *second.names)))
@@ -157,13 +167,15 @@ def read_records(path: Path, *, may_be_empty: bool = False) -> TraceRecords:
     table = _read_table(path)
     if not len(table) and not may_be_empty:
         raise WorkloadError(f"{path}: holds no requests")
-    whole = {name: table[name].to_numpy() for name in _MOST}
-    for name, most in _MOST.items():
+    bounds = {name: most for name, most in (_MOST | later.WHOLE).items() if name in table.column_names}
+    whole = {name: table[name].to_numpy() for name in bounds}
+    for name, most in bounds.items():
         _refuse(path, name, whole[name], (whole[name] < 0) | (whole[name] > most), f"must lie in [0, {most}]")
     ratio = table["reason_ratio"].to_numpy()
     _refuse(path, "reason_ratio", ratio, ~((ratio >= 0) & (ratio <= 1)), "must lie in [0, 1]")
     _check_unique(path, whole["request_id"])
     named = {name: _labels(table[name], SLO_CLASSES if name == "slo_class" else ()) for name in _NAMES}
+    later.warn_of_the_rest(path, table)
     return TraceRecords(
         request_id=whole["request_id"],
         client=named["client_id"],
@@ -173,7 +185,7 @@ def read_records(path: Path, *, may_be_empty: bool = False) -> TraceRecords:
         round_index=whole["round_index"],
         prefix_group=named["prefix_group"],
         streaming=table["streaming"].to_numpy(),
-        input_tokens=whole["input_tokens"],
+        input_tokens=later.prompt_lengths(whole["input_tokens"], named["prefix_group"].codes >= 0, whole),
         output_tokens=whole["output_tokens"],
         modality_tokens=np.column_stack([whole[name] for name in _MODALITIES]),
         reason_ratio=ratio,
@@ -184,6 +196,8 @@ def read_records(path: Path, *, may_be_empty: bool = False) -> TraceRecords:
         num_chunks=whole["num_chunks"],
         status=_status_codes(path, named["status"]),
         error_message=named["error_message"],
+        prefix_length=whole.get("prefix_length"),
+        priority=whole.get("vllm_priority"),
     )
 
 
@@ -193,10 +207,11 @@ def _read_table(path: Path) -> pa.Table:
     from pyarrow import csv as arrow_csv
 
     try:
-        data = path.read_bytes()
+        with open_plain(path) as file:
+            data = file.read()
     except OSError as error:
         raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
-    _check_header(path, data)
+    columns = _header(path, data)
     _check_encoding(path, data)
     if data.count(b'"') % 2:
         raise WorkloadError(f"{path}: a quote is never closed")
@@ -206,8 +221,9 @@ def _read_table(path: Path) -> pa.Table:
         uneven.append(row)
         return "skip"
 
-    types = {name: pa.int64() for name in _MOST} | {"reason_ratio": pa.float64(), "streaming": pa.bool_()}
+    types = {name: pa.int64() for name in _MOST | later.WHOLE} | {"reason_ratio": pa.float64(), "streaming": pa.bool_()}
     types |= {name: pa.dictionary(pa.int32(), pa.string()) for name in _NAMES}
+    types |= dict.fromkeys(later.TEXT, pa.string())
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(data),
@@ -218,13 +234,13 @@ def _read_table(path: Path) -> pa.Table:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise WorkloadError(f"{path}: {_explain(str(error))}") from None
+        raise WorkloadError(f"{path}: {_explain(str(error), columns)}") from None
     if uneven:
         raise WorkloadError(
-            f"{path}: row {uneven[0].number}: expected {len(COLUMNS)} fields, got {uneven[0].actual_columns}"
+            f"{path}: row {uneven[0].number}: expected {len(columns)} fields, got {uneven[0].actual_columns}"
         )
-    at = COLUMNS.index("error_message")
-    return table.set_column(at, COLUMNS[at], pc.utf8_trim_whitespace(table[COLUMNS[at]].cast(pa.string())))
+    at = columns.index("error_message")
+    return table.set_column(at, columns[at], pc.utf8_trim_whitespace(table[columns[at]].cast(pa.string())))
 
 
 def _check_encoding(path: Path, data: bytes) -> None:
@@ -237,23 +253,30 @@ def _check_encoding(path: Path, data: bytes) -> None:
             raise WorkloadError(f"{path}: no UTF-8 text, from line {data.count(10, 0, start) + 1} on") from None
 
 
-def _check_header(path: Path, data: bytes) -> None:
+def _header(path: Path, data: bytes) -> Sequence[str]:
+    """The names of the columns: all 22 in their order, and among them perhaps later ones."""
     line = data[: data.find(b"\n") + 1] or data
     text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
     try:
         names: Sequence[str] = next(csv.reader([text]), [])
     except csv.Error:  # a lone carriage return, in a file that is none of text
         names = [text[:40]]
-    for number, (name, expected) in enumerate(zip(names, COLUMNS, strict=False), start=1):
+    ours = [
+        (number, name) for number, name in enumerate(names, 1) if name not in later.WHOLE and name not in later.TEXT
+    ]
+    for (number, name), expected in zip(ours, COLUMNS, strict=False):
         if name != expected:
             raise WorkloadError(f"{path}: header: column {number} must be {expected}, got {name!r}")
-    if len(names) != len(COLUMNS):
+    if len(ours) != len(COLUMNS):
         raise WorkloadError(
-            f"{path}: header: expected the {len(COLUMNS)} columns {COLUMNS[0]} to {COLUMNS[-1]}, got {len(names)}"
+            f"{path}: header: expected the {len(COLUMNS)} columns {COLUMNS[0]} to {COLUMNS[-1]}, got {len(ours)}"
         )
+    if len(set(names)) < len(names):
+        raise WorkloadError(f"{path}: header: a column stands there twice: {', '.join(names)}")
+    return names
 
 
-def _explain(message: str) -> str:
+def _explain(message: str, columns: Sequence[str]) -> str:
     """Say in the words of this format what Arrow says about a cell."""
     cell = re.match(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to (\w+).*?: (.*)", message, re.DOTALL)
     if cell is None:
@@ -261,7 +284,7 @@ def _explain(message: str) -> str:
     column, row, kind, problem = cell.groups()
     value = re.match(r"invalid value (.*)", problem, re.DOTALL)
     found = "got " + (value.group(1) if value else problem)
-    return f"row {row}: {COLUMNS[int(column)]}: expected {_EXPECTED.get(kind, 'text in UTF-8')}, {found}"
+    return f"row {row}: {columns[int(column)]}: expected {_EXPECTED.get(kind, 'text in UTF-8')}, {found}"
 
 
 def _refuse(path: Path, name: str, values: NDArray[Any], bad: NDArray[np.bool_], rule: str) -> None:

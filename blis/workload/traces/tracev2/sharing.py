@@ -78,16 +78,17 @@ def of_prefix_groups(group: Labels, lengths: Ints) -> TokenStreams | None:
 def unsaid(records: TraceRecords) -> tuple[TokenStreams | None, Ints]:
     """What to assume where a trace does not say who shares what.
 
-    Prompts of one prefix group begin with the same `PREFIX_TOKENS` tokens (with less if they are shorter), which are
-    part of ``input_tokens``. A round of a session begins with prompt and output of the round before if, in the whole
-    session, every prompt is long enough for that, round numbers differ and the group stays the same; else its rounds
-    have nothing more in common.
+    Prompts of one prefix group begin with the same tokens, which are part of ``input_tokens``: as many as the records
+    say or else `PREFIX_TOKENS`, with less if they are shorter. A round of a session begins with prompt and output of
+    the round before if, in the whole session, every prompt is long enough for that, round numbers differ and the
+    group stays the same; else its rounds have nothing more in common.
 
     Returns:
         The streams, None if nothing is shared; and (n,) length of each prompt's shared prefix.
     """
     group = records.prefix_group
-    prefix = np.where(group.codes >= 0, np.minimum(records.input_tokens, PREFIX_TOKENS), 0)
+    shared = PREFIX_TOKENS if records.prefix_length is None else records.prefix_length
+    prefix = np.where(group.codes >= 0, np.minimum(records.input_tokens, shared), 0)
     session, first = _accumulating(records)
     grows = session >= 0
     if not grows.any():

@@ -175,6 +175,8 @@ def load_tracev2(trace: TraceV2) -> Replay:
         content, columns = _said(trace, extension, records)
     else:
         content, columns["prefix_tokens"] = unsaid(records)
+    if records.priority is not None:
+        columns["priority"] = records.priority
     table = _table(trace.data, records, columns, content)
     horizon_us, unlisted = (None, 0) if extension is None else (extension.horizon_us, extension.unlisted)
     if header.mode != "real":
