@@ -69,6 +69,91 @@ STAMPS = json.dumps(
     }
 )
 
+
+def _guidellm_request(start_s, prompt, output, ttft_ms, latency_s):
+    return {
+        **{"type_": "generative_request_stats", "request_id": "a", "request_args": '{"prompt_tokens": 1}'},
+        **{"info": {"status": "completed", "timings": {"request_start": start_s}}, "prompt_tokens": prompt},
+        **{"input_metrics": {"text_tokens": prompt}, "output_tokens": output, "request_start_time": start_s},
+        **{"time_to_first_token_ms": ttft_ms, "request_latency": latency_s},
+    }
+
+
+def _guidellm_benchmark(*successful, errored=()):
+    requests = {"successful": list(successful), "errored": list(errored), "incomplete": [], "total": None}
+    return {"type_": "generative_benchmark", "config": {}, "metrics": {}, "requests": requests, "start_time": 1.0}
+
+
+GUIDELLM_BENCHMARKS = [
+    _guidellm_benchmark(
+        _guidellm_request(1_790_000_000.5, 30, 4, 50.0, 0.2),
+        _guidellm_request(1_790_000_001.75, 40, 2, 60.5, 0.25),
+        errored=[_guidellm_request(1_790_000_002.0, None, None, None, 0.1)],
+    ),
+    _guidellm_benchmark(_guidellm_request(1_790_000_010.0, 99, 9, None, 0.5)),
+]
+
+
+def guidellm(*benchmarks):
+    """A report."""
+    metadata = {"version": 2, "guidellm_version": "0.8.1", "python_version": "3.11", "platform": "Linux"}
+    return json.dumps({"metadata": metadata, "config": {"spec": {}}, "benchmarks": benchmarks, "conclusions": []})
+
+
+def _aiperf(start_ns, phase, error=None, **metrics):
+    metadata = {"session_num": 0, "request_start_ns": start_ns, "benchmark_phase": phase, "was_cancelled": False}
+    values = {name: {"value": value, "unit": "any"} for name, value in metrics.items()}
+    return json.dumps({"metadata": metadata, "metrics": values} | ({} if error is None else {"error": error}))
+
+
+_DURATIONS = {"time_to_first_token": 57.5, "request_latency": 102.25, "inter_chunk_latency": [1.5, 2.5]}
+AIPERF = "\n".join(
+    (
+        _aiperf(1_790_000_000_000_000_000, "warmup", input_sequence_length=5, output_sequence_length=5),
+        _aiperf(
+            **{"start_ns": 1_790_000_001_507_175_074, "phase": "profiling", **_DURATIONS},
+            **{"usage_prompt_tokens": 19, "input_sequence_length": 46},
+            **{"usage_completion_tokens": 10, "output_sequence_length": 35},
+        ),
+        _aiperf(
+            **{"start_ns": 1_790_000_002_507_175_074, "phase": "profiling", **_DURATIONS},
+            **{"input_sequence_length": 20, "output_sequence_length": 7},
+        ),
+        _aiperf(1_790_000_003_000_000_000, "profiling", error={"code": 500, "type": "X", "message": "m"}),
+    )
+)
+
+
+def _inference_perf(start_s, error=None):
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    times = [start_s + 0.05, start_s + 0.06, start_s + 0.075]
+    response = {"output_tokens": 10, "server_usage": usage, "chunk_times": times, "output_token_times": times}
+    info = {"request_metrics": {"text": {"input_tokens": 8}}, "response_metrics": response, "input_tokens": 8}
+    body = {"request": '{"prompt": "x"}', "response": 'data: {"id": 1}'}
+    return {"start_time": start_s, "end_time": start_s + 0.08, **body, "info": info, "error": error}
+
+
+INFERENCE_PERF = json.dumps(
+    [
+        _inference_perf(16909.25),
+        _inference_perf(16910.0, {"error_type": "HTTP Error 500", "error_msg": "m"}),
+        _inference_perf(16911.5),
+    ]
+)
+
+_GENAI_REQUEST = {"ttft": 0.1, "tpot": 0.01, "e2e_latency": 0.2, "num_input_tokens": 26, "num_output_tokens": 12}
+GENAI_BENCH = json.dumps(
+    {
+        "aggregated_metrics": {"scenario": "D(60,12)", "num_concurrency": 1, "stats": {"ttft": {"min": 0.1}}},
+        "individual_request_metrics": [
+            {**_GENAI_REQUEST, "error_code": None, "error_message": None},
+            {"ttft": None, "num_input_tokens": None, "num_output_tokens": None, "error_code": 500},
+        ],
+        "_time_unit": "s",
+    },
+    indent=4,
+)
+
 #: What inference-sim writes: the second request has a prefix of 48 tokens before its own 8.
 TRACEV2 = (
     "request_id,client_id,tenant_id,slo_class,session_id,round_index,prefix_group,prefix_length,streaming,"
@@ -89,4 +174,8 @@ TINY = {
     "vllm-stamps": STAMPS,
     "token-csv": TOKEN_CSV,
     "tracev2": TRACEV2,
+    "guidellm": guidellm(GUIDELLM_BENCHMARKS[0]),
+    "aiperf": AIPERF,
+    "inference-perf": INFERENCE_PERF,
+    "genai-bench": GENAI_BENCH,
 }

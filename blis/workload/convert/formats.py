@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blis.errors import InputError, WorkloadError, nearest
 from blis.files.plain import open_plain
-from blis.workload.convert import azure, burstgpt, mooncake, own_tracev2, sharegpt, vllm, vllm_stamps
+from blis.workload.convert import azure, burstgpt, load_tools, mooncake, own_tracev2, sharegpt, vllm, vllm_stamps
 from blis.workload.convert.options import FORMATS
 from blis.workload.convert.parquet import read_parquet
 from blis.workload.convert.source import Rows, Source
@@ -30,6 +30,7 @@ class _Head:
     is_header: bool = False
     fields: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    is_list: bool = False
 
 
 _READERS: dict[str, Reader] = {
@@ -39,6 +40,10 @@ _READERS: dict[str, Reader] = {
     "sharegpt": sharegpt.read_sharegpt,
     "vllm": vllm.read_vllm,
     "vllm-stamps": vllm_stamps.read_vllm_stamps,
+    "guidellm": load_tools.read_guidellm,
+    "aiperf": load_tools.read_aiperf,
+    "inference-perf": load_tools.read_inference_perf,
+    "genai-bench": load_tools.read_genai_bench,
     "token-csv": read_token_csv,
     "tracev2": own_tracev2.read_tracev2_rows,
     "parquet": read_parquet,
@@ -46,10 +51,18 @@ _READERS: dict[str, Reader] = {
 _LOOKS_LIKE: dict[str, Callable[[_Head], bool]] = {
     "azure": lambda head: set(azure.COLUMNS) <= set(head.fields),
     "burstgpt": lambda head: set(burstgpt.COLUMNS) <= set(head.fields),
-    "mooncake": lambda head: all(not set(names).isdisjoint(head.keys) for names in (mooncake.INPUT, mooncake.OUTPUT)),
+    "mooncake": lambda head: (
+        not head.is_list and all(not set(names).isdisjoint(head.keys) for names in (mooncake.INPUT, mooncake.OUTPUT))
+    ),
     "sharegpt": lambda head: not set(sharegpt.MESSAGES).isdisjoint(head.keys),
     "vllm": lambda head: {"num_prompts", "model_id"} <= set(head.keys) or set(vllm.LENGTHS) <= set(head.keys),
     "vllm-stamps": lambda head: set(vllm_stamps.STAMPS) <= set(head.keys),
+    "guidellm": lambda head: "guidellm_version" in head.keys,
+    "aiperf": lambda head: {"metadata", "request_start_ns"} <= set(head.keys),
+    "inference-perf": lambda head: (
+        head.is_list and {"start_time", "end_time"} <= set(head.keys) and not {"request", "info"}.isdisjoint(head.keys)
+    ),
+    "genai-bench": lambda head: {"aggregated_metrics", "num_concurrency"} <= set(head.keys),
     "token-csv": lambda head: head.fields[: len(TOKEN_COLUMNS)] == TOKEN_COLUMNS,
     "tracev2": lambda head: set(own_tracev2.KNOWN_BY) <= set(head.fields) or head.is_header,
     "parquet": lambda head: head.is_parquet,
@@ -96,7 +109,7 @@ def _head(beginning: bytes) -> _Head:
         return _Head(is_parquet=True)
     text = beginning.decode("utf-8-sig", errors="replace").lstrip()
     if text.startswith(("{", "[")):
-        return _Head(keys=tuple(dict.fromkeys(re.findall(r'"([^"\\]{1,40})"\s*:', text))))
+        return _Head(is_list=text.startswith("["), keys=tuple(dict.fromkeys(re.findall(r'"([^"\\]{1,40})"\s*:', text))))
     lines = text.splitlines()
     is_header = any(line.startswith(own_tracev2.HEADER_KEY) for line in lines)
     return _Head(is_header=is_header, fields=tuple(next(csv.reader([lines[0]]), [])))

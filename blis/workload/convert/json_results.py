@@ -35,12 +35,12 @@ class _WithoutNaN:
         return b""
 
 
-def picked_events(source: Source, root: str = "") -> Iterator[Event]:
+def picked_events(source: Source, root: str | None = "") -> Iterator[Event]:
     """Read one result of a file: the only one, or the one that the options pick.
 
     Args:
         source: the file.
-        root: where results stand in it; empty: one after the other, or in a list.
+        root: where results stand in it; empty: one after the other, or in a list; None: the file is one.
 
     Raises:
         WorkloadError: the file is no JSON, holds several results and none is picked, or has none of that number.
@@ -56,7 +56,7 @@ def picked_events(source: Source, root: str = "") -> Iterator[Event]:
         raise source.error(f"--pick {pick}: holds {count} result{'s' * (count != 1)}")
 
 
-def _numbered(source: Source, root: str) -> Iterator[tuple[int, Event]]:
+def _numbered(source: Source, root: str | None) -> Iterator[tuple[int, Event]]:
     """All events within results, and the number of the result, from 1."""
     import ijson
 
@@ -64,7 +64,9 @@ def _numbered(source: Source, root: str) -> Iterator[tuple[int, Event]]:
     with source.open() as file:
         try:
             for prefix, event, value in ijson.parse(_WithoutNaN(file), use_float=True, multiple_values=True):
-                if not root and prefix == "" and event == "start_array":
+                if root is None:
+                    yield 1, (prefix, event, value)
+                elif not root and prefix == "" and event == "start_array":
                     root = "item"
                 elif prefix == root and event == "start_map":
                     number, inside = number + 1, True

@@ -18,6 +18,10 @@ FORMATS = {
     "sharegpt": "ShareGPT conversations or chat messages, JSON or JSON lines",
     "vllm": "result of vLLM's serving benchmark with --save-detailed, JSON",
     "vllm-stamps": "a vLLM server's stamps of each request, JSON lines",
+    "guidellm": "report of guidellm, JSON",
+    "aiperf": "profile_export.jsonl of aiperf",
+    "inference-perf": "per_request_lifecycle_metrics.json of inference-perf",
+    "genai-bench": "result of genai-bench for a scenario and a concurrency, JSON",
     "token-csv": "CSV with token ids, as blis reads it itself",
     "tracev2": "TraceV2 of blis or inference-sim, its data (CSV) or its header (YAML)",
     "parquet": "Parquet traces as blis reads them itself",
@@ -27,7 +31,7 @@ FORMATS = {
 WITHOUT_UNIT = ("burstgpt", "mooncake")
 
 #: Those of which a file may hold several results.
-WITH_SEVERAL = ("vllm",)
+WITH_SEVERAL = ("vllm", "guidellm")
 
 #: Names of the formats that can be written.
 TARGETS = ("parquet", "tracev2")
