@@ -154,6 +154,11 @@ GENAI_BENCH = json.dumps(
     indent=4,
 )
 
+ANY_COLUMNS = """ts_ms,prompt_tokens,completion_tokens,user
+1000,10,5,alice
+3500,20,7,
+"""
+
 #: What inference-sim writes: the second request has a prefix of 48 tokens before its own 8.
 TRACEV2 = (
     "request_id,client_id,tenant_id,slo_class,session_id,round_index,prefix_group,prefix_length,streaming,"
@@ -174,8 +179,12 @@ TINY = {
     "vllm-stamps": STAMPS,
     "token-csv": TOKEN_CSV,
     "tracev2": TRACEV2,
+    "columns": ANY_COLUMNS,
     "guidellm": guidellm(GUIDELLM_BENCHMARKS[0]),
     "aiperf": AIPERF,
     "inference-perf": INFERENCE_PERF,
     "genai-bench": GENAI_BENCH,
 }
+
+#: Formats that say nothing of arrivals.
+WITHOUT_ARRIVALS = ("sharegpt", "genai-bench")

@@ -23,6 +23,7 @@ from helpers_convert import (
     TINY,
     TOKEN_CSV,
     VLLM,
+    WITHOUT_ARRIVALS,
 )
 
 import blis
@@ -265,7 +266,7 @@ def test_empty_lines_do_not_shift_line_numbers(tmp_path):
         converted(tmp_path, text)
 
 
-@pytest.mark.parametrize("name", [name for name in TINY if name != "sharegpt"])
+@pytest.mark.parametrize("name", [name for name in TINY if name not in WITHOUT_ARRIVALS])
 def test_a_tracev2_is_replayed_as_the_parquet_trace_is_run(tmp_path, name):
     """Hash ids and token ids included: small blocks, so that prompts share some."""
     source = tmp_path / "source"

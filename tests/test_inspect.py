@@ -7,7 +7,7 @@ import time
 import numpy as np
 import polars as pl
 import pytest
-from helpers_convert import AZURE, MOONCAKE, SHAREGPT, TINY, TOKEN_CSV
+from helpers_convert import AZURE, MOONCAKE, SHAREGPT, TINY, TOKEN_CSV, WITHOUT_ARRIVALS
 
 from blis.cli.main import main
 from blis.cli.reading import bytes_bar
@@ -81,13 +81,13 @@ def test_sharing_by_hand(tmp_path):
 @pytest.mark.parametrize("name", TINY)
 def test_a_converted_trace_looks_as_its_source(tmp_path, name):
     figures = inspected(tmp_path, TINY[name])
-    selection = Selection(rate=1.0) if name == "sharegpt" else Selection()
+    selection = Selection(rate=1.0) if name in WITHOUT_ARRIVALS else Selection()
     convert(tmp_path / "in", tmp_path / "out.parquet", selection=selection)
     other = inspect_trace(tmp_path / "out.parquet")
     for figure in ("requests", "without_output", "input_tokens", "output_tokens", "prefix_sharing"):
         assert figures[figure] == other[figure]
-    assert (figures["arrivals"] is None) == (name == "sharegpt")
-    if name != "sharegpt":
+    assert (figures["arrivals"] is None) == (name in WITHOUT_ARRIVALS)
+    if name not in WITHOUT_ARRIVALS:
         assert figures["arrivals"] == other["arrivals"]
 
 

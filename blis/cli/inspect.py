@@ -29,5 +29,8 @@ def inspect(file: Path, **flags: Any) -> None:
     set_verbosity(flags)
     with bytes_bar(file, flags) as progress:
         figures = inspect_trace(file, format_name=flags["format_name"], options=read_options(flags), progress=progress)
+    if figures["format"] == "columns" and not flags["quiet"]:
+        for assumed in figures["assumed"]:
+            click.echo(f"blis: {assumed}", err=True)
     tell_doubts(file, figures["doubts"])
     print_text(printable(as_text(figures)) if wants_table(flags["output"]) else json.dumps(figures, indent=2))

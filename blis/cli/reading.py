@@ -13,7 +13,19 @@ from blis.cli.console import log, new_bar, wants_bar
 from blis.cli.flags import LOG, QUIET, from_flags
 from blis.cli.values import one_of
 from blis.files.existing import is_file
-from blis.workload.convert.options import FORMATS, TIME_UNITS, ReadOptions
+from blis.workload.convert.options import COLUMN_ROLES, FORMATS, TIME_UNITS, ReadOptions
+
+
+def _columns(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, str] | None:
+    """``arrival=ts,input=n`` as a mapping."""
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    for role, _, name in pairs:
+        if not role or not name:
+            raise click.BadParameter(f"expected {'=NAME,'.join(COLUMN_ROLES)}=NAME, some of these, got {text!r}")
+    return {role.strip(): name.strip() for role, _, name in pairs}
+
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -35,14 +47,23 @@ def reading_options(command: Command) -> Command:
             click.option(
                 "--time-unit",
                 **one_of(*TIME_UNITS),
-                help="Unit of times (mooncake, burstgpt)  [default: the format's, if it is plausible]",
+                help="Unit of times (mooncake, burstgpt, columns)  [default: the format's, if it is plausible]",
             ),
             click.option(
                 "--hash-block-tokens",
                 type=click.IntRange(1),
                 help="Tokens per hash id (mooncake, vllm-stamps)  [default: the format's, if it fits the lengths]",
             ),
-            click.option("--pick", type=click.IntRange(1), help="Which of several results in FILE, from 1 (vllm)"),
+            click.option(
+                "--columns",
+                callback=_columns,
+                metavar="arrival=NAME,input=NAME,output=NAME,…",
+                help="Columns of a table of any format, by what they are; also session, tenant, class"
+                "  [default: by usual names]",
+            ),
+            click.option(
+                "--pick", type=click.IntRange(1), help="Which of several results in FILE, from 1 (vllm, guidellm)"
+            ),
             click.option("--hash-ids", type=FILE, help="Hash ids by request_id, JSON lines (vllm-stamps)"),
             click.option(
                 "--tokens-per-word",

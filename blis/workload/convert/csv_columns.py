@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,10 +22,11 @@ class Columns:
         source: where wrong fields are reported.
         lines: (n,) the line each row stands on.
         table: Arrow columns of strings.
+        word: what is counted, if not lines.
     """
 
-    def __init__(self, source: Source, lines: Ints, table: Any) -> None:
-        self._source, self._lines, self._table = source, lines, table
+    def __init__(self, source: Source, lines: Ints, table: Any, word: str = "line") -> None:
+        self._source, self._lines, self._table, self._word = source, lines, table, word
         self._wrong: dict[int, str] = {}
 
     def lengths(self, name: str) -> Ints:
@@ -33,6 +35,23 @@ class Columns:
 
         values = self._cast(name, pa.int64(), "a whole number")
         return self._within(name, values, 0, MOST_LENGTH, "a whole number").astype(np.int64)
+
+    def whole_lengths(self, name: str) -> Ints:
+        """The same where whole numbers may be written with a fraction of zero, as pandas does beside missing ones."""
+        import pyarrow.compute as pc
+
+        text = pc.replace_substring_regex(pc.utf8_trim_whitespace(self._table[name]), r"^(\d+)\.0+$", r"\1")
+        self._table = self._table.set_column(self._table.column_names.index(name), name, text)
+        return self.lengths(name)
+
+    def some_numbers(self, name: str, most: int) -> list[float]:
+        """The first numbers of a column, none if what stands there first is no number."""
+        values = [text for text in self._table[name][:most].to_pylist() if text]
+        try:
+            float(values[0] if values else "")
+        except ValueError:
+            return []
+        return [value for value in map(_number, values) if value is not None]
 
     def times_us(self, name: str, us_per_unit: float) -> Ints:
         """Times of some unit as whole µs."""
@@ -73,7 +92,7 @@ class Columns:
         keep = np.full(len(self._lines), True)
         for row in sorted(self._wrong):
             keep[row] = False
-            self._source.bad_row(f"line {self._lines[row]}", self._wrong[row])
+            self._source.bad_row(f"{self._word} {self._lines[row]}", self._wrong[row])
         return keep
 
     def _cast(self, name: str, kind: Any, expected: str, text: Any = None, filler: str = "0") -> NDArray[Any]:
@@ -178,6 +197,14 @@ def _read(block: bytes, header: list[str], kept: list[str]) -> Any:
             column_types=dict.fromkeys(kept, pa.string()), include_columns=kept, strings_can_be_null=False
         ),
     )
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _can_cast(field: Any, kind: Any) -> bool:

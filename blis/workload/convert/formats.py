@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from blis.errors import InputError, WorkloadError, nearest
 from blis.files.plain import open_plain
-from blis.workload.convert import azure, burstgpt, load_tools, mooncake, own_tracev2, sharegpt, vllm, vllm_stamps
+from blis.workload.convert import (
+    any_columns,
+    azure,
+    burstgpt,
+    load_tools,
+    mooncake,
+    own_tracev2,
+    sharegpt,
+    vllm,
+    vllm_stamps,
+)
+from blis.workload.convert.any_columns import looks_like_requests
+from blis.workload.convert.any_tables import split_header
 from blis.workload.convert.options import FORMATS
 from blis.workload.convert.parquet import read_parquet
 from blis.workload.convert.source import Rows, Source
@@ -46,6 +57,7 @@ _READERS: dict[str, Reader] = {
     "genai-bench": load_tools.read_genai_bench,
     "token-csv": read_token_csv,
     "tracev2": own_tracev2.read_tracev2_rows,
+    "columns": any_columns.read_any_columns,
     "parquet": read_parquet,
 }
 _LOOKS_LIKE: dict[str, Callable[[_Head], bool]] = {
@@ -84,13 +96,30 @@ def recognise(path: Path) -> str:
         raise WorkloadError(f"{path}: is empty")
     head = _head(beginning)
     found = [name for name, looks_like in _LOOKS_LIKE.items() if looks_like(head)]
+    names = _parquet_names(path) if head.is_parquet else head.keys or head.fields
+    if (not found or head.is_parquet) and "arrival_us" not in names and looks_like_requests(names):
+        return "columns"
     if len(found) == 1:
         return found[0]
     formats = ", ".join(FORMATS)
     if found:
         raise WorkloadError(f"{path}: looks like {' and '.join(found)}; say with --from which of {formats} it is")
     shown = f"keys {', '.join(head.keys[:8])}" if head.keys else f"a first line of {','.join(head.fields)[:80]!r}"
-    raise WorkloadError(f"{path}: is of no known format, it has {shown}; --from takes {formats}")
+    raise WorkloadError(
+        f"{path}: is of no known format, it has {shown}; --from takes {formats}; --columns reads any table"
+    )
+
+
+def _parquet_names(path: Path) -> Sequence[str]:
+    """Names of the columns; none if it is no Parquet after all, which is said when it is read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with Source(path).open_seekable() as file:
+            return list(pq.read_schema(file).names)
+    except pa.ArrowException:
+        return ()
 
 
 def reader(name: str) -> Reader:
@@ -112,4 +141,4 @@ def _head(beginning: bytes) -> _Head:
         return _Head(is_list=text.startswith("["), keys=tuple(dict.fromkeys(re.findall(r'"([^"\\]{1,40})"\s*:', text))))
     lines = text.splitlines()
     is_header = any(line.startswith(own_tracev2.HEADER_KEY) for line in lines)
-    return _Head(is_header=is_header, fields=tuple(next(csv.reader([lines[0]]), [])))
+    return _Head(is_header=is_header, fields=tuple(split_header(lines[0])[1]))

@@ -25,6 +25,26 @@ def json_lines(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
                         yield f"line {number}", record
 
 
+def json_records(source: Source, what: str = "record") -> Iterator[tuple[str, Any]]:
+    """Read the records of a JSON list or of JSON lines, and where each stands.
+
+    Raises:
+        WorkloadError: the file is no JSON.
+    """
+    import ijson
+
+    with source.open() as file:
+        is_list = file.peek().lstrip().startswith(b"[")
+        if is_list:
+            try:
+                for position, record in enumerate(ijson.items(file, "item", use_float=True)):
+                    yield f"{what} {position}", record
+            except ijson.JSONError as error:
+                raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None
+    if not is_list:
+        yield from json_lines(source)
+
+
 def _parse(source: Source, place: str, text: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(text.decode("utf-8-sig"))

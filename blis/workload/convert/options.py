@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from blis.errors import ConfigError
+from blis.errors import ConfigError, nearest
 
 #: Names of the formats that can be read, and what each is.
 FORMATS = {
@@ -24,14 +24,18 @@ FORMATS = {
     "genai-bench": "result of genai-bench for a scenario and a concurrency, JSON",
     "token-csv": "CSV with token ids, as blis reads it itself",
     "tracev2": "TraceV2 of blis or inference-sim, its data (CSV) or its header (YAML)",
+    "columns": "any table: CSV, JSON lines, a JSON list or Parquet, with --columns or usual names",
     "parquet": "Parquet traces as blis reads them itself",
 }
 
 #: Those whose times are numbers without a unit.
-WITHOUT_UNIT = ("burstgpt", "mooncake")
+WITHOUT_UNIT = ("burstgpt", "mooncake", "columns")
 
 #: Those of which a file may hold several results.
 WITH_SEVERAL = ("vllm", "guidellm")
+
+#: What a column of any table may be.
+COLUMN_ROLES = ("arrival", "input", "output", "session", "tenant", "class")
 
 #: Names of the formats that can be written.
 TARGETS = ("parquet", "tracev2")
@@ -58,6 +62,7 @@ class ReadOptions:
         hash_block_tokens: tokens per hash id, >= 1; None: as the format has them, or as they fit the lengths.
         hash_ids: file with the hash ids of each request, for stamps; JSON lines with ``request_id`` and ``hash_ids``.
         tokens_per_word: how many tokens a word of a ShareGPT text counts as, > 0; None: by its script.
+        columns: names of columns by what they are, one of `COLUMN_ROLES`; the others are known by usual names.
         pick: which one of several results in a file, from 1; None: there is but one.
         on_bad_row: whether a row that makes no sense ends the reading or is skipped and counted.
     """
@@ -66,6 +71,7 @@ class ReadOptions:
     hash_block_tokens: int | None = None
     hash_ids: Path | None = None
     tokens_per_word: float | None = None
+    columns: Mapping[str, str] | None = None
     pick: int | None = None
     on_bad_row: Literal["fail", "skip"] = "fail"
 
@@ -77,6 +83,9 @@ class ReadOptions:
         if self.tokens_per_word is not None and not 0 < self.tokens_per_word <= _MOST_TOKENS_PER_WORD:
             most = f"{_MOST_TOKENS_PER_WORD:g}"
             raise ConfigError(f"tokens_per_word: must be a number > 0 and <= {most}, got {self.tokens_per_word}")
+        for role in self.columns or {}:
+            if role not in COLUMN_ROLES:
+                raise ConfigError(f"columns: unknown {role!r}; {nearest(role, COLUMN_ROLES)}")
         if self.pick is not None and self.pick < 1:
             raise ConfigError(f"pick: must be >= 1, got {self.pick}")
         if self.on_bad_row not in ("fail", "skip"):

@@ -80,7 +80,10 @@ class Requests:
     def __init__(
         self, source: Source, format_name: str | None, selection: Selection, *, need_arrivals: bool = True
     ) -> None:
-        self.format_name = format_name or recognise(source.path)
+        named = source.options.columns is not None
+        self.format_name = format_name or ("columns" if named else recognise(source.path))
+        if named and self.format_name != "columns":
+            raise InputError(f"columns: {self.format_name} has columns of its own; only columns takes some")
         self.counts = Counts()
         self._read = reader(self.format_name)
         if source.options.time_unit is not None and self.format_name not in WITHOUT_UNIT:

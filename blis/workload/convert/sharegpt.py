@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from blis.errors import nearest
-from blis.workload.convert.json_lines import json_lines
+from blis.workload.convert.json_lines import json_records
 from blis.workload.convert.source import Rows, Source
 from blis.workload.convert.text_tokens import estimate_tokens
 
@@ -45,7 +45,7 @@ def read_sharegpt(source: Source) -> Iterator[Rows]:
     """Read lengths. Conversations without an answer are counted, empty ones have no prompt."""
     source.assume(f"tokens are estimated from texts, {_rule(source)}")
     batch: list[tuple[int, int]] = []
-    for place, record in _conversations(source):
+    for place, record in json_records(source, "conversation"):
         try:
             request = _request(source, _messages(record))
         except _WrongError as error:
@@ -67,23 +67,6 @@ def _rule(source: Source) -> str:
     if given is None:
         return "by words and characters of each script"
     return f"{given:g} per word, by characters where a script does not set words apart"
-
-
-def _conversations(source: Source) -> Iterator[tuple[str, Any]]:
-    """The conversations of a JSON list or of JSON lines, and where each stands."""
-    import ijson
-
-    with source.open() as file:
-        is_list = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-    if not is_list:
-        yield from json_lines(source)
-        return
-    with source.open() as file:
-        try:
-            for position, record in enumerate(ijson.items(file, "item")):
-                yield f"conversation {position}", record
-        except ijson.JSONError as error:
-            raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None
 
 
 def _messages(record: Any) -> list[_Message]:
