@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,21 @@ import click
 
 from blis.cli.console import print_text, set_verbosity, wants_table
 from blis.cli.flags import LOG, OUTPUT_FORM, QUIET
-from blis.files.output import check_outputs
+from blis.files.output import check_outputs, replacing
+from blis.files.printable import printable
 
 _PATH = click.Path(path_type=Path)
+_TRACE, _SERVER = ("trace_header", "trace_data"), ("server_metrics", "since")
+#: What is said of requests one by one, which a server's histograms know nothing of.
+_OF_TRACES = (*_TRACE, "plots", "warm_up_requests", "network_rtt_us", "network_bandwidth_mbps")
 _FROM_HEADER = "  [default: as the header says]"
 
 
 @click.command()
-@click.option("--trace-header", type=_PATH, required=True, help="Header of the measured trace (YAML).")
-@click.option("--trace-data", type=_PATH, required=True, help="Its data (CSV).")
+@click.option("--trace-header", type=_PATH, help="Header of the measured trace (YAML).")
+@click.option("--trace-data", type=_PATH, help="Its data (CSV).")
+@click.option("--server-metrics", type=_PATH, help="In place of a trace, a dump of the vLLM server's /metrics.")
+@click.option("--since", type=_PATH, help="An earlier dump: compare what the server did since.")
 @click.option(
     "--sim-outcomes",
     "--outcomes-path",
@@ -53,13 +61,19 @@ _FROM_HEADER = "  [default: as the header says]"
 def calibrate(ctx: click.Context, /, **flags: Any) -> None:
     """Compare a measured TraceV2 with what was simulated for the same requests, and print how far they are apart.
 
-    Measure with blis observe, simulate with blis replay --outcomes-path, then compare.
+    Measure with blis observe, simulate with blis replay --outcomes-path, then compare. With --server-metrics the
+    server's own histograms are compared, not requests one by one.
     """
     set_verbosity(flags)
+    inputs = [name for name in (*_TRACE, *_SERVER, "sim_outcomes") if flags[name] is not None]
     check_outputs(
         [(f"--{name}", flags[name]) for name in ("report", "plots") if flags[name] is not None],
-        [(f"--{name.replace('_', '-')}", flags[name]) for name in ("trace_header", "trace_data", "sim_outcomes")],
+        [(f"--{name.replace('_', '-')}", flags[name]) for name in inputs],
     )
+    _check_sides(ctx, flags)
+    if flags["server_metrics"] is not None:
+        _compare_with_server(flags)
+        return
     if flags["plots"] is not None:
         from blis.measurement.calibrate.plots import check_plots
 
@@ -92,3 +106,35 @@ def calibrate(ctx: click.Context, /, **flags: Any) -> None:
             print_text(calibration_table(found.report))
         else:
             print_text(found.text())
+
+
+def _check_sides(ctx: click.Context, flags: Mapping[str, Any]) -> None:
+    """Make sure that there is a trace or a dump, and nothing that belongs to the other one."""
+    options = {param.name: param for param in ctx.command.params}
+    if flags["server_metrics"] is None:
+        for name in _TRACE:
+            if flags[name] is None:
+                raise click.MissingParameter(ctx=ctx, param=options[name])
+        if flags["since"] is not None:
+            raise click.BadParameter("goes with --server-metrics", param_hint="--since")
+        return
+    for name in _OF_TRACES:
+        if flags[name] not in (None, 0.0):
+            raise click.BadParameter("goes with a trace, not with --server-metrics", param_hint=options[name].opts[0])
+    if flags["report"] is not None and flags["report"].suffix.lower() == ".html":
+        raise click.BadParameter("a comparison with --server-metrics is written as JSON only", param_hint="--report")
+
+
+def _compare_with_server(flags: Mapping[str, Any]) -> None:
+    from blis.measurement.server_metrics.comparing import compare_with_server, comparison_as_text
+    from blis.measurement.server_metrics.dump import difference, read_dump
+
+    dump = read_dump(flags["server_metrics"])
+    if flags["since"] is not None:
+        dump = difference(dump, read_dump(flags["since"]))
+    found = compare_with_server(dump, flags["sim_outcomes"])
+    text = json.dumps(found, indent=2, allow_nan=False)
+    if flags["report"] is not None:
+        with replacing(flags["report"]) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    print_text(printable(comparison_as_text(found)) if wants_table(flags["output"]) else text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,23 @@ from blis.files.printable import printable
 @click.command()
 @click.argument("file", type=FILE)
 @reading_options
+@click.option("--since", type=FILE, help="Earlier dump of the same server: show what happened since (/metrics only)")
 @click.option("--output", **OUTPUT_FORM)
 def inspect(file: Path, **flags: Any) -> None:
     """Print what the trace FILE holds: counts, rate over time, burstiness, lengths, prefix sharing.
 
-    FILE may have any format that blis convert reads.
+    FILE may have any format that blis convert reads, or be a dump of a vLLM server's /metrics.
     """
+    from blis.measurement.server_metrics.dump import looks_like_dump
     from blis.workload.inspect.survey import inspect_trace
     from blis.workload.inspect.text import as_text
 
     set_verbosity(flags)
+    if looks_like_dump(file):
+        _inspect_dump(file, flags)
+        return
+    if flags["since"] is not None:
+        raise click.BadParameter(f"{file} is no dump of /metrics; only those can be compared", param_hint="--since")
     with bytes_bar(file, flags) as progress:
         figures = inspect_trace(file, format_name=flags["format_name"], options=read_options(flags), progress=progress)
     if figures["format"] == "columns" and not flags["quiet"]:
@@ -34,3 +42,14 @@ def inspect(file: Path, **flags: Any) -> None:
             click.echo(f"blis: {assumed}", err=True)
     tell_doubts(file, figures["doubts"])
     print_text(printable(as_text(figures)) if wants_table(flags["output"]) else json.dumps(figures, indent=2))
+
+
+def _inspect_dump(file: Path, flags: Mapping[str, Any]) -> None:
+    from blis.measurement.server_metrics.dump import difference, read_dump
+    from blis.measurement.server_metrics.figures import describe_dump, dump_as_text
+
+    dump = read_dump(file)
+    if flags["since"] is not None:
+        dump = difference(dump, read_dump(flags["since"]))
+    figures = describe_dump(dump)
+    print_text(printable(dump_as_text(figures)) if wants_table(flags["output"]) else json.dumps(figures, indent=2))

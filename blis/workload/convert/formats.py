@@ -94,6 +94,8 @@ def recognise(path: Path) -> str:
         raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
     if not beginning.strip():
         raise WorkloadError(f"{path}: is empty")
+    if beginning.lstrip().startswith((b"# HELP ", b"# TYPE ")):
+        raise WorkloadError(f"{path}: is a dump of /metrics, which holds no requests; blis inspect shows what it says")
     head = _head(beginning)
     found = [name for name, looks_like in _LOOKS_LIKE.items() if looks_like(head)]
     names = _parquet_names(path) if head.is_parquet else head.keys or head.fields
