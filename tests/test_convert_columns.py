@@ -104,6 +104,27 @@ def test_dates(tmp_path, zone):
         converted(text(tmp_path, content), time_unit="s")
 
 
+@pytest.mark.parametrize(
+    ("name", "per_s"),
+    [("ts_us", 1e6), ("Time (ms)", 1e3), ("arrival_time_ns", 1e9), ("created_seconds", 1), ("Start Time [s]", 1)],
+)
+def test_a_unit_in_the_name(tmp_path, name, per_s):
+    content = f"{name},isl,osl\n{3 * per_s:.0f},5,6\n{4 * per_s:.0f},7,8\n"
+    found, counts = converted(text(tmp_path, content))
+    assert found["arrival_us"].to_list() == [0, 1_000_000]
+    assert "its name says" in counts.assumed[1]
+
+
+def test_what_is_no_number_in_a_list(tmp_path):
+    rows = [{"ts": 1, "isl": 2, "osl": 3, "ttft": float("nan")}, {"ts": 2, "isl": 2, "osl": 3, "ttft": float("inf")}]
+    assert len(converted(text(tmp_path, json.dumps(rows)))[0]) == 2
+
+
+def test_an_object_over_several_lines(tmp_path):
+    with pytest.raises(InputError, match="line 1: begins a value over several lines; JSON lines or a list of objects"):
+        converted(text(tmp_path, json.dumps({"rows": [{"ts": 1, "isl": 2, "osl": 3}]}, indent=2)))
+
+
 def test_dates_in_parquet(tmp_path):
     frame = pl.DataFrame({"created_at": ["2026-01-01 00:00:01", "2026-01-01 00:00:03"], "isl": [1, 2], "osl": [3, 4]})
     frame.with_columns(pl.col("created_at").str.to_datetime()).write_parquet(tmp_path / "t")

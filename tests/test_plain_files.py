@@ -132,10 +132,10 @@ def test_what_is_no_number_in_a_summary_does_not_matter(tmp_path):
 def test_what_is_no_number_is_found_wherever_a_piece_ends(size, values):
     from io import BytesIO
 
-    from blis.workload.convert.json_results import _WithoutNaN
+    from blis.workload.convert.json_nan import WithoutNaN
 
     text = '{"x": ["NaN"], "y": [' + ", ".join(values) + "]}"
-    file, pieces = _WithoutNaN(BytesIO(text.encode())), []
+    file, pieces = WithoutNaN(BytesIO(text.encode())), []
     while piece := file.read(size):
         pieces.append(piece)
     expected = [1.5 if value == "1.5" else None for value in values]

@@ -16,11 +16,9 @@ from blis.workload.requests import Ints
 #: What columns are usually called, in small letters without marks; earlier ones are taken first.
 _USUAL: dict[str, tuple[str, ...]] = {
     "arrival": (
-        *("arrivalus", "arrivaltimeus", "arrivalms", "arrivaltimems", "arrivals", "arrivaltimes", "arrivaltime"),
-        *("arrivaltimestamp", "arrivedat", "arrival", "requesttime", "requesttimestamp", "requeststarttime"),
-        *("timestamp", "timestampus", "timestampms", "timestamps", "timestampns", "ts", "tsus", "tsms", "tss", "tsns"),
-        *("starttime", "startts", "startedat", "starttimestamp", "sendtime", "sentat", "createdat", "createdtime"),
-        *("created", "datetime", "time", "date"),
+        *("arrivaltime", "arrivaltimestamp", "arrivedat", "arrival", "requesttime", "requesttimestamp"),
+        *("requeststarttime", "timestamp", "ts", "starttime", "startts", "startedat", "starttimestamp", "sendtime"),
+        *("sentat", "createdat", "createdtime", "created", "datetime", "time", "date"),
     ),
     "input": (
         *("inputtokens", "prompttokens", "numinputtokens", "numprompttokens", "ninputtokens", "nprompttokens"),
@@ -71,12 +69,9 @@ _NEEDED = ("input", "output")
 #: What each is called in our traces.
 _OURS = {"session": "session_id", "tenant": "tenant_id", "class": "slo_class"}
 #: How names end that say the unit of a time.
-_UNITS: dict[str, TimeUnit] = {
-    r"[_ (]us\)?$|micro": "us",
-    r"[_ (]ms\)?$|milli": "ms",
-    r"[_ (]ns\)?$|nano": "ns",
-    r"[_ (]s\)?$|[_ (]sec(ond)?s?\)?$": "s",
-}
+_UNIT = re.compile(r"[ _([]+([mun]?s|sec|secs|(?:milli|micro|nano)?seconds)[)\]]?$")
+_UNITS: dict[str, TimeUnit] = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
+_UNITS |= {"ms": "ms", "us": "us", "ns": "ns"}
 #: So many of the first times show which unit is plausible.
 _SAMPLE = 1 << 12
 
@@ -90,7 +85,8 @@ def guess_columns(names: Sequence[str]) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    """A name without capitals, marks and the unit it ends in."""
+    return re.sub(r"[^a-z0-9]", "", _UNIT.sub("", name.lower()))
 
 
 def looks_like_requests(names: Sequence[str]) -> bool:
@@ -137,10 +133,11 @@ class _Times:
 
 
 def _form(name: str) -> Form:
-    for pattern, unit in _UNITS.items():
-        if re.search(pattern, name.lower()):
-            return Form(unit, f"its name says {NAMES[unit]}", sure=True)
-    return Form("s", "as in most logs", sure=False)
+    found = _UNIT.search(name.lower())
+    if found is None:
+        return Form("s", "as in most logs", sure=False)
+    unit = _UNITS.get(found[1], "s")
+    return Form(unit, f"its name says {NAMES[unit]}", sure=True)
 
 
 def _chosen(source: Source, names: Sequence[str]) -> dict[str, str]:

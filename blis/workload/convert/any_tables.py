@@ -128,7 +128,7 @@ class _Json:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        first = next(iter(json_records(source)), None)
+        first = next(iter(json_records(source, "record")), None)
         if first is None:
             raise source.error("holds no records")
         self.names: Sequence[str] = [name for name, _ in _flat(first[1])]
@@ -136,7 +136,7 @@ class _Json:
     def pieces(self, wanted: Sequence[str]) -> Iterator[Piece]:
         import pyarrow as pa
 
-        records = enumerate((record for _, record in json_records(self._source)), 1)
+        records = enumerate((record for _, record in json_records(self._source, "record")), 1)
         for head in records:
             batch = [head, *islice(records, _BATCH_ROWS - 1)]
             rows = [dict(_flat(record)) for _, record in batch]

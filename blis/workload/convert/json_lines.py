@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from blis.workload.convert.json_nan import WithoutNaN
 from blis.workload.convert.source import Source, line_blocks
 
 
@@ -25,8 +26,13 @@ def json_lines(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
                         yield f"line {number}", record
 
 
-def json_records(source: Source, what: str = "record") -> Iterator[tuple[str, Any]]:
+def json_records(source: Source, what: str, *, are_texts: bool = False) -> Iterator[tuple[str, Any]]:
     """Read the records of a JSON list or of JSON lines, and where each stands.
+
+    Args:
+        source: the file.
+        what: they are called in messages.
+        are_texts: whether texts matter, in which "NaN" is a word; else it is a number that is none.
 
     Raises:
         WorkloadError: the file is no JSON.
@@ -37,7 +43,9 @@ def json_records(source: Source, what: str = "record") -> Iterator[tuple[str, An
         is_list = file.peek().lstrip().startswith(b"[")
         if is_list:
             try:
-                for position, record in enumerate(ijson.items(file, "item", use_float=True)):
+                for position, record in enumerate(
+                    ijson.items(file if are_texts else WithoutNaN(file), "item", use_float=True)
+                ):
                     yield f"{what} {position}", record
             except ijson.JSONError as error:
                 raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None
@@ -52,6 +60,8 @@ def _parse(source: Source, place: str, text: bytes) -> dict[str, Any] | None:
         source.bad_row(place, "is no JSON: nested too deeply")
         return None
     except ValueError as error:
+        if text.strip() in (b"{", b"["):
+            raise source.error(f"{place}: begins a value over several lines; JSON lines or a list of objects are read")
         source.bad_row(place, f"is no JSON: {str(error).replace('line 1 column', 'column')}")
         return None
     if not isinstance(record, dict):

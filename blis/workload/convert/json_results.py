@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
+from blis.workload.convert.json_nan import WithoutNaN
 from blis.workload.convert.source import Source
 
 #: An event's place within its result, its kind and its value, as ijson gives them.
 Event = tuple[str, str, Any]
-
-#: Python writes these for floats that are no numbers in JSON.
-_NO_NUMBER = re.compile(rb"(?<=[\s:,\[])-?(?:NaN|Infinity)(?=[\s,\]}])")
-#: What may be the beginning of one, with what must stand before it.
-_BEGUN = re.compile(rb"[\s:,\[]-?[A-Za-z]{0,8}\Z")
-_LONGEST = 10
-
-
-class _WithoutNaN:
-    """A JSON file in which null stands in place of what is no number."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._rest = file, b""
-
-    def read(self, size: int = -1) -> bytes:
-        while size:  # ijson asks for nothing to see whether it gets bytes
-            more = self._file.read(size)
-            data, self._rest = _NO_NUMBER.sub(b"null", self._rest + more), b""
-            if more and (begun := _BEGUN.search(data, max(0, len(data) - _LONGEST))):
-                data, self._rest = data[: begun.start()], data[begun.start() :]
-            if data or not more:
-                return data
-        return b""
 
 
 def picked_events(source: Source, root: str | None = "") -> Iterator[Event]:
@@ -63,7 +40,7 @@ def _numbered(source: Source, root: str | None) -> Iterator[tuple[int, Event]]:
     number, inside = 0, False
     with source.open() as file:
         try:
-            for prefix, event, value in ijson.parse(_WithoutNaN(file), use_float=True, multiple_values=True):
+            for prefix, event, value in ijson.parse(WithoutNaN(file), use_float=True, multiple_values=True):
                 if root is None:
                     yield 1, (prefix, event, value)
                 elif not root and prefix == "" and event == "start_array":

@@ -45,7 +45,7 @@ def read_sharegpt(source: Source) -> Iterator[Rows]:
     """Read lengths. Conversations without an answer are counted, empty ones have no prompt."""
     source.assume(f"tokens are estimated from texts, {_rule(source)}")
     batch: list[tuple[int, int]] = []
-    for place, record in json_records(source, "conversation"):
+    for place, record in json_records(source, "conversation", are_texts=True):
         try:
             request = _request(source, _messages(record))
         except _WrongError as error:
