@@ -8,6 +8,7 @@ from helpers_convert import ANY_COLUMNS, AZURE
 from hypothesis import given
 from hypothesis import strategies as st
 
+import blis
 from blis.cli.main import main
 from blis.errors import ConfigError, InputError
 from blis.workload.convert.any_columns import guess_columns
@@ -121,7 +122,7 @@ def test_what_is_no_number_in_a_list(tmp_path):
 
 
 def test_an_object_over_several_lines(tmp_path):
-    with pytest.raises(InputError, match="line 1: begins a value over several lines; JSON lines or a list of objects"):
+    with pytest.raises(InputError, match="line 1: begins an object of several lines; JSON lines or a list of objects"):
         converted(text(tmp_path, json.dumps({"rows": [{"ts": 1, "isl": 2, "osl": 3}]}, indent=2)))
 
 
@@ -187,3 +188,12 @@ def test_another_encoding_is_named(tmp_path):
 def test_the_order_of_columns_does_not_matter(names):
     found = guess_columns(names)
     assert found == {"arrival": "Arrival-Time", "input": "prompt_tokens", "output": "Completion Tokens"}
+
+
+def test_outcomes_are_no_trace_but_have_requests(tmp_path):
+    workload = blis.DistributionWorkload(num_requests=5, rate=10.0)
+    blis.simulate(blis.Deployment("meta-llama/llama-3.1-8b-instruct"), workload).write_parquet(tmp_path / "o.parquet")
+    with pytest.raises(InputError, match="holds the outcomes of a run, no trace; --columns arrival=arrival_us"):
+        recognise(tmp_path / "o.parquet")
+    columns = {"arrival": "arrival_us", "input": "input_tokens", "output": "output_tokens"}
+    assert len(converted(tmp_path / "o.parquet", columns)[0]) == 5

@@ -122,7 +122,7 @@ class _Times:
         numbers = columns.some_numbers(name, _SAMPLE)
         self._us_per_unit: float | None = None
         if numbers:
-            self._us_per_unit = TIME_UNITS[decide_unit(source, name, numbers, _form(name))]
+            self._us_per_unit = TIME_UNITS[_unit(source, name, numbers)]
         elif source.options.time_unit is not None:
             raise source.error(f"{name}: are dates, which have no unit; leave out --time-unit")
 
@@ -132,12 +132,14 @@ class _Times:
         return columns.times_us(self._name, self._us_per_unit)
 
 
-def _form(name: str) -> Form:
-    found = _UNIT.search(name.lower())
-    if found is None:
-        return Form("s", "as in most logs", sure=False)
-    unit = _UNITS.get(found[1], "s")
-    return Form(unit, f"its name says {NAMES[unit]}", sure=True)
+def _unit(source: Source, name: str, numbers: Sequence[float]) -> TimeUnit:
+    """The unit that is asked for, that the name ends in, or that is plausible."""
+    said = _UNIT.search(name.lower())
+    if said is None or source.options.time_unit is not None:
+        return decide_unit(source, name, numbers, Form("s", "as in most logs", sure=False))
+    unit = _UNITS.get(said[1], "s")
+    source.assume(f"{name}: taken as {NAMES[unit]}: its name says {NAMES[unit]}")
+    return unit
 
 
 def _chosen(source: Source, names: Sequence[str]) -> dict[str, str]:

@@ -99,6 +99,9 @@ def recognise(path: Path) -> str:
     head = _head(beginning)
     found = [name for name, looks_like in _LOOKS_LIKE.items() if looks_like(head)]
     names = _parquet_names(path) if head.is_parquet else head.keys or head.fields
+    if {"enqueued_us", "ttft_us"} <= set(names):
+        columns = "--columns arrival=arrival_us,input=input_tokens,output=output_tokens"
+        raise WorkloadError(f"{path}: holds the outcomes of a run, no trace; {columns} reads its requests")
     if (not found or head.is_parquet) and "arrival_us" not in names and looks_like_requests(names):
         return "columns"
     if len(found) == 1:

@@ -42,10 +42,9 @@ def json_records(source: Source, what: str, *, are_texts: bool = False) -> Itera
     with source.open() as file:
         is_list = file.peek().lstrip().startswith(b"[")
         if is_list:
+            cleaned = file if are_texts else WithoutNaN(file)
             try:
-                for position, record in enumerate(
-                    ijson.items(file if are_texts else WithoutNaN(file), "item", use_float=True)
-                ):
+                for position, record in enumerate(ijson.items(cleaned, "item", use_float=True)):
                     yield f"{what} {position}", record
             except ijson.JSONError as error:
                 raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None
@@ -60,8 +59,9 @@ def _parse(source: Source, place: str, text: bytes) -> dict[str, Any] | None:
         source.bad_row(place, "is no JSON: nested too deeply")
         return None
     except ValueError as error:
-        if text.strip() in (b"{", b"["):
-            raise source.error(f"{place}: begins a value over several lines; JSON lines or a list of objects are read")
+        if text.strip() == b"{":
+            problem = "begins an object of several lines; JSON lines or a list of objects are read"
+            raise source.error(f"{place}: {problem}") from None
         source.bad_row(place, f"is no JSON: {str(error).replace('line 1 column', 'column')}")
         return None
     if not isinstance(record, dict):
