@@ -134,7 +134,7 @@ def test_times_that_cannot_be_read(tmp_path, times, message):
 
 def test_times_with_a_unit_take_no_other(tmp_path):
     (tmp_path / "in.csv").write_text(AZURE)
-    with pytest.raises(InputError, match="time_unit: azure has times of a known unit; only burstgpt and mooncake take"):
+    with pytest.raises(InputError, match="time_unit: azure has times of a known unit; only burstgpt, mooncake,"):
         inspect_trace(tmp_path / "in.csv", options=ReadOptions(time_unit="ms"))
     with pytest.raises(InputError, match="timestamp: are dates, which have no unit; leave out --time-unit"):
         inspected(tmp_path, ["2024-05-10T00:00:00Z"], time_unit="ms")

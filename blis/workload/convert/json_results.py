@@ -22,34 +22,26 @@ def picked_events(source: Source, root: str | None = "") -> Iterator[Event]:
     Raises:
         WorkloadError: the file is no JSON, holds several results and none is picked, or has none of that number.
     """
-    pick, count = source.options.pick, 0
-    for number, event in _numbered(source, root):
-        count = number
-        if number == (pick or 1):
-            yield event
+    import ijson
+
+    pick = source.options.pick
+    count = current = 0 if root is not None else 1
+    wanted, cut = pick or 1, len(root) + 1 if root else 0
+    with source.open() as file:
+        try:
+            for prefix, event, value in ijson.parse(WithoutNaN(file), use_float=True, multiple_values=True):
+                if prefix != root:
+                    if current == wanted:
+                        yield prefix[cut:], event, value
+                elif event == "start_map":
+                    count = current = count + 1
+                elif event == "end_map":
+                    current = 0  # what follows belongs to none
+                elif event == "start_array":  # a list of results
+                    root, cut = "item", len("item.")
+        except ijson.JSONError as error:
+            raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None
     if pick is None and count > 1:
         raise source.error(f"holds {count} results; --pick 1 to --pick {count} says which one is read")
     if pick is not None and pick > count:
         raise source.error(f"--pick {pick}: holds {count} result{'s' * (count != 1)}")
-
-
-def _numbered(source: Source, root: str | None) -> Iterator[tuple[int, Event]]:
-    """All events within results, and the number of the result, from 1."""
-    import ijson
-
-    number, inside = 0, False
-    with source.open() as file:
-        try:
-            for prefix, event, value in ijson.parse(WithoutNaN(file), use_float=True, multiple_values=True):
-                if root is None:
-                    yield 1, (prefix, event, value)
-                elif not root and prefix == "" and event == "start_array":
-                    root = "item"
-                elif prefix == root and event == "start_map":
-                    number, inside = number + 1, True
-                elif prefix == root and event == "end_map":
-                    inside = False
-                elif inside and event != "map_key":
-                    yield number, (prefix[len(root) + 1 :] if root else prefix, event, value)
-        except ijson.JSONError as error:
-            raise source.error(f"is no JSON: {' '.join(str(error).split())[:200]}") from None

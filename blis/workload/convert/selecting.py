@@ -87,10 +87,10 @@ class Requests:
         self.counts = Counts()
         self._read = reader(self.format_name)
         if source.options.time_unit is not None and self.format_name not in WITHOUT_UNIT:
-            formats = " and ".join(WITHOUT_UNIT)
+            formats = ", ".join(WITHOUT_UNIT)
             raise InputError(f"time_unit: {self.format_name} has times of a known unit; only {formats} take one")
         if source.options.pick is not None and self.format_name not in WITH_SEVERAL:
-            formats = " and ".join(WITH_SEVERAL)
+            formats = ", ".join(WITH_SEVERAL)
             raise InputError(f"pick: a file of {self.format_name} holds one result; only {formats} may hold several")
         self._source = source
         self._selection = selection
