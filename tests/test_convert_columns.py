@@ -97,6 +97,20 @@ def test_keys_within_keys(tmp_path):
     assert converted(path)[0].rows() == [(0, 5, 3), (6_000_000, 5, 9)]
 
 
+def test_keys_that_the_first_record_lacks(tmp_path):
+    rows = [{"ts": 1, "isl": 2, "osl": 3}, {"ts": 2, "isl": 2, "osl": 3, "user": "bob"}, {"ts": 3, "isl": None}]
+    path = text(tmp_path, "\n\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match="line 5: isl: expected a whole number, got ''"):
+        converted(path)
+    assert converted(path, on_bad_row="skip")[0]["tenant_id"].to_list() == [None, "bob"]
+
+
+def test_structures_in_parquet(tmp_path):
+    usage = [{"prompt_tokens": 5, "completion_tokens": 6}, {"prompt_tokens": 7, "completion_tokens": 8}]
+    pl.DataFrame({"ts": [1.5, 2.5], "usage": usage}).write_parquet(tmp_path / "t")
+    assert converted(tmp_path / "t", {"arrival": "ts"}, time_unit="s")[0].rows() == [(0, 5, 6), (1_000_000, 7, 8)]
+
+
 @pytest.mark.parametrize("zone", ["Z", "+00:00", ""])
 def test_dates(tmp_path, zone):
     content = f"time,isl,osl\n2026-01-01T00:00:00.25{zone},5,6\n2026-01-01 00:00:02{zone},7,8\n"

@@ -18,6 +18,8 @@ _DELIMITERS = ",;\t|"
 #: Longer rows cannot be read.
 _CSV_BLOCK_BYTES = 1 << 24
 _BATCH_ROWS = 1 << 13
+#: Keys are those of the first records; one of them may lack some.
+_FIRST_RECORDS = 100
 _HEAD_BYTES = 1 << 16
 
 Piece = tuple[Ints, Any]
@@ -124,32 +126,30 @@ class _Csv:
 class _Json:
     """Objects; the keys of those within are joined by dots."""
 
-    word = "record"
-
     def __init__(self, source: Source) -> None:
         self._source = source
-        first = next(iter(json_records(source, "record")), None)
-        if first is None:
+        first = list(islice(json_records(source, "record"), _FIRST_RECORDS))
+        if not first:
             raise source.error("holds no records")
-        self.names: Sequence[str] = [name for name, _ in _flat(first[1])]
+        self.word = first[0][0].split()[0]
+        self.names: Sequence[str] = list(dict.fromkeys(name for _, record in first for name in _flat(record)))
 
     def pieces(self, wanted: Sequence[str]) -> Iterator[Piece]:
         import pyarrow as pa
 
-        records = enumerate((record for _, record in json_records(self._source, "record")), 1)
-        for head in records:
-            batch = [head, *islice(records, _BATCH_ROWS - 1)]
-            rows = [dict(_flat(record)) for _, record in batch]
+        records = iter(json_records(self._source, "record"))
+        while batch := list(islice(records, _BATCH_ROWS)):
+            rows = [_flat(record) for _, record in batch]
             columns = {name: pa.array([_text(row.get(name)) for row in rows], pa.string()) for name in wanted}
-            yield np.array([number for number, _ in batch]), pa.table(columns)
+            yield np.array([int(place.split()[1]) for place, _ in batch]), pa.table(columns)
 
 
-def _flat(record: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield before + key, value
+def _flat(record: Any) -> dict[str, Any]:
+    """The values of an object and of those within; nothing of what is no object."""
+    found: dict[str, Any] = {}
+    for key, value in record.items() if isinstance(record, Mapping) else ():
+        found |= {f"{key}.{name}": inner for name, inner in _flat(value).items()} or {key: value}
+    return found
 
 
 def _text(value: Any) -> str:
