@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from helpers_cli import LLAMA
-from helpers_convert import TINY
+from helpers_convert import TINY, WITHOUT_ARRIVALS
 
 import blis
 from blis.config.defaults import load_defaults
@@ -261,7 +261,7 @@ def _spec(path):
 def _convert(path):
     target = path.with_name("target.parquet")
     for bad in ("fail", "skip"):
-        chosen = Selection(rate=1.0 if path.stem == "sharegpt" else None)
+        chosen = Selection(rate=1.0 if path.stem in WITHOUT_ARRIVALS else None)
         convert(path, target, format_name=path.stem, options=ReadOptions(on_bad_row=bad), selection=chosen)
 
 
@@ -288,8 +288,13 @@ def _examples(folder):
     shutil.copytree(ROOT / "examples" / "servegen-data", folder / "servegen-data")
     shutil.copy(ROOT / "examples" / "policies.py", folder)
     for name, text in TINY.items():
-        suffix = {"azure": ".csv", "burstgpt": ".csv", "token-csv": ".csv", "mooncake": ".jsonl"}.get(name, ".json")
-        (folder / f"{name}{suffix}").write_text(text)
+        (folder / f"{name}{_suffix(text)}").write_text(text)
+
+
+def _suffix(text):
+    if text[0] not in "{[":
+        return ".csv"
+    return ".jsonl" if len(text.splitlines()) > 1 and text.splitlines()[0].endswith("}") else ".json"
 
 
 def _tables(folder):
@@ -371,6 +376,5 @@ def targets(folder):
     breaks = {".csv": broken_csv, ".jsonl": broken_lines, ".json": broken_json}
     for path in sorted(folder.iterdir()):
         if path.stem in TINY:
-            how = broken_lines if path.stem == "vllm-stamps" else breaks[path.suffix]
-            made[f"convert {path.stem}"] = Target(path, how, _convert)
+            made[f"convert {path.stem}"] = Target(path, breaks[path.suffix], _convert)
     return made

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
+
+
+@contextmanager
+def damage_as(error_of: Callable[[str], Exception]) -> Iterator[None]:
+    """Let what Arrow says of damaged files be another error; what the operating system says of files is not touched."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise error_of("the name of a column is no text") from None
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise error_of(" ".join(str(error).split())[:200]) from None
 
 
 def read_table(path: Path) -> pa.Table:

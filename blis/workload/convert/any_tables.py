@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from blis.files.parquet import damage_as
 from blis.workload.convert.json_lines import json_records
 from blis.workload.convert.source import Source
 from blis.workload.requests import Ints
@@ -48,11 +49,9 @@ def open_table(source: Source) -> Iterator[Table]:
     Raises:
         WorkloadError: it cannot be read as what it begins like.
     """
-    import pyarrow as pa
-
     with source.open() as file:
         head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES].lstrip()
-    try:
+    with damage_as(lambda problem: source.error(_explained(problem))):
         if head.startswith(b"PAR1"):
             with source.open_seekable() as seekable:
                 yield _Parquet(seekable)
@@ -60,8 +59,6 @@ def open_table(source: Source) -> Iterator[Table]:
             yield _Json(source)
         else:
             yield _Csv(source)
-    except pa.ArrowException as error:
-        raise source.error(_explained(" ".join(str(error).split())[:200])) from None
 
 
 def _explained(problem: str) -> str:

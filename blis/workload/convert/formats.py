@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blis.errors import InputError, WorkloadError, nearest
+from blis.files.parquet import damage_as
 from blis.files.plain import open_plain
 from blis.workload.convert import (
     any_columns,
@@ -117,13 +118,12 @@ def recognise(path: Path) -> str:
 
 def _parquet_names(path: Path) -> Sequence[str]:
     """Names of the columns; none if it is no Parquet after all, which is said when it is read."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with Source(path).open_seekable() as file:
+        with damage_as(WorkloadError), Source(path).open_seekable() as file:
             return list(pq.read_schema(file).names)
-    except pa.ArrowException:
+    except WorkloadError:
         return ()
 
 

@@ -81,7 +81,7 @@ def read_aiperf(source: Source) -> Iterator[Rows]:
     output = ("usage_completion_tokens", "output_sequence_length")
 
     def request(record: Record) -> _Request | None:
-        metadata, metrics = record.get("metadata") or {}, record.get("metrics") or {}
+        metadata, metrics = _part(record, "metadata"), _part(record, "metrics")
         if record.get("error") is not None or metadata.get("was_cancelled"):
             return None
         values = {name: metric.get("value") for name, metric in metrics.items() if isinstance(metric, dict)}
@@ -93,10 +93,16 @@ def read_aiperf(source: Source) -> Iterator[Rows]:
     return _rows(source, _without_warm_up(source), request)
 
 
+def _part(record: Record, name: str) -> Mapping[str, Any]:
+    """A record within; empty where there is none."""
+    part = record.get(name)
+    return part if isinstance(part, dict) else {}
+
+
 def _without_warm_up(source: Source) -> Iterator[tuple[str, Record]]:
     num_others = 0
     for place, record in json_lines(source):
-        phase = (record.get("metadata") or {}).get("benchmark_phase", "profiling")
+        phase = _part(record, "metadata").get("benchmark_phase", "profiling")
         if phase == "profiling":
             yield place, record
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from blis.files.parquet import damage_as
 from blis.workload.convert.source import MOST_LENGTH, Rows, Source
 from blis.workload.requests import MOST_US, Ints
 from blis.workload.traces.hash_ids import better_block_tokens
@@ -22,19 +23,19 @@ def read_parquet(source: Source) -> Iterator[Rows]:
     Raises:
         WorkloadError: the file is no Parquet, its columns are not those of a trace, or a value makes no sense.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with source.open_seekable() as opened, pq.ParquetFile(opened) as file:
-            needed_columns(source.path, file.schema_arrow.names)
-            size, total, done = source.path.stat().st_size, max(file.metadata.num_rows, 1), 0
-            for batch in file.iter_batches(_BATCH_ROWS):
-                yield _rows(source, batch, done)
-                done += len(batch)
-                source.at(size * done // total)
-    except pa.ArrowException as error:
-        raise source.error(f"cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    with (
+        damage_as(lambda problem: source.error(f"cannot be read as Parquet: {problem}")),
+        source.open_seekable() as opened,
+        pq.ParquetFile(opened) as file,
+    ):
+        needed_columns(source.path, file.schema_arrow.names)
+        size, total, done = source.path.stat().st_size, max(file.metadata.num_rows, 1), 0
+        for batch in file.iter_batches(_BATCH_ROWS):
+            yield _rows(source, batch, done)
+            done += len(batch)
+            source.at(size * done // total)
 
 
 def _rows(source: Source, batch: Any, first: int) -> Rows:
