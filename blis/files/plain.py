@@ -89,6 +89,19 @@ def open_plain(path: Path, progress: Progress | None = None) -> PlainFile:
         raise
 
 
+def line_of_no_text(file: BinaryIO) -> int | None:
+    """The line of a file from which on it is not in UTF-8, about; None: it is. (Arrow's reader of CSV does not ask.)"""
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    try:
+        while piece := file.read(_BUFFER_BYTES):
+            decoder.decode(piece)
+            line += piece.count(b"\n")
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return line
+    return None
+
+
 def packing(head: bytes) -> str | None:
     """How a file is packed that begins like this; None: it is not."""
     return next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), None)

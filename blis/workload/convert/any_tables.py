@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from blis.files.parquet import damage_as
+from blis.files.plain import line_of_no_text
 from blis.workload.convert.json_lines import json_records
 from blis.workload.convert.source import Source
 from blis.workload.requests import Ints
@@ -61,9 +62,12 @@ def open_table(source: Source) -> Iterator[Table]:
             yield _Csv(source)
 
 
+_RECODE = "is not in UTF-8 (nor UTF-16); recode it first, such as iconv -f latin1 -t utf-8"
+
+
 def _explained(problem: str) -> str:
     if "UTF8" in problem or "utf8" in problem:
-        return "is not in UTF-8 (nor UTF-16); recode it first, such as iconv -f latin1 -t utf-8"
+        return _RECODE
     return f"cannot be read: {problem}"
 
 
@@ -100,6 +104,10 @@ class _Csv:
             wrong.append(f"expected {row.expected_columns} fields as in the header, got {row.actual_columns}")
             return "skip"
 
+        with self._source.open() as file:
+            line = line_of_no_text(file)
+        if line is not None:
+            raise self._source.error(f"line {line}: {_RECODE}")
         with self._source.open() as file:
             reader = arrow_csv.open_csv(
                 file,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError, nearest
-from blis.files.plain import open_plain
+from blis.files.plain import line_of_no_text, open_plain
 from blis.workload.labels import SLO_CLASSES, label_column, labels
 from blis.workload.requests import MOST_TOKENS, MOST_US, Ints, Labels
 from blis.workload.traces.tracev2 import later
@@ -41,8 +41,6 @@ _MOST = {
     **dict.fromkeys(("input_tokens", "output_tokens", *_MODALITIES, "num_chunks"), MOST_TOKENS),
     **dict.fromkeys(("arrival_time_us", "send_time_us", "first_chunk_time_us", "last_chunk_time_us"), MOST_US),
 }
-#: Checked at a time for being text.
-_PIECE_BYTES = 1 << 20
 #: The header of a file is its first row.
 _FIRST_ROW = 2
 _EXPECTED = {"int64": "a whole number", "double": "a number", "bool": "true or false"}
@@ -212,7 +210,9 @@ def _read_table(path: Path) -> pa.Table:
     except OSError as error:
         raise WorkloadError(f"{path}: cannot be read: {error.strerror}") from None
     columns = _header(path, data)
-    _check_encoding(path, data)
+    line = line_of_no_text(io.BytesIO(data))
+    if line is not None:
+        raise WorkloadError(f"{path}: no UTF-8 text, from line {line} on")
     if data.count(b'"') % 2:
         raise WorkloadError(f"{path}: a quote is never closed")
     uneven: list[Any] = []
@@ -241,16 +241,6 @@ def _read_table(path: Path) -> pa.Table:
         )
     at = columns.index("error_message")
     return table.set_column(at, columns[at], pc.utf8_trim_whitespace(table[columns[at]].cast(pa.string())))
-
-
-def _check_encoding(path: Path, data: bytes) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(data), _PIECE_BYTES):
-        piece = data[start : start + _PIECE_BYTES]
-        try:
-            decoder.decode(piece, final=start + len(piece) == len(data))
-        except UnicodeDecodeError:
-            raise WorkloadError(f"{path}: no UTF-8 text, from line {data.count(10, 0, start) + 1} on") from None
 
 
 def _header(path: Path, data: bytes) -> Sequence[str]:
