@@ -178,7 +178,7 @@ def test_bulk_and_plain_agree(case):
 @pytest.mark.slow
 @pytest.mark.parametrize("first_seed", range(0, 4_000, 1_000))
 def test_many_more(first_seed):
-    for seed in range(first_seed, first_seed + 1_000):
+    for seed in range(first_seed, first_seed + 500):
         case = random_case(seed, 1 + seed % 60, (2, 5, 12, 40, 90)[seed % 5])
         expected = reference(case)
         assert_requests_equal(case, expected)
