@@ -14,7 +14,7 @@ import blis
 from blis._core.codes import NONE, ViewColumn, ViewNumber
 from blis.api import prepare
 from blis.outcomes.decisions.file import TraceFile
-from blis.simulation import packing, run_engine
+from blis.simulation import deciding, run_engine
 from blis.simulation.interrupts import uninterrupted
 
 MODEL = "meta-llama/llama-3.1-8b-instruct"
@@ -117,7 +117,7 @@ def test_the_file_names_the_run(tmp_path):
 
 def test_chunks_leave_no_mark(tmp_path, monkeypatch):
     whole = traced(blis.TraceOptions(2, 3, tmp_path / "whole.parquet"))
-    monkeypatch.setattr(packing, "DECISION_NUMBERS", 9 * 3 * 7)  # seven decisions
+    monkeypatch.setattr(deciding, "DECISION_NUMBERS", 9 * 3 * 7)  # seven decisions
     monkeypatch.setattr("blis.outcomes.decisions.file._CANDIDATES_PER_GROUP", 40)
     pieces = traced(blis.TraceOptions(2, 3, tmp_path / "pieces.parquet"))
     assert pieces.trace.summary == whole.trace.summary

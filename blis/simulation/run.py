@@ -14,7 +14,7 @@ from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import EngineError, InvariantError
 from blis.latency.law import LatencyModel
 from blis.policies.policy import Policy
-from blis.simulation import loops, native, packing
+from blis.simulation import deciding, loops, native, packing
 from blis.simulation.chains import chains_of
 from blis.simulation.control import Control, control_of
 from blis.simulation.gaps import added_up, long_form
@@ -155,11 +155,11 @@ class Run:
         instances, n = options.num_instances, len(table)
         self._gaps: list[list[Ints]] = [[] for _ in range(instances)]
         self._steps: list[list[Ints]] = [[] for _ in range(instances)]
-        routes_by_prefix = bool(control.reads & packing.PREFIX_SIGNALS)
+        routes_by_prefix = bool(control.reads & deciding.PREFIX_SIGNALS)
         enable = engine.enable_prefix_caching or routes_by_prefix
         if blocks is None or not enable:
             blocks = shared_blocks(table, engine.block_size_tokens, enable=enable)
-        prompt = packing.prompt_blocks(table, blocks, engine.block_size_tokens, used=routes_by_prefix)
+        prompt = deciding.prompt_blocks(table, blocks, engine.block_size_tokens, used=routes_by_prefix)
         num_classes = 1 if table.slo_class is None else 1 + len(table.slo_class.names)
         self._limits = packing.limit_values(
             engine,
@@ -186,13 +186,13 @@ class Run:
             policy.initial_state(instances) if policy is not None else np.zeros(0)
             for policy in (control.admission, control.routing, control.priority)
         ]
-        self._view = packing.view_columns(table, engine, control, tuple(map(len, self._states)), tracing=tracing)
-        self._snapshots = packing.snapshot_columns(engine, options)
+        self._view = deciding.view_columns(table, engine, control, tuple(map(len, self._states)), tracing=tracing)
+        self._snapshots = deciding.snapshot_columns(engine, options)
         keeps_table = "prefix_blocks" in control.reads
         chains = chains_of(blocks.parent, used=keeps_table)
-        self._prefixes = packing.table_columns(options, chains, len(blocks.parent), n, used=keeps_table)
-        self._decision_log = packing.decision_columns(instances, tracing=tracing)
-        self._cluster = packing.cluster_columns(
+        self._prefixes = deciding.table_columns(options, chains, len(blocks.parent), n, used=keeps_table)
+        self._decision_log = deciding.decision_columns(instances, tracing=tracing)
+        self._cluster = deciding.cluster_columns(
             control, self._requests, blocks, prompt, chains, self._horizon_us, forced, tracing=tracing
         )
         self._cluster["at"][core.LATE] = late

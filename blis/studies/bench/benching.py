@@ -10,12 +10,9 @@ from typing import Any, Literal, NamedTuple
 from blis import __version__
 from blis.errors import EngineError
 from blis.outcomes.digest import outcomes_digest
-from blis.outcomes.outcomes import Outcomes
 from blis.studies.bench.file import Bench
 from blis.studies.bench.golden import Figure, Golden, GoldenRun
-
-#: Parts of a summary that are no figures.
-_NO_FIGURES = ("instance_id", "interrupted")
+from blis.studies.sweep.work import figures_of
 
 _log = logging.getLogger("blis")
 
@@ -32,17 +29,12 @@ def run_bench(bench: Bench) -> Golden:
             outcomes = bench.worker.runner.run(run.case)
         except EngineError as error:
             raise type(error)(f"{bench.source}: runs.{name}: {error}") from error
-        figures = _figures(outcomes)
+        figures = {"steps": outcomes.result.num_steps, **figures_of(outcomes)}
         if figures["completed_requests"] == 0:
             raise EngineError(f"{bench.source}: runs.{name}: completed no request, so there is nothing to compare")
         runs[name] = GoldenRun(run.settings, run.inputs, outcomes_digest(outcomes), figures)
         _log.info("%s: done", name)
     return Golden(__version__, runs)
-
-
-def _figures(outcomes: Outcomes) -> dict[str, Figure]:
-    numbers = {name: value for name, value in outcomes.summary.items() if name not in _NO_FIGURES}
-    return {"steady_state": outcomes.steady_state.verdict, "steps": outcomes.result.num_steps, **numbers}
 
 
 class FigureChange(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from blis import __version__
 from blis.errors import BlisError, EngineError
+from blis.outcomes.outcomes import Outcomes
 from blis.studies.sweep.cases import Cases
 from blis.studies.sweep.file import Sweep
 from blis.studies.sweep.runner import Runner, StoppedError
@@ -81,8 +82,7 @@ class Worker:
         seed = case.seed or 0
         try:
             outcomes = self.runner.run(case)
-            figures = {name: value for name, value in outcomes.summary.items() if name not in _NO_FIGURES}
-            metrics = {"steady_state": outcomes.steady_state.verdict, **figures}
+            metrics = figures_of(outcomes)
         except StoppedError:
             raise
         except Exception as error:
@@ -90,8 +90,14 @@ class Worker:
         return Row(task.run, seed, "ok", None, metrics)
 
 
-#: Parts of a summary that say the same of all runs of a sweep.
+#: Parts of a summary that are no figures.
 _NO_FIGURES = ("instance_id", "interrupted")
+
+
+def figures_of(outcomes: Outcomes) -> dict[str, Any]:
+    """The verdict on a run, ``steady_state``, and the figures of its summary, by name."""
+    figures = {name: value for name, value in outcomes.summary.items() if name not in _NO_FIGURES}
+    return {"steady_state": outcomes.steady_state.verdict, **figures}
 
 
 def _message(error: Exception) -> str:
