@@ -33,10 +33,11 @@ ALLOWED = {
     "simulation": "errors config compiled latency policies workload _core",
     "outcomes": "errors files config latency workload simulation",
     "report": "errors files outcomes",
+    "ahead": "errors config compiled latency policies simulation",
     "api": "errors files config config.resolve workload simulation outcomes",
     "studies": "errors files config config.resolve policies workload simulation outcomes report api",
     "measurement": "errors files config config.resolve latency workload simulation outcomes report api",
-    "cli": "errors files config config.catalogue workload outcomes report api studies measurement",
+    "cli": "errors files config config.catalogue workload outcomes report ahead api studies measurement",
     "__main__": "cli",
 }
 #: `Outcomes` offers its figures, pages, plots and results file as its own; imported when asked for.

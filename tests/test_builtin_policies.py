@@ -10,6 +10,7 @@ import pytest
 from helpers_policies import ask, view
 
 import blis
+from blis.compiled.function import compiled
 from blis.config.schema import ADMISSION_POLICIES, ROUTING_POLICIES, ClusterOptions
 from blis.config.schema import SCORERS as SCORER_NAMES
 from blis.policies import _scorer_kernels, policy
@@ -257,7 +258,7 @@ def test_they_compile_where_nothing_can_be_kept(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     names = {}
     exec(compile("def second(words, numbers, state):\n    return words[1]\n", "<nowhere>", "exec"), names)
-    nowhere = policy.Policy("second", lambda: policy.compile_decision(lambda: names["second"], "second"))
+    nowhere = policy.Policy("second", lambda: compiled(policy.decision(lambda: names["second"], "second")))
     assert ask(nowhere, view(1, now_us=42)) == 42
 
 

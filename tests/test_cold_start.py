@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numba
 import pytest
-from test_compiled import CHECKOUT, RUN, ask, compiled, place, run_process, source  # noqa: F401  # fixtures
+from test_compiled import CHECKOUT, NOTHING_SHIPPED, RUN, ask, compiled, place, run_process, source  # noqa: F401  # fixtures
 
 from blis.files import kept
 
@@ -22,19 +22,19 @@ SMALL = """
 import sys
 from pathlib import Path
 import numba
-from blis.compiled.function import compiled
+from blis.compiled.function import Source, compiled
 
 def law(x):
     return x + 1
 
-found = compiled(lambda: law, "law", [Path(sys.argv[0])], lambda: numba.types.int64(numba.types.int64))
+found = compiled(Source(lambda: law, "law", (Path(sys.argv[0]),), lambda: numba.types.int64(numba.types.int64)))
 print(found.is_stored)
 """
 
 
 def begun(folder, *more):
     """A run that finds its code in a folder, or compiles it."""
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "NUMBA_CACHE_DIR": str(folder)}
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "NUMBA_CACHE_DIR": str(folder)} | NOTHING_SHIPPED
     command = [sys.executable, "-m", "blis", *RUN, "--output", "json", *more]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -86,7 +86,7 @@ def test_a_copy_does_not_wait_for_threads_that_it_lacks():
     code = """
 import os, sys, threading, time
 import numba
-from blis.compiled.function import compiled
+from blis.compiled.function import Source, compiled
 
 def slowly():
     begun.set()
@@ -95,12 +95,12 @@ def slowly():
 
 begun = threading.Event()
 kind = lambda: numba.types.int64(numba.types.int64)
-thread = threading.Thread(target=compiled, args=(slowly, "slow", [], kind))
+thread = threading.Thread(target=compiled, args=(Source(slowly, "slow", (), kind),))
 thread.start()
 begun.wait()
 child = os.fork()
 if child == 0:
-    compiled(lambda: lambda x: x + 1, "quick", [], kind)
+    compiled(Source(lambda: lambda x: x + 1, "quick", (), kind))
     os._exit(0)
 for _ in range(300):
     ended, status = os.waitpid(child, os.WNOHANG)

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,18 @@ import numba
 import pytest
 
 import blis
+from blis import ahead
 from blis._core.codes import RAISED
+from blis.cli.main import main
 from blis.compiled import function, store
 from blis.compiled.store import MachineCode
+from blis.config.schema import ADMISSION_POLICIES, ROUTING_POLICIES
 from blis.files import kept
 
 CHECKOUT = Path(blis.__file__).parents[1]
 CODE = MachineCode("door", ("memset",), bytes(range(256)))
+#: The default, but said: what comes with the package was made without anything said.
+NOTHING_SHIPPED = {"NUMBA_OPT": "3"}
 RUN = ("run", "--model", "meta-llama/llama-3.1-8b-instruct", "--max-prompts", "20")
 
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
@@ -48,7 +54,7 @@ def compiled(made, source, body="return int(numbers[0]) // x"):
         exec(f"def law(x, numbers):\n    {body}", names)
         return names["law"]
 
-    return function.compiled(make, "law", [source], signature)
+    return function.compiled(function.Source(make, "law", (source,), signature))
 
 
 def ask(law, x):
@@ -104,7 +110,7 @@ def test_code_that_needs_what_this_process_lacks_is_compiled_anew(place, source)
     """Loaded, it would end the process."""
     made = []
     compiled(made, source)
-    key = store.key_of("law", [source], function.machine())
+    key = store.key_of("law", [source], function.platform())
     store.write(key, MachineCode("blis_door", ("nobody_has_this",), store.read(key).code))
     assert ask(compiled(made, source), 5) == 8
     assert len(made) == 2
@@ -211,7 +217,7 @@ def test_a_warm_run_imports_no_compiler_and_no_scipy(more):
 @pytest.mark.slow
 def test_compiled_loaded_and_interpreted_give_the_same_bytes(tmp_path):
     code = f"from blis.cli.main import main; main({list(RUN)!r})"
-    kept = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    kept = {"NUMBA_CACHE_DIR": str(tmp_path)} | NOTHING_SHIPPED
     compiled_, loaded = (run_process(code, **kept, NUMBA_DISABLE_JIT="0") for _ in range(2))
     assert json.loads(compiled_.partition("\n")[2])["completed_requests"] == 20
     assert compiled_ == loaded == run_process(code, NUMBA_DISABLE_JIT="1")
@@ -228,3 +234,107 @@ print(step_durations_us(model, np.array([[5, 2, 0, 0, 0, 0, 0]])).tolist())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[1052]\n"
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A package with code for this machine, in a process's path of its own."""
+    root = tmp_path_factory.mktemp("package")
+    shutil.copytree(CHECKOUT / "blis", root / "blis", ignore=shutil.ignore_patterns("__pycache__", "shipped"))
+    for name in ("defaults.yaml", "hardware_config.json", "model_configs"):
+        (root / name).symlink_to(CHECKOUT / name)
+    code = "from blis.ahead import ship; ship()"
+    subprocess.run([sys.executable, "-c", code], cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, check=True)
+    assert len(list((root / "blis" / "compiled" / "shipped").iterdir())) == len(list(ahead.sources()))
+    return root
+
+
+def first_run(root, folder, **environment):
+    code = f"""
+import sys
+from blis.cli.main import main
+main({list(RUN)!r})
+print("numba" in sys.modules, file=sys.stderr)
+"""
+    variables = os.environ | {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(folder)} | environment
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=True)
+    return done.stdout, done.stderr.splitlines()
+
+
+@compiled_only
+@pytest.mark.slow
+def test_a_package_with_its_code_needs_no_compiler(shipped, tmp_path):
+    out, told = first_run(shipped, tmp_path / "kept")
+    assert told == ["False"]
+    assert not (tmp_path / "kept").exists()
+    assert out == first_run(CHECKOUT, tmp_path / "own", **NOTHING_SHIPPED)[0]
+
+
+@compiled_only
+@pytest.mark.slow
+@pytest.mark.parametrize("why", ["edited", "another kind of machine", "damaged"])
+def test_code_of_something_else_is_not_run(shipped, tmp_path, why):
+    root = tmp_path / "package"
+    shutil.copytree(shipped, root, symlinks=True)
+    (engine,) = (root / "blis" / "compiled" / "shipped").glob("engine.*")
+    if why == "edited":
+        with (root / "blis" / "_core" / "entry.py").open("a") as file:
+            file.write("# an edit\n")
+    elif why == "damaged":
+        engine.write_bytes(engine.read_bytes()[:-1] + b"?")
+    else:
+        engine.rename(engine.with_name("engine.m68k-unknown-linux-gnu.code"))
+    out, told = first_run(root, tmp_path / "kept")
+    assert "compiling the engine" in told[0]
+    assert json.loads(out.partition("\n")[2] if out.startswith("=") else out)["completed_requests"] == 20
+
+
+@compiled_only
+@pytest.mark.slow
+def test_compile_leaves_nothing_for_the_first_run(tmp_path):
+    kept = {"NUMBA_CACHE_DIR": str(tmp_path)} | NOTHING_SHIPPED
+    code = "from blis.cli.main import main; main(['compile', '--output', 'json'])"
+    names = [source.name for source in ahead.sources()]
+    assert json.loads(run_process(code, **kept)) == dict.fromkeys(names, "compiled")
+    assert json.loads(run_process(code, **kept)) == dict.fromkeys(names, "was there")
+    assert first_run(CHECKOUT, tmp_path, **NOTHING_SHIPPED)[1] == ["False"]
+
+
+def test_every_built_in_function_is_compiled_ahead():
+    names = {source.name for source in ahead.sources()}
+    assert {f"routing.{name}" for name in ROUTING_POLICIES} | {
+        f"admission.{name}" for name in ADMISSION_POLICIES
+    } < names
+    assert {"engine"} | {f"blis.latency.{law}._step_time_us" for law in ("blackbox", "roofline")} < names
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"NUMBA_DISABLE_JIT": "1"}, "nothing is to be compiled"),
+        ({"NUMBA_CACHE_DIR": "/dev/null/kept"}, "cannot be kept"),
+    ],
+)
+def test_compile_says_when_it_is_for_nothing(environment, said, monkeypatch, capsys):
+    monkeypatch.setattr(
+        ahead, "sources", lambda: iter([function.Source(lambda: abs, "a", (Path(__file__),), signature)])
+    )
+    monkeypatch.setattr(function, "machine_code", lambda source: CODE)
+    monkeypatch.setattr(function, "loaded", lambda code, is_stored: function.CompiledFunction(0, is_stored, None))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ahead, "is_interpreted", lambda: "NUMBA_DISABLE_JIT" in environment)
+    assert main(["compile"]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+
+
+def test_one_key_for_all_versions_of_numba_and_python(source, monkeypatch):
+    before = store.shipped_key_of("f", [source], "here")
+    monkeypatch.setattr(store.sys, "version", "3.99")
+    monkeypatch.setattr(store, "_files_of_numba", list)
+    assert store.shipped_key_of("f", [source], "here") == before
+    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+    assert store.shipped_key_of("f", [source], "here").digest != before.digest

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import pytest
 from numba import float64, int8, int32, int64
+from test_compiled import NOTHING_SHIPPED
 
 import blis
 from blis._core import codes, handles, layout
@@ -57,7 +58,7 @@ print(json.dumps({
 
 
 def run_script(cache_dir: Path) -> dict:
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache_dir), "PYTHONPATH": str(CHECKOUT)}
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache_dir), "PYTHONPATH": str(CHECKOUT)} | NOTHING_SHIPPED
     environment.pop("NUMBA_DISABLE_JIT", None)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False, timeout=300

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import blis
+from blis import ahead
+from blis.compiled.function import platform
 
 ROOT = Path(blis.__file__).parent.parent
 
@@ -34,6 +36,8 @@ def test_wheel_carries_the_shipped_data(wheel):
     data |= {str(path.relative_to(ROOT)) for path in (ROOT / "model_configs").rglob("config.json")}
     assert {f"blis/_data/{name}" for name in data} <= names
     assert {"blis/py.typed", "blis/_core/entry.py"} <= names
+    shipped = {name.split("/")[-1].partition(f".{platform()}.")[0] for name in names if "/shipped/" in name}
+    assert shipped == {source.name for source in ahead.sources()}
     assert {name.split("/")[0] for name in names} == {"blis", f"blis-{blis.__version__}.dist-info"}
 
 

@@ -19,6 +19,7 @@ from blis.cli.calibrate import calibrate
 from blis.cli.capacity import capacity
 from blis.cli.catalogue import hardware, models, policies, workloads
 from blis.cli.compare import compare
+from blis.cli.compile import compile_
 from blis.cli.completion import completion
 from blis.cli.console import log, logs_on_stderr, tell
 from blis.cli.convert import convert
@@ -56,7 +57,7 @@ def cli(ctx: click.Context) -> None:
 #: Where two have a flag of one name, messages go by the first one.
 _COMMANDS = (run, replay, report, sweep, capacity, plan, compare, bench, observe, calibrate, fit, convert, inspect)
 #: Those that no message names flags of.
-_LISTS = (models, hardware, policies, workloads, completion)
+_LISTS = (models, hardware, policies, workloads, completion, compile_)
 for _command in (*_COMMANDS, *_LISTS):
     cli.add_command(_command)
 

@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,42 +59,62 @@ def is_interpreted() -> bool:
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
-def compiled(
-    make: Callable[[], Callable[..., Any]], name: str, sources: Iterable[Path], signature: Callable[[], Any]
-) -> Any:
+@dataclass(frozen=True)
+class Source:
+    """What is compiled.
+
+    Attributes:
+        make: gives the function; asked only if it has to be compiled.
+        name: of the function, different from all others'.
+        files: with all that is compiled into it; none: its code is not kept.
+        signature: gives its numba signature, of int64, float64 and pointers.
+    """
+
+    make: Callable[[], Callable[..., Any]]
+    name: str
+    files: tuple[Path, ...]
+    signature: Callable[[], Any]
+
+
+def compiled(source: Source) -> Any:
     """A function with the interface of C; as plain Python, for an engine that is, where nothing is to be compiled.
 
     What raises an exception returns `blis._core.codes.RAISED`, or NaN.
-
-    Args:
-        make: gives the function; asked only if it has to be compiled.
-        name: of the function, different from all others'.
-        sources: files with all that is compiled into it; none: its code is not kept.
-        signature: gives its numba signature, of int64, float64 and pointers.
     """
     if is_interpreted():
-        return _interpreted(make())
+        return _interpreted(source.make())
     with _lock:
-        sources = tuple(sources)
-        key = store.key_of(name, sources, machine()) if sources else None
-        found = None if key is None else store.read(key)
-        if found is not None and (function := loaded(found, is_stored=True)) is not None:
-            return function
-        from blis.compiled.compiler import machine_code
-
-        code = machine_code(make(), signature())
-        if key is not None:
-            store.write(key, code)
+        for found in _stored(source):
+            if (function := loaded(found, is_stored=True)) is not None:
+                return function
+        code = machine_code(source)
+        if source.files:
+            store.write(store.key_of(source.name, source.files, platform()), code)
         return loaded(code, is_stored=False)
 
 
-def machine() -> str:
-    """The processor, and what code is made and loaded with."""
-    import llvmlite
+def _stored(source: Source) -> Iterator[MachineCode]:
+    """What came with the package, or an earlier process has kept."""
+    if source.files:
+        for key in (store.shipped_key_of, store.key_of):
+            found = store.read(key(source.name, source.files, platform()))
+            if found is not None:
+                yield found
+
+
+def machine_code(source: Source) -> MachineCode:
+    """Compile."""
+    from blis.compiled import compiler
+
+    return compiler.machine_code(source.make(), source.signature())
+
+
+def platform() -> str:
+    """Kind of processor and system: code runs on all of a kind (`blis.compiled.compiler`)."""
     from llvmlite import binding
 
-    features = binding.get_host_cpu_features().flatten()
-    return f"{binding.get_process_triple()} {binding.get_host_cpu_name()} {features} {llvmlite.__version__}"
+    triple: str = binding.get_process_triple()
+    return triple
 
 
 def loaded(machine_code: MachineCode, *, is_stored: bool) -> CompiledFunction | None:
@@ -118,10 +138,10 @@ def address_of(function: Any) -> int:
     return address
 
 
-def files_beside(function: Any) -> list[Path]:
+def files_beside(function: Any) -> tuple[Path, ...]:
     """All modules of the folder that a function stands in; none if it stands in no file."""
     path = Path(function.__code__.co_filename)
-    return sorted(path.parent.glob("*.py")) if path.is_file() else []
+    return tuple(sorted(path.parent.glob("*.py"))) if path.is_file() else ()
 
 
 def _interpreted(function: Callable[..., Any]) -> Callable[..., Any]:

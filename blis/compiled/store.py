@@ -1,4 +1,4 @@
-"""Where machine code is kept between processes.
+"""Where machine code is kept between processes, and where what comes with the package lies.
 
 A file per function (`blis.files.kept`): what else is known in a line of JSON, and the code.
 """
@@ -17,6 +17,10 @@ from pathlib import Path
 from blis.files import kept
 
 _PACKAGE = Path(__file__).parents[1]
+#: What comes with the package, for the kind of machine that it was built on.
+SHIPPED = Path(__file__).with_name("shipped")
+#: Files with all that makes code of a function, but for numba and LLVM.
+_COMPILER = (Path(__file__).with_name("compiler.py"),)
 _WITHOUT_EFFECT = ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT")
 
 
@@ -42,31 +46,47 @@ class Key:
     Attributes:
         file_name: the same after an edit, whose code takes the place of the older one.
         digest: of everything on which the code depends.
+        folder: where it is; None: where this process may write.
     """
 
     file_name: str
     digest: bytes
+    folder: Path | None = None
 
 
-def key_of(name: str, sources: Iterable[Path], machine: str) -> Key:
+def key_of(name: str, sources: Iterable[Path], platform: str) -> Key:
     """The key of a function's code.
 
     Args:
         name: of the function.
         sources: files with all that is compiled into it.
-        machine: processor and compiler, but for numba.
+        platform: kind of processor and system.
     """
-    place = hashlib.sha256(repr((name, str(_PACKAGE), machine, _settings())).encode())
-    digest = place.copy()
-    for path in (*sources, *_files_of_numba()):
+    place = repr((name, str(_PACKAGE), platform, sys.version, *_settings())).encode()
+    digest = _digest(place, (*sources, *_files_of_numba()))
+    return Key(f"{name}.{hashlib.sha256(place).hexdigest()[:16]}.code", digest)
+
+
+def shipped_key_of(name: str, sources: Iterable[Path], platform: str, folder: Path = SHIPPED) -> Key:
+    """The same of code that comes with the package.
+
+    Whichever numba has compiled it, it is made of these sources, and needs nothing of numba or Python.
+    """
+    place = repr((name, platform, *_settings())).encode()
+    return Key(f"{name}.{platform}.code", _digest(place, sources), folder)
+
+
+def _digest(place: bytes, sources: Iterable[Path]) -> bytes:
+    digest = hashlib.sha256(place)
+    for path in (*sources, *_COMPILER):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return Key(f"{name}.{place.hexdigest()[:16]}.code", digest.digest())
+    return digest.digest()
 
 
-def _settings() -> tuple[str, ...]:
+def _settings() -> list[str]:
     """What numba is told about compiling; nothing is, where it isn't to compile."""
     told = sorted(name for name in os.environ if name.startswith("NUMBA_") and name not in _WITHOUT_EFFECT)
-    return (sys.version, *(f"{name}={os.environ[name]}" for name in told))
+    return [f"{name}={os.environ[name]}" for name in told]
 
 
 def _files_of_numba() -> Iterator[Path]:
@@ -78,7 +98,7 @@ def _files_of_numba() -> Iterator[Path]:
 
 def read(key: Key) -> MachineCode | None:
     """The code with this key; None: there is none."""
-    data = kept.read(key.file_name, key.digest)
+    data = kept.read(key.file_name, key.digest, key.folder)
     if data is None:
         return None
     head, _, code = data.partition(b"\n")
@@ -90,4 +110,4 @@ def write(key: Key, machine_code: MachineCode) -> None:
     """Keep code; where no place takes it, the next process compiles again."""
     known = asdict(machine_code)
     code = known.pop("code")
-    kept.write(key.file_name, key.digest, json.dumps(known).encode() + b"\n" + code)
+    kept.write(key.file_name, key.digest, json.dumps(known).encode() + b"\n" + code, key.folder)

@@ -18,28 +18,29 @@ _PACKAGE = Path(__file__).parents[1]
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def read(name: str, digest: bytes) -> bytes | None:
+def read(name: str, digest: bytes, folder: Path | None = None) -> bytes | None:
     """What is kept, from the first place that has it; None: there is none.
 
     Args:
         name: of the file.
         digest: of everything on which it depends.
+        folder: the only place to look at.
     """
-    for folder in _folders():
+    for place in _folders() if folder is None else [folder]:
         with suppress(OSError):
-            data = (folder / name).read_bytes()
+            data = (place / name).read_bytes()
             content = data[_DIGEST_BYTES:]
             if data[:_DIGEST_BYTES] == hashlib.sha256(digest + content).digest():
                 return content
     return None
 
 
-def write(name: str, digest: bytes, data: bytes) -> None:
+def write(name: str, digest: bytes, data: bytes, folder: Path | None = None) -> None:
     """Keep data in the first place that takes it, instead of what had that name; without any, nothing is kept."""
-    for folder in _folders():
+    for place in _folders() if folder is None else [folder]:
         with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            with replacing(folder / name) as path:
+            place.mkdir(parents=True, exist_ok=True)
+            with replacing(place / name) as path:
                 path.write_bytes(hashlib.sha256(digest + data).digest() + data)
             return
 

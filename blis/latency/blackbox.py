@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from blis.latency.law import LatencyModel, check_coefficients, checked_alpha, compile_law
+from blis.compiled.function import Source, compiled
+from blis.latency.law import LatencyModel, check_coefficients, checked_alpha, law_source
 
 _LEAST_BETA = 3
 _MOST_BETA = 5
@@ -39,7 +40,12 @@ def blackbox_model(alpha: Sequence[float], beta: Sequence[float]) -> LatencyMode
 
 @functools.cache
 def _compiled_law() -> Any:
-    return compile_law(_step_time_us)
+    return compiled(source())
+
+
+def source() -> Source:
+    """What the law is compiled from."""
+    return law_source(_step_time_us)
 
 
 def _step_time_us(

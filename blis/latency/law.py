@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from blis.compiled.function import compiled, files_beside, is_interpreted
+from blis.compiled.function import Source, compiled, files_beside, is_interpreted
 from blis.errors import ConfigError
 
 _NUM_ALPHA = 3
@@ -52,7 +52,12 @@ def step_time_signature() -> Any:
 
 
 def compile_law(law: StepTimeFunction, *helpers: Callable[..., Any]) -> Any:
-    """Compile a law; `blis.compiled.function.compiled` says how.
+    """Compile a law; `blis.compiled.function.compiled` says how. Arguments as of `law_source`."""
+    return compiled(law_source(law, *helpers))
+
+
+def law_source(law: StepTimeFunction, *helpers: Callable[..., Any]) -> Source:
+    """What a law is compiled from.
 
     Args:
         law: a plain function.
@@ -69,7 +74,7 @@ def compile_law(law: StepTimeFunction, *helpers: Callable[..., Any]) -> Any:
 
     function: Any = law
     name = f"{function.__module__}.{function.__qualname__}"
-    return compiled(make, name, files_beside(function), step_time_signature)
+    return Source(make, name, files_beside(function), step_time_signature)
 
 
 def checked_alpha(alpha: Sequence[float]) -> tuple[float, float, float]:

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from blis.compiled.function import Source, compiled
 from blis.config.hardware import Gpu
 from blis.config.huggingface import ModelArchitecture
 from blis.config.quantization import BYTES_8BIT, BYTES_16BIT
 from blis.config.versions import HostProfileName
 from blis.errors import CombinationError, ConfigError
-from blis.latency.law import LatencyModel, compile_law
+from blis.latency.law import LatencyModel, law_source
 
 #: b and bk: bytes per element of activations and of cached keys and values.
 ACTIVATION_BYTES = 2
@@ -296,7 +297,12 @@ def _set_exchange_between_ranks(
 
 @functools.cache
 def _compiled_law() -> Any:
-    return compile_law(_step_time_us, _terms, _total_us)
+    return compiled(source())
+
+
+def source() -> Source:
+    """What the law is compiled from."""
+    return law_source(_step_time_us, _terms, _total_us)
 
 
 def _step_time_us(

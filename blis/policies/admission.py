@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from blis.compiled.function import Source, compiled
 from blis.config.schema import ClusterOptions
-from blis.policies.policy import Floats, Policy, compile_decision
+from blis.policies.policy import Floats, Policy, decision
 
 
 def admission_policy(options: ClusterOptions) -> Policy:
@@ -38,9 +39,15 @@ def _token_bucket(options: ClusterOptions, compile_: Any) -> Policy:
 
 @functools.cache
 def _compiled(name: str) -> Any:
+    return compiled(source(name))
+
+
+def source(name: str) -> Source:
+    """What a built-in policy is compiled from."""
+
     def make() -> Callable[..., int]:
         from blis.policies import _admission_kernels
 
         return _admission_kernels.POLICIES[name]
 
-    return compile_decision(make, f"admission.{name}")
+    return decision(make, f"admission.{name}")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from blis._core import codes
 from blis._core.codes import ViewColumn, ViewNumber
-from blis.compiled.function import compiled
+from blis.compiled.function import Source
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -86,12 +86,12 @@ def _pointers() -> tuple[Any, Any, Any]:
     return pointer(types.int64), pointer(types.float64), pointer(types.float64)
 
 
-def compile_decision(make: Callable[[], Callable[..., int]], name: str) -> Any:
-    """Compile a built-in policy; `blis.compiled.function.compiled` says how.
+def decision(make: Callable[[], Callable[..., int]], name: str) -> Source:
+    """What a built-in policy is compiled from.
 
     Args:
         make: gives the function.
         name: different from all others'.
     """
-    sources = (*sorted(Path(__file__).parent.glob("*.py")), Path(codes.__file__))
-    return compiled(make, name, sources, decision_signature)
+    files = (*sorted(Path(__file__).parent.glob("*.py")), Path(codes.__file__))
+    return Source(make, name, files, decision_signature)

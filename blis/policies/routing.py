@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from blis.compiled.function import Source, compiled
 from blis.config.schema import ClusterOptions
-from blis.policies.policy import Floats, Policy, compile_decision
+from blis.policies.policy import Floats, Policy, decision
 from blis.policies.scorers import SCORERS, left_to_right
 
 _LOAD = frozenset(("queue_depth", "batch_size", "pending_requests"))
@@ -66,9 +67,15 @@ def _one_counter(num_instances: int) -> Floats:
 
 @functools.cache
 def _compiled(name: str) -> Any:
+    return compiled(source(name))
+
+
+def source(name: str) -> Source:
+    """What a built-in policy is compiled from."""
+
     def make() -> Callable[..., int]:
         from blis.policies import _routing_kernels
 
         return _routing_kernels.POLICIES[name]
 
-    return compile_decision(make, f"routing.{name}")
+    return decision(make, f"routing.{name}")

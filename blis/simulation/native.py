@@ -15,7 +15,7 @@ import numpy as np
 import blis._core
 from blis._core import layout
 from blis._core.codes import RAISED
-from blis.compiled.function import address_of, compiled, is_interpreted
+from blis.compiled.function import Source, address_of, compiled, is_interpreted
 from blis.errors import InvariantError
 from blis.simulation.packing import SHARED, Columns, Unused, of_instance
 from blis.workload.requests import Ints
@@ -35,10 +35,15 @@ def load() -> Any:
     timer.daemon = True
     timer.start()
     try:
-        return compiled(_entry, "engine", sorted(Path(*blis._core.__path__).glob("*.py")), _signature)
+        return compiled(engine())
     finally:
         timer.cancel()
         timer.join()  # a process of one thread can be copied
+
+
+def engine() -> Source:
+    """What the engine is compiled from."""
+    return Source(_entry, "engine", tuple(sorted(Path(*blis._core.__path__).glob("*.py"))), _signature)
 
 
 def _signature() -> Any:

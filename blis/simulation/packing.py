@@ -220,9 +220,10 @@ def pool_columns(engine: EngineConfig, control: Control, parent: NDArray[np.int3
     at[:, [core.FREE, core.FRONT, core.LEAST_FREE]] = usable
     at[:, core.SPARE_NODE] = NONE
     at[:, core.EPOCH] = 1
-    places = usable + 1  # each node but the sentinel holds a block; all of them may have to be extra nodes
+    places = min(usable, len(parent)) + 1  # of contents, and the sentinel
+    most = places + usable  # each node holds a block at least; all of them may have to be extra nodes
     large = np.empty if len(parent) else sparse  # only shared blocks have a node each
-    nodes = large((instances, 2 * places, core.NODE_COLUMNS), np.int32)
+    nodes = large((instances, most, core.NODE_COLUMNS), np.int32)
     nodes[:, core.SENTINEL] = core.SENTINEL
     place_taken = np.zeros((instances, places), np.int8)
     place_taken[:, core.SENTINEL] = 1
@@ -230,7 +231,7 @@ def pool_columns(engine: EngineConfig, control: Control, parent: NDArray[np.int3
     return {
         "at": at,
         "nodes": nodes,
-        "rings": large((instances, 2 * places, core.RING_COLUMNS if len(parent) else 1 + core.OWNER), np.int32),
+        "rings": large((instances, most, core.RING_COLUMNS if len(parent) else 1 + core.OWNER), np.int32),
         "place_taken": place_taken,
         "parent": parent,
         "copies": np.zeros((instances, 1 << min(len(parent), 4 * places).bit_length()), np.int32),
