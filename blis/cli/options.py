@@ -347,7 +347,9 @@ evaluation_options = all_of(
         default=0,
         help="Record the best so many instances per decision, and its regret; 0: all, and no regret.",
     ),
-    _evaluation("--summarize-trace", is_flag=True, help="Print a summary of the recorded decisions."),
+    _evaluation(
+        "--summarize-trace", is_flag=True, help="Have a summary of the recorded decisions in tables, as JSON has it."
+    ),
     _evaluation(
         "--regret-samples",
         type=click.IntRange(min=0),
@@ -427,6 +429,7 @@ measurement_options = all_of(
     ),
     _measurement("--rtt-ms", type=float, help="Round-trip time to the server, ms, noted in the trace."),
     _measurement("--horizon", "horizon_us", type=int, help="Send no request later than this, µs.  [default: none]"),
+    _measurement("--output", **OUTPUT_FORM),
     _measurement("--quiet", **QUIET),
     _measurement("--log", **LOG),
 )
