@@ -156,7 +156,11 @@ def test_the_convert_command(capsys, tmp_path):
     assert capsys.readouterr().err.splitlines()[0] == f"blis: wrote 1 requests (azure) to {target}"
     assert main(["convert", str(source), str(target), "--on-bad-row", "skip"]) == 0
     out, err = capsys.readouterr()
-    assert out == ""
+    assert json.loads(out) == {
+        **{"file": str(source), "format": "azure", "target": str(target), "requests": 2},
+        "left_out": {"without_prompt": 1, "not_selected": 0, "unanswered": 0, "bad": 1, "failed": 0},
+        **{"without_output": 1, "assumed": [], "doubts": []},
+    }
     assert err.splitlines() == [
         f"blis: wrote 2 requests (azure) to {target}",
         f"blis: warning: {source}: left out 1 requests without a prompt",

@@ -347,9 +347,7 @@ evaluation_options = all_of(
         default=0,
         help="Record the best so many instances per decision, and its regret; 0: all, and no regret.",
     ),
-    _evaluation(
-        "--summarize-trace", is_flag=True, help="Have a summary of the recorded decisions in tables, as JSON has it."
-    ),
+    _evaluation("--summarize-trace", is_flag=True, help="Print a summary of the recorded decisions."),
     _evaluation(
         "--regret-samples",
         type=click.IntRange(min=0),

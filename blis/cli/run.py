@@ -212,7 +212,7 @@ def _write(
             except OSError as error:
                 failures.append(error)
     finally:  # Ctrl-C must not cost the figures either
-        print_result(flags["output"], report.values, report.tables)
+        print_result(flags["output"], report.printed, report.tables)
     for failure in failures[:-1]:
         log.error("%s: %s", failure.filename, failure.strerror)
     if failures:

@@ -24,7 +24,7 @@ class Report:
         outcomes: of a run or read from a file.
         fitness_weights: per key of `blis.outcomes.metrics.fitness.FITNESS_KEYS`; None: no score is asked for.
         slo_targets_us: per service class, the longest end-to-end time that is good enough.
-        summarize_trace: whether tables have the summary of the decisions; the document does if they were recorded.
+        summarize_trace: whether stdout gets the summary of the decisions; results files do if they were recorded.
         wall_clock: when it took place; None: don't say.
         saturation_per_s: answers per second of the same system when it is full; None: not known.
     """
@@ -37,8 +37,15 @@ class Report:
     saturation_per_s: float | None = None
 
     def values(self) -> dict[str, Any]:
-        """The document of a run, as plain JSON values: the metrics, then keys for what there is besides."""
+        """Everything under one roof, as plain JSON values: the metrics, then keys for what there is besides."""
         return {**self._summary, **self._more}
+
+    def printed(self) -> dict[str, Any]:
+        """The document that goes to stdout: the same, without a summary of decisions that nobody asked for."""
+        values = self.values()
+        if not self.summarize_trace:
+            values.pop("trace_summary", None)
+        return values
 
     def tables(self) -> str:
         """The same for people at a terminal, under a line that says how the run went."""
