@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 import sys
 
 import click
@@ -58,7 +59,11 @@ CALLS = {
     "observe": [
         ("--server-url", "URL", "--model", "m", "--num-requests", "3", "--rate", "99", "--trace-output", "OUT")
     ],
-    "capacity": [(*ROUND, *QUICK), (*ROUND, *QUICK[:-2], "--for-rate", "30"), (*ROUND, *QUICK, "--slo", "mean_itl=1us")],
+    "capacity": [
+        (*ROUND, *QUICK),
+        (*ROUND, *QUICK[:-2], "--for-rate", "30"),
+        (*ROUND, *QUICK, "--slo", "mean_itl=1us"),
+    ],
     "plan": [("plan.yaml", "--jobs", "1")],
     "sweep": [
         ("sweep.yaml", "--dry-run"),
@@ -76,7 +81,10 @@ CALLS = {
         ("--server-metrics", "metrics", "--sim-outcomes", "a.parquet"),
     ],
     "fit": [(*MEASURED, *GUESS, *NAMED, "--export", "f.yaml")],
-    "convert": [("azure.csv", "c.parquet", "--on-bad-row", "skip"), ("azure.csv", "c.yaml", "--on-bad-row", "skip", "--quiet")],
+    "convert": [
+        ("azure.csv", "c.parquet", "--on-bad-row", "skip"),
+        ("azure.csv", "c.yaml", "--on-bad-row", "skip", "--quiet"),
+    ],
     "inspect": [("azure.csv", "--on-bad-row", "skip"), ("t.yaml",), ("one.csv",), ("metrics",)],
     "models": [(), ("llama-3.1-8b-instruct",)],
     "hardware": [(), ("H100",)],
@@ -103,8 +111,9 @@ def folder(tmp_path_factory):
     plan = {"base": {**base, "tp": 1}, "slos": ["p99_ttft=300ms"], "prices": {"fast": 5}, "num_requests": 100}
     plan |= {"deployments": [{"hardware": "fast"}], "replications": 2}
     sweep = {"base": {"num_requests": 5, "model": LLAMA[1]}, "grid": {"tp": [1, 64]}}
+    chatty = {"base": {**BASE, "routing_policy": "chatty.py:route"}, "grid": {"rate": [5, 10]}}
     bench = {"base": BASE, "runs": {"a": {"rate": 5}}}
-    for name, content in (("plan", plan), ("sweep", sweep), ("bench", bench)):
+    for name, content in (("plan", plan), ("sweep", sweep), ("bench", bench), ("chatty", chatty)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
     (folder / "old.yaml").write_text(yaml.safe_dump({"base": BASE, "runs": {"a": {"rate": 6}}}))
     assert main(["bench", str(folder / "old.yaml"), "--golden", str(folder / "old.json"), "--update"]) == 0
@@ -146,35 +155,61 @@ CALLED = [
 ]
 
 
-def called(capsys, tmp_path, name, words, *more):
-    """Stdout of a call, whose exit code is the one that is expected."""
-    code, words = (words[0], words[1:]) if words and isinstance(words[0], int) else (0, words)
-    capsys.readouterr()
+@pytest.fixture(scope="module")
+def url():
     with serving() as server:
-        filled = {"URL": server.url, "OUT": str(tmp_path / "observed")}
+        yield server.url
+
+
+@pytest.fixture
+def call(capsys, tmp_path, folder, url, monkeypatch):
+    """Makes a call, whose exit code has to be the one that is expected; gives its stdout."""
+    monkeypatch.chdir(folder)
+    filled = {"URL": url, "OUT": str(tmp_path / "observed")}
+
+    def call(name, words, *more):
+        code, words = (words[0], words[1:]) if words and isinstance(words[0], int) else (0, words)
+        capsys.readouterr()
         found = main([*name.split(), *(filled.get(word, word) for word in words), *more])
-    out, err = capsys.readouterr()
-    assert found == code, err
-    return out
+        out, err = capsys.readouterr()
+        assert found == code, err
+        return out
+
+    return call
 
 
 @pytest.mark.parametrize(("name", "words"), CALLED)
-def test_stdout_is_one_document(capsys, tmp_path, folder, monkeypatch, name, words):
-    monkeypatch.chdir(folder)
-    assert document(called(capsys, tmp_path, name, words))
-    with monkeypatch.context() as at_a_terminal:
-        at_a_terminal.setattr(sys.stdout, "isatty", lambda: True)
-        assert document(called(capsys, tmp_path, name, words, "--output", "json"))
+def test_stdout_is_one_document(call, monkeypatch, name, words):
+    assert document(call(name, words))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert document(call(name, words, "--output", "json"))
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_terminal_gets_no_json(capsys, tmp_path, folder, monkeypatch, name):
-    monkeypatch.chdir(folder)
+def test_a_terminal_gets_no_json(call, monkeypatch, name):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    out = called(capsys, tmp_path, name, CALLS[name][0])
+    out = call(name, CALLS[name][0])
     assert out.strip()
     with pytest.raises(json.JSONDecodeError):
         json.loads(out)
+
+
+def test_copies_of_the_process_print_nothing(folder, tmp_path):
+    words = (
+        "sweep",
+        "chatty.yaml",
+        "--jobs",
+        "2",
+        "--executor",
+        "processes",
+        "--outcomes-path",
+        tmp_path / "s.parquet",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "blis", *words], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert document(done.stdout)["ok"] == 2
+    assert "asked" in done.stderr
 
 
 @pytest.mark.parametrize("name", WITHOUT)
@@ -182,37 +217,35 @@ def test_commands_without_results_have_no_form(name):
     assert "output" not in {param.name for param in cli.commands[name].params}
 
 
-def test_a_page_alone_prints_nothing(capsys, folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    assert main(["report", "a.parquet", "-o", "a.html"]) == 0
-    assert capsys.readouterr().out == ""
+def test_a_page_alone_prints_nothing(call):
+    assert call("report", ("a.parquet", "-o", "a.html")) == ""
 
 
-def test_a_results_file_is_the_document_and_all_requests(capsys, tmp_path, folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    printed = document(called(capsys, tmp_path, "run", EVERYTHING, "--results-path", str(tmp_path / "r.json")))
+def test_a_results_file_is_the_document_and_all_requests(call, tmp_path):
+    printed = document(call("run", EVERYTHING, "--results-path", str(tmp_path / "r.json")))
     written = document((tmp_path / "r.json").read_text())
     assert len(written.pop("requests")) == printed["injected_requests"]
     assert list(written) == list(printed)
     assert written == printed
 
 
-def names(values):
-    """Keys of the document of a run that have a meaning of their own."""
+#: Keys under which stand names of the user's own, or names that say themselves what they are.
+NAMES = ("slo_classes", "components", "target_distribution")
+
+
+def keys(values):
+    """All keys of the document of a run that have a meaning of their own."""
     for key, value in values.items():
         yield key
-        if isinstance(value, dict) and key not in ("slo_classes", "components", "target_distribution"):
-            yield from names(value)
+        for inner in value.values() if key in NAMES else [value]:
+            yield from keys(inner) if isinstance(inner, dict) else ()
 
 
-def test_the_pages_on_output_name_every_key(capsys, tmp_path, folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_the_pages_on_output_name_every_key(call):
     pages = "".join((ROOT / "docs" / f"{page}.md").read_text() for page in ("output", "decision-traces"))
-    printed = document(called(capsys, tmp_path, "run", EVERYTHING))
+    printed = document(call("run", EVERYTHING))
     missing = [
-        name
-        for name in names(printed)
-        if f"`{name}`" not in pages and f"`{name.rsplit('_', 2)[0]}_*_ms`" not in pages
+        name for name in keys(printed) if f"`{name}`" not in pages and f"`{name.rsplit('_', 2)[0]}_*_ms`" not in pages
     ]
     assert missing == []
 
