@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from blis._core.codes import NONE
 from blis.outcomes.metrics.anomalies import anomalies
 from blis.outcomes.metrics.fairness import tenant_fairness
 from blis.outcomes.metrics.fitness import fitness
@@ -81,7 +82,8 @@ class Report:
         classes = slo_class_figures(outcomes, self.slo_targets_us)
         if classes is not None:
             more["slo_classes"] = classes
-        if outcomes.table.tenant is not None:
+        tenant = outcomes.table.tenant
+        if tenant is not None and (tenant.codes != NONE).any():
             more["jain_fairness_index"] = tenant_fairness(outcomes)
         sessions = session_figures(outcomes)
         if sessions is not None:
