@@ -167,6 +167,10 @@ def test_the_convert_command(capsys, tmp_path):
         f"blis: warning: {source}: skipped 1 rows that make no sense",
         f"blis: warning: {source}: 1 requests have no output; they end with their prompt",
     ]
+    assert main(["convert", str(source), str(target), "--on-bad-row", "skip", "--output", "table"]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"wrote 2 requests (azure) to {target}\n"
+    assert "wrote" not in err
 
 
 @pytest.mark.parametrize(

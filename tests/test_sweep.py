@@ -147,6 +147,9 @@ def test_too_many_failures_end_the_sweep(tmp_path, capsys):
     assert (code, json.loads(out)) == (0, told)
     assert "2 of 4 runs failed" in err
     assert output.exists()
+    more = ("--max-failures", 2, "--output", "table")
+    code, out, _ = call(capsys, tmp_path / "s.yaml", "--outcomes-path", output, *more)
+    assert (code, out) == (0, f"4 runs (2 ok, 2 failed, 0 refused) in {output}\n")
     assert not (tmp_path / "out.parquet.partial").exists()
 
 
