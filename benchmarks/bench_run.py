@@ -28,7 +28,7 @@ def run_trace(path, *arguments):
 
 def summary(child):
     """The metrics that a run printed."""
-    return json.loads(child.stdout.partition("\n")[2])
+    return json.loads(child.stdout)
 
 
 def test_100_requests(record, run_rounds):

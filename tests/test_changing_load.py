@@ -146,7 +146,7 @@ UP = [10, 16, 22, 28, 34, 40]
 )
 def test_runs_below_capacity(capsys, tmp_path, rates, word):
     out, err = run(capsys, spec_of(tmp_path / "s.yaml", rates, 60), "--num-instances", 2)
-    found = json.loads(out.split("===\n", 3)[-1].split("\n\n")[0])["steady_state"]
+    found = json.loads(out)["steady_state"]
     assert (found["load"], found["overloaded_s"]) == (word, None)
     assert found["verdict"] == "stable"
     assert (found["e2e_mean_ms_ci95"] is None) is (word != "constant")

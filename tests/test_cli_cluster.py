@@ -1,7 +1,6 @@
 """`blis run` of several instances, from flags and policy files to figures."""
 
 import json
-import re
 from pathlib import Path
 
 import polars as pl
@@ -21,12 +20,13 @@ INSTANCES = [f"instance_{i}" for i in range(4)]
 
 
 def run(capsys, *args):
-    """Metrics blocks by instance id, and all of stdout."""
+    """Metrics blocks by instance id, and the whole document."""
     code = main(["run", *map(str, args)])
     out, err = capsys.readouterr()
     assert code == 0, err
-    blocks = [json.JSONDecoder().raw_decode(text.lstrip())[0] for text in out.split("=== Simulation Metrics ===")[1:]]
-    return {block.get("instance_id"): block for block in blocks}, out
+    document = json.loads(out)
+    blocks = [*document.get("instances", ()), document]
+    return {block.get("instance_id"): block for block in blocks}, document
 
 
 def instances_of_requests(capsys, tmp_path, *args):
@@ -66,11 +66,10 @@ def test_examples_run(capsys, tmp_path, name):
 
 def test_flags_win_over_the_file(capsys):
     config = ("--policy-config", EXAMPLES / "policy-config.yaml")
-    blocks, out = run(capsys, *LLAMA, *FOUR, *config, "--admission-policy", "reject-all")
+    blocks, document = run(capsys, *LLAMA, *FOUR, *config, "--admission-policy", "reject-all")
     assert blocks["cluster"]["completed_requests"] == 0
     assert blocks["cluster"]["rejected_requests"] == 200
-    assert "=== Anomaly Counters ===" in out
-    assert "Rejected Requests: 200" in out
+    assert document["anomalies"]["rejected_requests"] == 200
 
 
 def test_always_busiest_uses_one_instance(capsys, tmp_path):
@@ -114,19 +113,16 @@ def test_python_and_command_line_agree(capsys):
         engine=policies.engine(),
         cluster=policies.cluster(num_instances=4),
     )
-    assert outcomes.summary | {"steady_state": outcomes.steady_state.figures()} == blocks["cluster"]
+    figures = outcomes.summary | {"steady_state": outcomes.steady_state.figures()}
+    assert {key: blocks["cluster"][key] for key in figures} == figures
 
 
 def test_a_summary_of_decisions(capsys):
     trace = ("--trace-level", "decisions", "--counterfactual-k", 2, "--summarize-trace")
-    _, out = run(capsys, *LLAMA, *FOUR, *trace)
-    summary = out.split("=== Trace Summary ===")[1]
-    assert "Total Decisions: 200" in summary
-    assert "Admitted: 200" in summary
-    assert "Unique Targets: 4" in summary
-    for name in INSTANCES:
-        assert f"{name}: 50" in summary
-    assert "Mean Regret: " in summary
+    summary = run(capsys, *LLAMA, *FOUR, *trace)[1]["trace_summary"]
+    assert (summary["total_decisions"], summary["admitted"], summary["unique_targets"]) == (200, 200, 4)
+    assert summary["target_distribution"] == dict.fromkeys(INSTANCES, 50)
+    assert summary["mean_regret"] is not None
 
 
 def test_decisions_are_written(capsys, tmp_path):
@@ -136,11 +132,9 @@ def test_decisions_are_written(capsys, tmp_path):
 
 
 def test_a_fitness_score(capsys):
-    _, out = run(capsys, *LLAMA, *FOUR, "--fitness-weights", "throughput:0.5,p99_ttft:0.3,mean_e2e:0.2")
-    section = out.split("=== Fitness Evaluation ===")[1]
-    assert 0.0 < float(section.split("Score: ")[1].split()[0]) < 1.0
-    for key in ("mean_e2e", "p99_ttft", "throughput"):
-        assert f"  {key}: " in section
+    _, document = run(capsys, *LLAMA, *FOUR, "--fitness-weights", "throughput:0.5,p99_ttft:0.3,mean_e2e:0.2")
+    assert 0.0 < document["fitness"]["score"] < 1.0
+    assert sorted(document["fitness"]["components"]) == ["mean_e2e", "p99_ttft", "throughput"]
 
 
 def test_wrong_fitness_weights_stop_before_the_run(capsys, monkeypatch):
@@ -162,7 +156,8 @@ def test_targets_of_classes(capsys, tmp_path):
         output_tokens=[3, 3],
         slo_class=["batch", "interactive"],
     )
-    _, out = run(capsys, *ROUND, *trace, "--slo-targets", "batch:4,interactive:3")
-    classes = out.split("=== SLO Class Metrics ===")[1]
-    assert classes.index('"batch"') < classes.index('"interactive"')
-    assert re.findall(r'attainment\w*": ([\d.]+)', classes) == ["1.0", "0.0"]
+    classes = run(capsys, *ROUND, *trace, "--slo-targets", "batch:4,interactive:3")[1]["slo_classes"]
+    assert [(name, figures["attainment"]) for name, figures in classes.items()] == [
+        ("batch", 1.0),
+        ("interactive", 0.0),
+    ]

@@ -131,6 +131,20 @@ def test_a_measured_trace_replays(capsys, tmp_path):
     assert not partial_paths(tmp_path / "t").header.exists()
 
 
+def test_tables_have_the_figures_and_what_went_wrong(capsys, tmp_path):
+    async def behave(call):
+        await (call.respond(503, "busy") if call.number == 5 else answer(call))
+
+    with serving(behave) as server:
+        assert main(arguments(server.url, tmp_path, *FAST, "--output", "table")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("11 of 12 requests answered; p99 TTFT ")
+    assert [line.split()[0] for line in lines if line.startswith(("TTFT", "ITL", "TPOT", "E2E"))] == [
+        *("TTFT", "ITL", "TPOT", "E2E")
+    ]
+    assert lines[-1].split(maxsplit=1) == ["1", "HTTP 503: busy"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_whole_trace(capsys, tmp_path, number):

@@ -23,7 +23,7 @@ def run(capsys, *args):
     code = main(["run", *LLAMA, *map(str, args)])
     out, err = capsys.readouterr()
     assert code == 0, err
-    return json.JSONDecoder().raw_decode(out.split("\n", 1)[1])[0], err
+    return json.loads(out), err
 
 
 @pytest.mark.parametrize(
@@ -47,26 +47,20 @@ def test_every_example_of_a_spec_is_run():
     assert files <= {"servegen-language.yaml", "workload-sessions.yaml", "workload-closed-loop.yaml"}
 
 
-def session_section(out):
-    """The figures under `=== Session Metrics ===`, None if there is no such section."""
-    _, title, rest = out.partition("=== Session Metrics ===\n")
-    return json.JSONDecoder().raw_decode(rest)[0] if title else None
-
-
 def run_sessions(capsys, tmp_path, *args):
     """Metrics block, session figures and rows by session of the example with conversations of five turns."""
     files = ("--results-path", tmp_path / "r.json", "--outcomes-path", tmp_path / "o.parquet")
     spec = ("--workload-spec", EXAMPLES / "workload-sessions.yaml")
     assert main(["run", *LLAMA, *map(str, (*spec, *files, *args))]) == 0
-    out = capsys.readouterr().out
+    figures = json.loads(capsys.readouterr().out)["sessions"]
     results = json.loads((tmp_path / "r.json").read_text())
-    assert results["sessions"] == session_section(out)
+    assert results["sessions"] == figures
     frame = Outcomes.read_parquet(tmp_path / "o.parquet").requests
     by_name = {row["requestID"]: (row["session_id"], row["turn"], row["status"]) for row in results["requests"]}
     columns = frame.select("request_id", "session_id", "turn", "status")
     assert by_name == {name: tuple(rest) for name, *rest in columns.iter_rows()}
     rows = frame.sort("turn").group_by("session_id", maintain_order=True).all()
-    return results, session_section(out), rows.sort("session_id")
+    return results, figures, rows.sort("session_id")
 
 
 def states_by_hand(rows):
@@ -127,7 +121,7 @@ def test_a_horizon_cuts_sessions_between_turns_or_within_one(capsys, tmp_path):
 
 def test_without_sessions_there_is_no_section(capsys):
     assert main(["run", *LLAMA, "--workload-spec", str(EXAMPLES / "workload-closed-loop.yaml")]) == 0
-    assert session_section(capsys.readouterr().out) is None
+    assert "sessions" not in json.loads(capsys.readouterr().out)
 
 
 def test_seed_cap_and_horizon(capsys, tmp_path):

@@ -156,13 +156,21 @@ def test_the_convert_command(capsys, tmp_path):
     assert capsys.readouterr().err.splitlines()[0] == f"blis: wrote 1 requests (azure) to {target}"
     assert main(["convert", str(source), str(target), "--on-bad-row", "skip"]) == 0
     out, err = capsys.readouterr()
-    assert out == ""
+    assert json.loads(out) == {
+        **{"file": str(source), "format": "azure", "target": str(target), "requests": 2},
+        "left_out": {"without_prompt": 1, "not_selected": 0, "unanswered": 0, "bad": 1, "failed": 0},
+        **{"without_output": 1, "assumed": [], "doubts": []},
+    }
     assert err.splitlines() == [
         f"blis: wrote 2 requests (azure) to {target}",
         f"blis: warning: {source}: left out 1 requests without a prompt",
         f"blis: warning: {source}: skipped 1 rows that make no sense",
         f"blis: warning: {source}: 1 requests have no output; they end with their prompt",
     ]
+    assert main(["convert", str(source), str(target), "--on-bad-row", "skip", "--output", "table"]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"wrote 2 requests (azure) to {target}\n"
+    assert "wrote" not in err
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ ONE_SEAT += ("--prompt-tokens-stdev", "0", "--output-tokens", "20", "--output-to
 def printed(capsys, *args):
     assert main(["run", *map(str, args)]) == 0
     out, err = capsys.readouterr()
-    return json.loads(out.split("===\n", 1)[1].split("\n\n")[0]), err
+    return json.loads(out), err
 
 
 def test_a_run_that_keeps_up(capsys):

@@ -143,9 +143,13 @@ def test_too_many_failures_end_the_sweep(tmp_path, capsys):
     assert "2 runs failed, max_failures is 1" in err
     # with more patience the same sweep goes on
     code, out, err = call(capsys, tmp_path / "s.yaml", "--output", output, "--max-failures", 2)
-    assert (code, out) == (0, "")
+    told = {"runs": 4, "replications": 1, "ok": 2, "failed": 2, "refused": 0, "outcomes_path": str(output)}
+    assert (code, json.loads(out)) == (0, told)
     assert "2 of 4 runs failed" in err
     assert output.exists()
+    more = ("--max-failures", 2, "--output", "table")
+    code, out, _ = call(capsys, tmp_path / "s.yaml", "--outcomes-path", output, *more)
+    assert (code, out) == (0, f"4 runs (2 ok, 2 failed, 0 refused) in {output}\n")
     assert not (tmp_path / "out.parquet.partial").exists()
 
 
@@ -191,7 +195,9 @@ def test_a_sweep_with_refused_points_goes_on(tmp_path):
 
 def test_a_dry_run_tells_what_cannot_run(tmp_path, capsys):
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(FITS_NOT_ALL))
-    code, out, _ = call(capsys, tmp_path / "s.yaml", "--dry-run")
+    _, out, _ = call(capsys, tmp_path / "s.yaml", "--dry-run")
+    assert [(point["error"] or "")[:26] for point in json.loads(out)["points"]].count("tp: the model does not fit") == 1
+    code, out, _ = call(capsys, tmp_path / "s.yaml", "--dry-run", "--output", "table")
     lines = out.splitlines()
     assert (code, len(lines)) == (0, 5)
     assert [" cannot run: tp: the model does not fit" in line for line in lines[1:]].count(True) == 1
@@ -245,7 +251,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path, sweep_file, capsys, monkeypatch):
         f"blis: error: interrupted; finished runs are kept in {output}.partial, the same command goes on from there"
     ]
     code, out, err = call(capsys, sweep_file, "--output", output)
-    assert (code, out) == (0, "")
+    assert (code, json.loads(out)["ok"]) == (0, 12)
     assert "4 of 12 runs were done before" in err
     assert pl.read_parquet(output).equals(blis.sweep(GRID))
 
@@ -295,7 +301,11 @@ def test_a_broken_journal_is_refused(tmp_path):
 
 
 def test_dry_run_prints_the_points(tmp_path, sweep_file, capsys):
-    code, out, err = call(capsys, sweep_file, "--dry-run")
+    _, out, _ = call(capsys, sweep_file, "--dry-run")
+    points = json.loads(out)["points"]
+    assert (len(points), points[1]["point"], points[1]["error"]) == (6, 1, None)
+    assert points[1]["settings"].items() >= {"max_num_seqs": 1, "rate": 10.0, "alpha_coeffs": [100, 1, 10]}.items()
+    code, out, err = call(capsys, sweep_file, "--dry-run", "--output", "table")
     lines = out.splitlines()
     assert (code, lines[0], len(lines)) == (0, "12 runs: 6 points, 2 of each", 7)
     assert lines[2].startswith("1: max_num_seqs=1 rate=10.0 ")
@@ -307,6 +317,9 @@ def test_dry_run_prints_the_points(tmp_path, sweep_file, capsys):
     ("args", "says"),
     [
         ((), "Missing option '--output'"),
+        (("--output", "json"), "Missing option '--output' or '--outcomes-path'"),
+        (("--output", "x", "--outcomes-path", "y"), "--outcomes-path and --output x both name a file"),
+        (("--outcomes-path", "sweep.yaml"), "given for both FILE and --outcomes-path"),
         (("--output", "nowhere/x"), "there is no directory nowhere"),
         (("--output", "x", "--jobs", "0"), "--jobs: must be at least 1, got 0"),
         (("--output", "x", "--max-failures", "-1"), "--max-failures: must be >= 0, got -1"),

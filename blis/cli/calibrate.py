@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from blis.cli.console import print_text, set_verbosity, wants_table
+from blis.cli.console import print_result, set_verbosity
 from blis.cli.flags import LOG, OUTPUT_FORM, QUIET
+from blis.files.document import json_document
 from blis.files.output import check_outputs, replacing
 from blis.files.printable import printable
 
@@ -100,12 +100,9 @@ def calibrate(ctx: click.Context, /, **flags: Any) -> None:
         if flags["plots"] is not None:
             found.write_plots(flags["plots"])
     finally:  # a file that cannot be written must not cost the figures
-        if wants_table(flags["output"]):
-            from blis.report.calibration_table import calibration_table
+        from blis.report.calibration_table import calibration_table
 
-            print_text(calibration_table(found.report))
-        else:
-            print_text(found.text())
+        print_result(flags["output"], lambda: found.report, lambda: calibration_table(found.report))
 
 
 def _check_sides(ctx: click.Context, flags: Mapping[str, Any]) -> None:
@@ -133,8 +130,7 @@ def _compare_with_server(flags: Mapping[str, Any]) -> None:
     if flags["since"] is not None:
         dump = difference(dump, read_dump(flags["since"]))
     found = compare_with_server(dump, flags["sim_outcomes"])
-    text = json.dumps(found, indent=2, allow_nan=False)
     if flags["report"] is not None:
         with replacing(flags["report"]) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
-    print_text(printable(comparison_as_text(found)) if wants_table(flags["output"]) else text)
+            temporary.write_text(json_document(found, ascii_only=True) + "\n", encoding="utf-8")
+    print_result(flags["output"], lambda: found, lambda: printable(comparison_as_text(found)))

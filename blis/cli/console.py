@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,8 +11,9 @@ from typing import Any
 
 import click
 
+from blis.files.document import json_document
 from blis.files.output import naming
-from blis.files.printable import printable, printable_json
+from blis.files.printable import printable
 
 #: A bar for a run that is over at once would only flicker.
 BAR_AFTER_S = 1.5
@@ -90,34 +90,40 @@ def print_text(text: str) -> None:
     Raises:
         OSError: they cannot be written; names stdout.
     """
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    encoding = _encoding()
     with naming(Path("stdout")):
         click.echo(text.encode(encoding, "replace").decode(encoding).removesuffix("\n"))
 
 
 def print_json(values: Any) -> None:
-    """Print plain JSON values on stdout.
+    """Print plain JSON values on stdout, as one document.
 
     Raises:
         OSError: as `print_text`.
     """
-    print_text(printable_json(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)))
+    print_text(json_document(values, ascii_only=not _encoding().lower().startswith("utf")))
 
 
-def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callable[[], Iterable[Any]]) -> None:
-    """Print a result on stdout.
+def print_result(output: str | None, as_json: Callable[[], Any], as_text: Callable[[], str | Iterable[Any]]) -> None:
+    """Print a result on stdout; a command does so once, so that its JSON is one document.
 
     Args:
         output: of ``--output``.
         as_json: gives plain JSON values.
-        as_text: gives what rich can print.
+        as_text: gives printable lines, or what rich can print.
     """
     if not wants_table(output):
         print_json(as_json())
         return
     from blis.report.tables import render
 
-    print_text(render(as_text()))
+    text = as_text()
+    print_text(text if isinstance(text, str) else render(text))
+
+
+def _encoding() -> str:
+    """That of stdout; where it has none, what is printed is not encoded at all."""
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def wants_events(flags: Mapping[str, Any]) -> bool:

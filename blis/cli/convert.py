@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import log, set_verbosity, tell
-from blis.cli.flags import from_flags
+from blis.cli.console import log, print_result, set_verbosity, tell, wants_table
+from blis.cli.flags import OUTPUT_FORM, from_flags
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options, tell_doubts
 from blis.cli.values import one_of
+from blis.files.printable import printable
 from blis.workload.convert.options import TARGETS, Selection
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--keep-clock", is_flag=True, help="Do not count arrivals from the first one or from --start")
 @click.option("--rate", type=float, help="Poisson arrivals for files without any, requests per second")
 @click.option("--seed", type=click.IntRange(0), default=Selection.seed, show_default=True, help="Seed of these")
+@click.option("--output", **OUTPUT_FORM)
 def convert(source: Path, target: Path, **flags: Any) -> None:
     """Turn the trace SOURCE into TARGET, a Parquet trace for blis run (.parquet) or a TraceV2 for blis replay (.yaml).
 
@@ -48,11 +50,15 @@ def convert(source: Path, target: Path, **flags: Any) -> None:
             options=read_options(flags),
             progress=progress,
         )
+    written = f"wrote {counts.taken} requests ({format_name}) to {target}"
     if not flags["quiet"]:
-        tell(f"wrote {counts.taken} requests ({format_name}) to {target}")
+        if not wants_table(flags["output"]):
+            tell(written)
         for assumed in counts.assumed:
             tell(assumed)
     _warn(source, counts)
+    told = {"file": str(source), "format": format_name, "target": str(target), **counts.values()}
+    print_result(flags["output"], lambda: told, lambda: printable(written))
 
 
 def _warn(source: Path, counts: Counts) -> None:

@@ -13,9 +13,10 @@ from blis.cli.console import LOG_LEVELS
 from blis.cli.values import one_of
 
 Command = Callable[..., Any]
-#: ``--output`` of all commands that print figures; `blis.cli.console.wants_table` reads it.
+#: What ``--output`` of all commands that print figures may be, and the option; `blis.cli.console.wants_table` reads it.
+FORMS = ("json", "table")
 OUTPUT_FORM: dict[str, Any] = {
-    **one_of("json", "table"),
+    **one_of(*FORMS),
     "help": "Form on stdout.  [default: table on a terminal, else json]",
 }
 #: ``--report`` of all commands that write a page; `blis.cli.pages.check_page` checks it.

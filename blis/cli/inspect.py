@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from blis.cli.console import print_text, set_verbosity, wants_table
+from blis.cli.console import print_result, set_verbosity
 from blis.cli.flags import OUTPUT_FORM
 from blis.cli.reading import FILE, bytes_bar, read_options, reading_options, tell_doubts
 from blis.files.printable import printable
@@ -41,7 +40,7 @@ def inspect(file: Path, **flags: Any) -> None:
         for assumed in figures["assumed"]:
             click.echo(f"blis: {assumed}", err=True)
     tell_doubts(file, figures["doubts"])
-    print_text(printable(as_text(figures)) if wants_table(flags["output"]) else json.dumps(figures, indent=2))
+    print_result(flags["output"], lambda: figures, lambda: printable(as_text(figures)))
 
 
 def _inspect_dump(file: Path, flags: Mapping[str, Any]) -> None:
@@ -52,4 +51,4 @@ def _inspect_dump(file: Path, flags: Mapping[str, Any]) -> None:
     if flags["since"] is not None:
         dump = difference(dump, read_dump(flags["since"]))
     figures = describe_dump(dump)
-    print_text(printable(dump_as_text(figures)) if wants_table(flags["output"]) else json.dumps(figures, indent=2))
+    print_result(flags["output"], lambda: figures, lambda: printable(dump_as_text(figures)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import log, new_bar, print_json, set_verbosity, wants_bar
+from blis.cli.console import log, new_bar, print_result, set_verbosity, wants_bar
 from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
     measurement_options,
@@ -37,7 +37,7 @@ _FAILED = 1
 @measurement_options
 @click.pass_context
 def observe(ctx: click.Context, /, **flags: Any) -> int:
-    """Send a workload to a live OpenAI-compatible server, record a TraceV2 and print figures as JSON."""
+    """Send a workload to a live OpenAI-compatible server, record a TraceV2 and print figures: tables or JSON."""
     set_verbosity(flags)
     options = from_flags(ObserveOptions, flags)
     warn_of_idle_flags(ctx, flags)
@@ -66,8 +66,10 @@ def observe(ctx: click.Context, /, **flags: Any) -> int:
             workload_spec=None if described is None else str(described),
             progress=progress,
         )
+    from blis.measurement.observe.report import text
+
     summary = observation.summary
-    print_json(summary)
+    print_result(flags["output"], lambda: summary, lambda: text(summary))
     if observation.file_error is not None:
         raise observation.file_error
     if observation.stopped_by is not None:

@@ -427,6 +427,7 @@ measurement_options = all_of(
     ),
     _measurement("--rtt-ms", type=float, help="Round-trip time to the server, ms, noted in the trace."),
     _measurement("--horizon", "horizon_us", type=int, help="Send no request later than this, µs.  [default: none]"),
+    _measurement("--output", **OUTPUT_FORM),
     _measurement("--quiet", **QUIET),
     _measurement("--log", **LOG),
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import EVENT_LEVELS, log, print_text, progress_bar, set_verbosity, wants_events, wants_table
+from blis.cli.console import EVENT_LEVELS, log, print_result, progress_bar, set_verbosity, wants_events, wants_table
 from blis.cli.flags import GroupedCommand, from_flags
 from blis.cli.options import (
     cluster_options,
@@ -212,7 +212,7 @@ def _write(
             except OSError as error:
                 failures.append(error)
     finally:  # Ctrl-C must not cost the figures either
-        print_text(report.tables() if wants_table(flags["output"]) else report.text())
+        print_result(flags["output"], report.printed, report.tables)
     for failure in failures[:-1]:
         log.error("%s: %s", failure.filename, failure.strerror)
     if failures:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from blis.cli.console import log, new_bar, print_text, set_verbosity, tell, wants_bar
-from blis.cli.flags import LOG, QUIET, REPORT
-from blis.cli.pages import check_page
-from blis.errors import EngineError, InputError
-from blis.files.output import check_output
-from blis.files.printable import printable
+from blis.cli.completion import names_completed
+from blis.cli.console import log, new_bar, print_result, set_verbosity, tell, wants_bar
+from blis.cli.flags import FORMS, LOG, QUIET, REPORT
+from blis.cli.pages import check_page, write_page
+from blis.errors import EngineError, nearest
+from blis.files.output import check_outputs
 
 if TYPE_CHECKING:
     from blis.studies.sweep.sweeping import Prepared
@@ -26,7 +27,13 @@ _INTERRUPTED = 130
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--output", type=_PATH, metavar="FILE", help="Parquet file that gets a row per run.")
+@click.option("--outcomes-path", type=_PATH, metavar="FILE", help="Write one row per run as Parquet.")
+@click.option(
+    "--output",
+    metavar=f"[{'|'.join(FORMS)}]",
+    shell_complete=names_completed(lambda: FORMS),
+    help="Form on stdout; any other word is the FILE of --outcomes-path.  [default: table on a terminal, else json]",
+)
 @click.option("--jobs", type=int, metavar="N", help="Processes or threads  [default: one per CPU]")
 @click.option(
     "--executor",
@@ -36,7 +43,7 @@ _INTERRUPTED = 130
 @click.option("--max-failures", type=int, default=0, show_default=True, help="Runs that may fail; more end the sweep")
 @click.option("--restart", is_flag=True, help="Forget the finished runs of a sweep that was not")
 @click.option("--report", **REPORT)
-@click.option("--dry-run", is_flag=True, help="Print the points and how long they would take")
+@click.option("--dry-run", is_flag=True, help="Print the points, and how long they would take")
 @click.option("--quiet", **QUIET)
 @click.option("--log", **LOG)
 @click.pass_context
@@ -46,30 +53,45 @@ def sweep(ctx: click.Context, /, file: Path, **flags: Any) -> int:
     A sweep that was ended before its last run goes on when the same command is given again.
     """
     set_verbosity(flags)
-    output: Path | None = flags["output"]
+    flag, output, form = _file_and_form(flags)
     if output is None and not flags["dry_run"]:
-        raise click.UsageError("Missing option '--output'")
+        raise click.UsageError("Missing option '--output' or '--outcomes-path', a Parquet file for the runs")
     if output is not None:
-        check_output(output, parquet=True)
-        if output.resolve() == file.resolve():
-            raise InputError(f"{output}: given for both FILE and --output")
-        check_page(flags, [("FILE", file), ("--output", output)])
+        check_outputs([(flag, output)], [("FILE", file)], parquet=[flag])
+        check_page(flags, [("FILE", file), (flag, output)])
+    from blis.studies.sweep import report
     from blis.studies.sweep.sweeping import prepare_sweep
 
     with redirect_stdout(sys.stderr):  # what policies of the user's own print is no result
         prepared = prepare_sweep(file)
     if output is None or flags["dry_run"]:
-        _show(prepared)
+        print_result(form, lambda: report.points(prepared), lambda: report.points_text(prepared))
+        _tell_time(prepared)
         return 0
-    code = _run(prepared, output, flags)
-    if flags["report"] is not None and code == 0:
-        from blis.studies.sweep.page import write_sweep_report
+    num_failed = _run(prepared, output, flags)
+    if num_failed is None:
+        return _INTERRUPTED
+    told = prepared, output, num_failed
 
-        write_sweep_report(output, flags["report"], ctx.find_object(tuple) or ())
-    return code
+    def show() -> None:
+        print_result(form, lambda: report.report(*told), lambda: report.text(*told))
+
+    write_page(ctx, flags, functools.partial(_write_report, output), show)
+    return 0
 
 
-def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
+def _file_and_form(flags: Mapping[str, Any]) -> tuple[str, Path | None, str | None]:
+    """The flag that names the table, the table, and the form on stdout; ``--output`` is either of the two."""
+    output, path = flags["output"], flags["outcomes_path"]
+    if output is None or output.lower() in FORMS:
+        return "--outcomes-path", path, output and output.lower()
+    if path is not None:
+        raise click.UsageError(f"--outcomes-path and --output {output} both name a file; {nearest(output, FORMS)}")
+    return "--output", Path(output), None
+
+
+def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int | None:
+    """How many runs failed; None: Ctrl-C was pressed."""
     from blis.studies.sweep.journal import journal_folder
     from blis.studies.sweep.sweeping import run_sweep
 
@@ -80,24 +102,24 @@ def _run(prepared: Prepared, output: Path, flags: Mapping[str, Any]) -> int:
             failures = run_sweep(prepared, output, progress=progress, **{name: flags[name] for name in names})
     except KeyboardInterrupt:
         tell(f"error: interrupted; {kept}")
-        return _INTERRUPTED
+        return None
     except EngineError as error:
         raise EngineError(f"{error}; {kept}") from error
     if failures:
         log.warning("%d of %d runs failed; column error says why", failures, len(prepared.runs))
-    return 0
+    return failures
 
 
-def _show(prepared: Prepared) -> None:
-    """Print the points, and say how long they would take."""
+def _write_report(table: Path, path: Path, command: Sequence[str]) -> None:
+    from blis.studies.sweep.page import write_sweep_report
+
+    write_sweep_report(table, path, command)
+
+
+def _tell_time(prepared: Prepared) -> None:
+    """Say how long the runs would take."""
     from blis.studies.sweep.sweeping import seconds_per_run
 
-    sweep = prepared.sweep
-    print_text(f"{len(sweep)} runs: {len(sweep.points)} points, {sweep.replications} of each")
-    for index, point in enumerate(sweep.points):
-        cells = (f"{key.name}={key.cell(point.values.get(key.name))}" for key in sweep.keys)
-        reason = prepared.refused.get(index)
-        print_text(printable(f"{index}: {' '.join(cells)}" + (f"  cannot run: {reason}" if reason else "")))
     with redirect_stdout(sys.stderr):
         each_s = seconds_per_run(prepared)
     total_s = each_s * len(prepared.runs)

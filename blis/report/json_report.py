@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import NEVER, NONE, RequestStatus
+from blis.files.document import json_document
 from blis.files.output import replacing
 from blis.outcomes.metrics.network import client_e2e_us, client_ttft_us, has_network
 from blis.outcomes.outcomes import STATUS_NAMES, instance_ids
@@ -40,7 +41,7 @@ def write_results(outcomes: Outcomes, path: Path, figures: Mapping[str, Any]) ->
         path: replaced at once when everything is written.
         figures: what to write before them (`blis.report.sections.Report.values`).
     """
-    head = json.dumps(figures, indent=2, allow_nan=False).removesuffix("\n}")
+    head = json_document(figures, ascii_only=True).removesuffix("\n}")
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(head + ',\n  "requests": [')
         for chunk in _entries(outcomes):

@@ -132,7 +132,7 @@ def run_tables(
 
     yield Text(verdict(outcomes, summary, load), style="bold")
     sections = [
-        _latencies(summary, LATENCIES),
+        latency_table(summary, LATENCIES),
         *_steady_state(outcomes),
         pairs("Totals", totals(summary)),
         _over_time(outcomes),
@@ -160,7 +160,8 @@ def latency_rows(figures: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     return {name: [number(value, decimals) for value in values] for name, values in rows.items()}
 
 
-def _latencies(figures: Mapping[str, Any], names: Mapping[str, str], title: str = "Latency (ms)") -> Table:
+def latency_table(figures: Mapping[str, Any], names: Mapping[str, str], title: str = "Latency (ms)") -> Table:
+    """`latency_rows` as a table."""
     made = table(title, *STATISTICS)
     for name, values in latency_rows(figures, names).items():
         made.add_row(name, *values)
@@ -254,7 +255,7 @@ def _sessions(sessions: Mapping[str, Any] | None) -> Iterator[Table]:
     states = ("completed", "unfinished", "failed", "not_started")
     counts = [f"{sessions[f'{state}_sessions']:,} {state.replace('_', ' ')}" for state in states]
     yield pairs("Sessions", [(f"{sessions['sessions']:,}", ", ".join(counts))])
-    yield _latencies(sessions, _SESSIONS, "Sessions (ms)")
+    yield latency_table(sessions, _SESSIONS, "Sessions (ms)")
     made = table("Turn", "requests", "done", "input", "hits", "TTFT p50", "TTFT p99", "E2E p99")
     for turn in sessions["turns"]:
         made.add_row(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from blis.errors import ConfigError, WorkloadError
+from blis.files.document import json_document
 from blis.files.output import replacing
 from blis.measurement.calibrate.configuration import match_configuration
 from blis.measurement.calibrate.pairing import Network, Pairs, pair
@@ -43,7 +43,7 @@ class Calibration(Answer):
 
     def text(self) -> str:
         """The report as JSON."""
-        return json.dumps(self.report, indent=2, allow_nan=False)
+        return json_document(self.report, ascii_only=True)
 
     def write_json(self, path: str | Path) -> None:
         """Write the report as JSON."""

@@ -61,11 +61,11 @@ def slo_class_figures(
 
     Returns:
         Figures per class that has requests or a target, sorted by name; those without a class are ``default``. None
-        if neither classes nor targets are given.
+        if no request has a class and no target is given.
     """
     targets_us = targets_us or {}
     given = outcomes.table.slo_class
-    if given is None and not targets_us:
+    if not targets_us and (given is None or (given.codes == NONE).all()):
         return None
     codes = {name: [code] for code, name in enumerate(given.names)} if given is not None else {}
     codes.setdefault(DEFAULT_CLASS, []).append(NONE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -49,6 +49,17 @@ class Counts:
         """Take over what the reading of a file has noted so far."""
         self.bad, self.failed, self.unanswered = source.num_bad, source.num_failed, source.num_unanswered
         self.assumed, self.doubts = list(source.assumed), list(source.doubts)
+
+    def values(self) -> dict[str, Any]:
+        """The same as plain JSON values: what is left out by the reason, and what is there."""
+        reasons = ("without_prompt", "not_selected", "unanswered", "bad", "failed")
+        return {
+            "requests": self.taken,
+            "left_out": {reason: getattr(self, reason) for reason in reasons},
+            "without_output": self.without_output,
+            "assumed": self.assumed,
+            "doubts": self.doubts,
+        }
 
 
 def without_durations(rows: Rows) -> Rows:

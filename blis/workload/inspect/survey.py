@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +52,10 @@ def inspect_trace(
     selection = Selection(keep_clock=name == "parquet")
     requests = Requests(Source(path, options or ReadOptions(), progress), name, selection, need_arrivals=False)
     figures = requests.feed(lambda pieces: _describe(path, pieces))
-    counts = asdict(requests.counts)
     return {
         "file": str(path),
         "format": requests.format_name,
-        "requests": counts["taken"],
-        "left_out": {reason: counts[reason] for reason in ("without_prompt", "unanswered", "bad", "failed")},
-        "without_output": counts["without_output"],
-        "assumed": counts["assumed"],
-        "doubts": counts["doubts"],
+        **requests.counts.values(),
         **figures,
     }
 
