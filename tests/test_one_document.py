@@ -90,6 +90,7 @@ CALLS = {
     "hardware": [(), ("H100",)],
     "policies": [(), ("weighted",)],
     "workloads": [(), ("mixed-slo",)],
+    "compile": [()],
 }
 #: Commands that print no results.
 WITHOUT = {
