@@ -2,8 +2,13 @@
 
 import pytest
 from helpers_browser import start_browser
+from hypothesis import HealthCheck, settings
 
 import blis
+
+# how long examples take to draw, or to test, says how busy the machine is
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
