@@ -1,0 +1,225 @@
+"""What layers are made of: mixers, which look at other tokens, and MLPs, which don't.
+
+Sizes are elements, counts are counts, windows are tokens. ``hidden_size`` is d, the width of the residual stream, which
+all parts share. Parameters leave out biases and norms, which are less than 0.1 % of any model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: How far back attention looks: at all tokens, at the last ones, or at those of the same chunk.
+Reach = Literal["full", "window", "chunk"]
+StateKind = Literal["mamba1", "mamba2", "gdn", "kda", "lightning"]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Softmax attention with KV heads.
+
+    Attributes:
+        num_heads: H, query heads.
+        num_kv_heads: g, key-value heads.
+        head_dim: dh, of a query and a key.
+        value_head_dim: dv.
+        reach: what it looks back at.
+        reach_tokens: size of the window or chunk; 0 if it looks at everything.
+        has_gate: whether a gate as wide as the queries multiplies the output (Qwen3-Next).
+        values_are_keys: whether one projection gives both (Gemma 4); both are cached all the same.
+        keeps_cache: False: it reads the cache of an earlier layer (Gemma 3n).
+    """
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    value_head_dim: int
+    reach: Reach = "full"
+    reach_tokens: int = 0
+    has_gate: bool = False
+    values_are_keys: bool = False
+    keeps_cache: bool = True
+
+    def parameters(self, hidden_size: int) -> int:
+        """Weights of the projections."""
+        queries = self.num_heads * self.head_dim * (2 if self.has_gate else 1)
+        keys = self.num_kv_heads * self.head_dim * self.keeps_cache
+        values = 0 if self.values_are_keys else self.num_kv_heads * self.value_head_dim * self.keeps_cache
+        return hidden_size * (queries + keys + values + self.num_heads * self.value_head_dim)
+
+    def kv_elements(self, tp: int) -> int:
+        """Elements cached per token on each of ``tp`` GPUs: of one KV head at least."""
+        return self.keeps_cache * max(1, self.num_kv_heads // tp) * (self.head_dim + self.value_head_dim)
+
+
+@dataclass(frozen=True)
+class Indexer:
+    """The part of sparse attention (DeepSeek-V3.2) that chooses which tokens are looked at.
+
+    Attributes:
+        num_heads: its query heads.
+        head_dim: size of one, and of the key that it caches per token, of 8 bit with a scale of 4 bytes.
+        most_tokens: how many it chooses.
+    """
+
+    num_heads: int
+    head_dim: int
+    most_tokens: int
+
+    @property
+    def token_bytes(self) -> int:
+        """Memory per token, on every GPU, whatever the type of the cache (vLLM 0.33)."""
+        return self.head_dim + 4
+
+
+@dataclass(frozen=True)
+class LatentAttention:
+    """Multi-head latent attention (MLA): the cache holds one short vector per token, from which heads are computed.
+
+    The formulas are those of DeepSeek-V2 (arXiv:2405.04434, section 2.1); docs/roofline.md explains them.
+
+    Attributes:
+        num_heads: H.
+        kv_lora_rank: rkv, size of the vector that keys and values are computed from.
+        q_lora_rank: rq, the same for queries; None if they are projected directly.
+        qk_nope_head_dim: dn, part of a query and key without rotary embedding.
+        qk_rope_head_dim: dr, part with it; all heads share this part of the key.
+        v_head_dim: dv, size of a value.
+        indexer: of sparse attention; None if all tokens are looked at.
+    """
+
+    num_heads: int
+    kv_lora_rank: int
+    q_lora_rank: int | None
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
+    indexer: Indexer | None = None
+
+    @property
+    def query_head_dim(self) -> int:
+        """Elements of one head's query."""
+        return self.qk_nope_head_dim + self.qk_rope_head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Elements cached per token, on every GPU."""
+        return self.kv_lora_rank + self.qk_rope_head_dim
+
+    def parameters(self, hidden_size: int) -> int:
+        """Weights of the projections."""
+        queries = self.num_heads * self.query_head_dim
+        rank = self.q_lora_rank
+        query = hidden_size * queries if rank is None else rank * (hidden_size + queries)
+        keys_and_values = self.kv_lora_rank * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim)
+        output = self.num_heads * self.v_head_dim * hidden_size
+        return query + hidden_size * self.kv_width + keys_and_values + output + self._indexer_parameters(hidden_size)
+
+    def _indexer_parameters(self, hidden_size: int) -> int:
+        if self.indexer is None:
+            return 0
+        queries = (self.q_lora_rank or hidden_size) * self.indexer.num_heads * self.indexer.head_dim
+        return queries + hidden_size * (self.indexer.head_dim + self.indexer.num_heads)
+
+
+@dataclass(frozen=True)
+class StateMixer:
+    """A mixer that keeps one state per request, however long that is: state spaces and linear attention.
+
+    Attributes:
+        kind: which.
+        weights: parameters of its projections and convolutions.
+        conv_tokens: tokens that the convolution remembers, one less than its kernel; 0: there is none.
+        conv_channels: of the convolution, but for those of groups.
+        num_groups: groups that share B and C (Mamba-2); 0: none.
+        group_channels: channels of the convolution per group.
+        state_elements: of the recurrent state.
+        state_bytes_per_element: of the recurrent state, 2 or 4; the convolution's are the model's 2.
+    """
+
+    kind: StateKind
+    weights: int
+    conv_tokens: int
+    conv_channels: int
+    state_elements: int
+    state_bytes_per_element: int = 2
+    num_groups: int = 0
+    group_channels: int = 0
+
+    def parameters(self, hidden_size: int) -> int:
+        """Weights of its projections and convolutions."""
+        return self.weights
+
+    def state_bytes(self, tp: int) -> int:
+        """Memory per request on each of ``tp`` GPUs; groups that cannot be split count as one per GPU (vLLM 0.33)."""
+        groups = self.num_groups if self.num_groups % tp == 0 else tp
+        channels = self.conv_channels + groups * self.group_channels
+        conv = 2 * self.conv_tokens * channels // tp
+        return conv + self.state_elements // tp * self.state_bytes_per_element
+
+
+Mixer = Attention | LatentAttention | StateMixer
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """A dense MLP.
+
+    Attributes:
+        width: F.
+        num_matrices: 3 with a gate, 2 without.
+    """
+
+    width: int
+    num_matrices: int = 3
+
+    def parameters(self, hidden_size: int) -> int:
+        """Its weights."""
+        return self.num_matrices * hidden_size * self.width
+
+
+@dataclass(frozen=True)
+class Experts:
+    """A mixture of experts.
+
+    Attributes:
+        num_experts: N, routed ones.
+        experts_per_token: k.
+        expert_width: Fm, of one.
+        shared_width: Fs, total of the experts that all tokens take; 0 if there is none.
+        num_matrices: 3 with a gate, 2 without.
+        latent_size: width of what experts read and write (Nemotron 3 Super); None: the hidden size.
+    """
+
+    num_experts: int
+    experts_per_token: int
+    expert_width: int
+    shared_width: int = 0
+    num_matrices: int = 3
+    latent_size: int | None = None
+
+    def one_expert_parameters(self, hidden_size: int) -> int:
+        """Weights of one routed expert."""
+        return self.num_matrices * (self.latent_size or hidden_size) * self.expert_width
+
+    def shared_parameters(self, hidden_size: int) -> int:
+        """Weights that all tokens meet: of shared experts, and of the projections around a latent."""
+        latent = 0 if self.latent_size is None else 2 * hidden_size * self.latent_size
+        return self.num_matrices * hidden_size * self.shared_width + latent
+
+    def router_parameters(self, hidden_size: int) -> int:
+        """Weights of the router."""
+        return hidden_size * self.num_experts
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer.
+
+    Attributes:
+        mixers: none, one, or several side by side (Falcon-H1).
+        mlp: None if it has none (Nemotron-H).
+    """
+
+    mixers: tuple[Mixer, ...]
+    mlp: Mlp | Experts | None
