@@ -1,8 +1,8 @@
 """How many blocks vLLM makes of the memory for KV caches, of which size, and what it says of them.
 
-The rules are those that vLLM 0.33 showed when its planner was asked about models with all kinds of layers; older releases
-differ (`Rules`). A *block* is one number in one pool. It is given to a *group* of layers of one kind and then holds so many tokens
-in all of them, or one state.
+The rules are those that vLLM 0.33 showed when its planner was asked about models with all kinds of layers; older
+releases differ (`Rules`). A *block* is one number in one pool. It is given to a *group* of layers of one kind and then
+holds so many tokens in all of them, or one state.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ class KvPlan:
     @property
     def log_line(self) -> str:
         """What vLLM logs."""
-        longest, times = f"{self.max_model_len:,}", f"{self.max_concurrency:.2f}x"
-        return f"GPU KV cache size: {self.cache_tokens:,} tokens, Maximum concurrency for {longest} tokens per request: {times}"
+        size = f"GPU KV cache size: {self.cache_tokens:,} tokens"
+        return f"{size}, Maximum concurrency for {self.max_model_len:,} tokens per request: {self.max_concurrency:.2f}x"
 
 
 def plan_kv_cache(layers: Sequence[LayerCache], settings: Settings) -> KvPlan:
@@ -196,11 +196,11 @@ def _groups(
         return (_group(layers, block_size, state_page, settings),)
     page = max(_page(layer, block_size, state_page) for layer in layers)
     sizes = [_block_size(layer, block_size, page, settings) for layer in layers]
-    if None in sizes:
-        everything = [_looking_at_everything(layer) for layer in layers]
-        return (_group(everything, block_size, state_page, settings),)
     buckets: dict[tuple[object, ...], list[tuple[LayerCache, int]]] = {}
     for layer, size in zip(layers, sizes, strict=True):
+        if size is None:
+            everything = [_looking_at_everything(layer) for layer in layers]
+            return (_group(everything, block_size, state_page, settings),)
         buckets.setdefault((*_kind(layer), size), []).append((layer, size))
     numbers = [len(bucket) for bucket in buckets.values()]
     evens_out = settings.rules.evens_out and max(numbers) < _MOST_UNEQUAL * min(numbers)
