@@ -7,7 +7,7 @@ them and is refused by name unless its value switches it off, or nobody knows it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from blis.files.decode import Section, shown
@@ -16,7 +16,7 @@ from blis.files.decode import Section, shown
 TEXT_PARTS = ("text_config", "llm_config", "language_config")
 
 #: Values that switch a feature off, whatever its name.
-_OFF = (None, False, 0, "", [], {}, "none", "auto")
+_OFF = (None, False, 0, 0.0, "", [], {}, "none", "auto")
 #: Features that change nothing when they count one: one layer of so many, one group, one rank.
 _OFF_AT_ONE = re.compile(r"freq|step|interval|period|_size$|factor|num_experts|share")
 
@@ -30,7 +30,7 @@ _HARMLESS = frozenset(
     begin_suppress_tokens suppress_tokens chunk_size_feed_forward decoder_start_token_id diversity_penalty do_sample
     early_stopping encoder_no_repeat_ngram_size no_repeat_ngram_size exponential_decay_length_penalty length_penalty
     max_length min_length max_new_tokens num_beam_groups num_beams num_return_sequences remove_invalid_values
-    repetition_penalty temperature tf_legacy_loss top_k top_p typical_p cross_attention_hidden_size
+    repetition_penalty temperature tf_legacy_loss top_k top_p typical_p
     attention_bias mlp_bias bias use_bias qkv_bias use_qkv_bias attention_out_bias mamba_proj_bias mamba_conv_bias
     use_conv_bias conv_bias lm_head_bias add_bias_linear add_qkv_bias projectors_bias moe_bias o_bias add_bias
     hidden_act hidden_activation activation_function activation mamba_hidden_act mlp_hidden_act ffn_act_fn
@@ -50,12 +50,12 @@ _HARMLESS = frozenset(
     attention_in_multiplier attention_out_multiplier ssm_in_multiplier ssm_out_multiplier attention_value_scale
     attn_temperature_tuning attn_scale floor_scale clip_qkv attn_pdrop embd_pdrop resid_pdrop emb_pdrop
     use_parallel_residual parallel_attn use_parallel_embedding use_flash_attn use_dynamic_ntk use_logn_attn use_unified_vision_chunk
-    use_bidirectional_attention use_sliding_window_cache layernorm_compute_dtype dynamic_seq_length
+    use_sliding_window_cache layernorm_compute_dtype dynamic_seq_length
     image_seq_length video_seq_length audio_seq_length mm_tokens_per_image vision_soft_tokens_per_image
     audio_soft_tokens_per_image image_grid_pinpoints ignore_index max_window_layers position_embedding_type
-    altup_active_idx altup_coef_clip altup_correct_scale laurel_rank activation_sparsity_pattern
-    mamba_step_rank time_step_rank max_position_embeddings original_max_position_embeddings model_max_length n_positions max_seq_len
-    seq_length max_sequence_length max_seq_length seq_len vision_use_head interleaved_mrope is_encoder_decoder add_cross_attention
+    altup_active_idx altup_coef_clip altup_correct_scale activation_sparsity_pattern
+    max_position_embeddings original_max_position_embeddings model_max_length n_positions max_seq_len
+    seq_length max_sequence_length max_seq_length seq_len vision_use_head interleaved_mrope
     full_attn_alpha_factor full_attn_beta_factor linear_attn_alpha_factor linear_attn_beta_factor mlp_alpha_factor mlp_beta_factor
     layernorm_full_attention_alpha layernorm_full_attention_beta layernorm_linear_attention_alpha layernorm_linear_attention_beta
     layernorm_mlp_alpha layernorm_mlp_beta postnorm use_moe_shared_gate linear_allow_neg_eigval fused_mlp
@@ -67,7 +67,8 @@ _HARMLESS = frozenset(
 )
 #: Parts of names that say the same: numbers of tokens, training, rotary embedding, scales, texts of templates.
 _HARMLESS_PARTS = re.compile(
-    r"(_token_(id|ids|index|indexes|indices)|_token|_id|_ids|_eps|_epsilon|_std|_theta|_bias|_loss|_loss_coef|_coef|_coeff|_alpha)$"
+    r"(_token_(id|ids|index|indexes|indices)|_eps|_epsilon|_std|_theta|_bias|_loss|_coef|_coeff|_alpha)$"
+    r"|^(bos|eos|eod|eot|pad|sep|cls|mask|unk|im|image|video|audio|boi|eoi|boa|eoa|vision|media)\w*_(id|ids|index|token)$"
     r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|initializer|init_|mtp|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
     r"|dropout|jitter|softcap|rope_|multiplier|partial_rotary|_bias_|scaling_factor|_aux_|noise|placeholder|projector"
     r"|^vocab_offset|^pad_|^emb_norm|processor|chat_template|gradient|_lr$|learning_rate|temperature|unsloth"
@@ -168,7 +169,7 @@ class ModelConfig(Section):
             ConfigError: naming such a key.
         """
         left = [key for key in self.names() if key in self._given and key not in self._read]
-        left = [key for key in left if key not in _READ_ELSEWHERE and not _is_harmless(key)]
+        left = [key for key in left if key not in _READ_ELSEWHERE and not is_harmless(key)]
         costly = [key for key in left if _COSTLY.search(key.lower()) and not _is_off(key, self._values[key])]
         if costly and refuse:
             value = shown(self._values[costly[0]])
@@ -187,25 +188,16 @@ class ModelConfig(Section):
 
 def is_costly(key: str) -> bool:
     """Whether a key would be refused where it is not understood, unless its value switches it off."""
-    return key not in _READ_ELSEWHERE and not _is_harmless(key) and bool(_COSTLY.search(key.lower()))
+    return key not in _READ_ELSEWHERE and not is_harmless(key) and bool(_COSTLY.search(key.lower()))
+
+
+#: Sizes whose names may have a harmless part all the same.
+_COSTLY_ALWAYS = re.compile(r"head_dim|_rank$|experts_per_tok|no_rope_layers$|layer_ids?$")
 
 
 def is_harmless(key: str) -> bool:
     """Whether a key is known to bear on neither cost nor memory."""
-    return _is_harmless(key)
-
-
-def costly_names(keys: Iterable[str]) -> list[str]:
-    """Those that `is_costly` holds for."""
-    return [key for key in keys if is_costly(key)]
-
-
-#: Sizes whose names have a harmless part all the same.
-_COSTLY_NAMES = frozenset(("qk_rope_head_dim", "num_mtp_heads", "no_rope_layers"))
-
-
-def _is_harmless(key: str) -> bool:
-    return key not in _COSTLY_NAMES and (key in _HARMLESS or bool(_HARMLESS_PARTS.search(key)))
+    return not _COSTLY_ALWAYS.search(key) and (key in _HARMLESS or bool(_HARMLESS_PARTS.search(key)))
 
 
 def _is_off(key: str, value: Any) -> bool:
