@@ -1,4 +1,7 @@
-"""Which modules a list of a checkpoint means: names, parts of names, patterns with ``*``, or expressions after ``re:``."""
+"""Which modules a list of a checkpoint means.
+
+Its entries are names, parts of names, patterns with ``*``, or regular expressions after ``re:``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,15 @@ from blis.files.decode import Section
 #: Whether a list means a module, which is named from ``layers.`` on.
 Matcher = Callable[[str], bool]
 
-_PREFIXES = ("", "model.", "language_model.model.", "model.language_model.", "language_model.", "backbone.", "llm.model.")
+_PREFIXES = (
+    "",
+    "model.",
+    "language_model.model.",
+    "model.language_model.",
+    "language_model.",
+    "backbone.",
+    "llm.model.",
+)
 
 
 def matcher(section: Section, key: str, entries: Iterable[str]) -> Matcher:

@@ -69,7 +69,7 @@ def _reach(config: ModelConfig, i: int, name: str) -> tuple[Reach, int]:
     if name in CHUNK_TYPES:
         return "chunk", config.size("attention_chunk_size")
     valid = ", ".join((FULL_TYPES[0], WINDOW_TYPES[0], CHUNK_TYPES[0]))
-    config.fail(f"layer_types[{i}]", f"{name!r} is not understood for models of this family; valid: {valid}")
+    return config.fail(f"layer_types[{i}]", f"{name!r} is not understood for models of this family; valid: {valid}")
 
 
 def with_reach(attention: Attention, reach: tuple[Reach, int]) -> Attention:
@@ -118,9 +118,7 @@ def stack(mixers: Sequence[Mixer], mlps: Sequence[Mlp | Experts | None]) -> tupl
     return tuple(Layer((mixer,), mlp) for mixer, mlp in zip(mixers, mlps, strict=True))
 
 
-def dense_layers(
-    config: ModelConfig, windowed: Windowed | None = None, num_matrices: int = 3
-) -> tuple[Layer, ...]:
+def dense_layers(config: ModelConfig, windowed: Windowed | None = None, num_matrices: int = 3) -> tuple[Layer, ...]:
     """A plain dense transformer."""
     mixers = attentions(config, windowed)
     return stack(mixers, [dense_mlp(config, num_matrices=num_matrices)] * len(mixers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from blis.config.model.families.experts import mlps, routed
+from blis.config.model.families.experts import routed
 from blis.config.model.families.family import Family
 from blis.config.model.families.parts import count_layers, dense_mlp, full_attention, hidden_size, stack
 from blis.config.model.layers import Attention, Experts, Layer, Mlp
@@ -19,7 +19,6 @@ def _step3(config: ModelConfig) -> tuple[Layer, ...]:
     head_dim, rank = config.size("head_dim"), config.size("share_q_dim")
     groups = config.size("num_attention_groups", default=1)
     mixer = Attention(heads, groups, head_dim, head_dim, query_rank=rank)
-    config.ignore("sliding_window") if not config.has("sliding_window") else None
     return stack([mixer] * count, _experts_of_step(config, count))
 
 
@@ -35,7 +34,7 @@ def _experts_of_step(config: ModelConfig, count: int) -> list[Mlp | Experts]:
     if config.has("share_expert_dim"):
         experts = replace(experts, shared_width=config.size("share_expert_dim"))
     dense = dense_mlp(config)
-    return [experts if i in sparse or not sparse and i >= 3 else dense for i in range(count)]
+    return [experts if i in sparse or (not sparse and i >= 3) else dense for i in range(count)]
 
 
 def _step35(config: ModelConfig) -> tuple[Layer, ...]:
@@ -44,11 +43,9 @@ def _step35(config: ModelConfig) -> tuple[Layer, ...]:
     heads, head_dim = config.size("num_attention_heads"), config.size("head_dim")
     full = Attention(heads, config.size("num_attention_groups", "num_key_value_heads"), head_dim, head_dim)
     other = config.section("attention_other_setting")
-    other_dim = other.integer("head_dim", head_dim, least=1)
-    windowed = Attention(
-        *(other.integer("num_attention_heads", least=1), other.integer("num_attention_groups", least=1)),
-        *(other_dim, other_dim, "window", config.size("sliding_window")),
-    )
+    heads, groups = (other.integer(key, least=1) for key in ("num_attention_heads", "num_attention_groups"))
+    dim = other.integer("head_dim", head_dim, least=1)
+    windowed = Attention(heads, groups, dim, dim, "window", config.size("sliding_window"))
     types = config.layer_texts("layer_types", count)
     for i, name in enumerate(types):
         if name not in ("full_attention", "sliding_attention"):
