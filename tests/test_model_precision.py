@@ -213,6 +213,7 @@ def test_a_quantised_lm_head_stands_as_a_doubt(read):
         (tensors(FP8, kv_cache_scheme=bits(4, "int")), "kv_cache_scheme.num_bits: must be 8 of type float"),
         (tensors(FP8, sparsity_config={"format": "sparse-24-bitmask"}), "sparsity_config: sparse weights"),
         (tensors(FP8, None, ["re:("]), r"ignore: no valid regular expression 're:\('"),
+        ({"quant_method": "fp8", "store_dtype": "mxfp4"}, "store_dtype: bears on memory, and is not understood"),
         ({"quant_method": "torchao", "quant_type": "int3"}, "quant_type: unknown value 'int3'"),
     ],
 )
