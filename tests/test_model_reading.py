@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers_models import PUBLISHED
+from helpers_published import PUBLISHED
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers_models import PUBLISHED
+from helpers_published import PUBLISHED
 
 from blis.config.model.reading import read_model
 
