@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
-from blis.config.engine_defaults import OF_COEFFICIENTS, EngineDefaults, vllm_defaults
+from blis.config.engine_defaults import OF_COEFFICIENTS, filled_in, vllm_defaults
 from blis.config.hardware import Gpu, load_hardware
 from blis.config.huggingface import shipped_config_folder
 from blis.config.model.model import Model
@@ -158,7 +158,7 @@ def look_up(deployment: Deployment) -> LookedUp:
     target = _find_target(deployment, defaults, notes)
     latency, details = _choose_latency(deployment, target, defaults, notes)
     if latency.name != "roofline" and deployment.kv_cache_dtype != "auto":
-        text = f"kv_cache_dtype: {deployment.kv_cache_dtype} has no effect on step times, which do not come from roofline"
+        text = f"kv_cache_dtype: {deployment.kv_cache_dtype} has no effect on step times, which are not roofline's"
         notes.append(Note("warning", text))
     return LookedUp(deployment, target, latency, details, tuple(notes))
 
@@ -169,7 +169,8 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
     by_itself = OF_COEFFICIENTS
     if known.latency.name == "roofline" and target.vllm_version is not None:
         by_itself = vllm_defaults(target.vllm_version, target.gpu)
-    deployment, options = _with_defaults(deployment, options, by_itself, notes)
+    deployment, options, taken = filled_in(deployment, options, by_itself)
+    notes += taken
     engine, profile = _choose_rules(options, target.vllm_version, notes)
     total_kv_blocks, kv_details = _choose_kv_blocks(deployment, engine, target, notes)
     engine, architecture = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
@@ -219,38 +220,16 @@ def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) 
     row = None
     if not gives_all and hardware is not None and tp is not None and version is not None:
         row = defaults.find(model, hardware, tp, version)
-    needs_roofline = deployment.latency_model == "roofline" or (deployment.latency_model is None and row is None)
-    if needs_roofline and not gives_some and deployment.vllm_version is None:
+    by_roofline = deployment.latency_model == "roofline" or (deployment.latency_model is None and row is None)
+    is_known = hardware is not None and tp is not None
+    if by_roofline and is_known and not gives_some and deployment.vllm_version is None:
         filled, version, row = dataclasses.replace(filled, vllm_version=NEWEST), NEWEST, None
-    notes += _filled_in(deployment, filled)
+    notes += _origins(deployment, filled)
     gpu = _find_gpu(deployment, hardware, is_label=gives_some or row is not None, notes=notes)
     folder = deployment.model_config_folder or shipped_config_folder(model)
     architecture = read_model(folder) if folder is not None else None
     notes += [Note("warning", f"model: {doubt}") for doubt in (architecture.doubts if architecture is not None else ())]
     return _Target(model, gpu.name if gpu else hardware, tp, version, row, gpu, architecture)
-
-
-def _with_defaults(
-    deployment: Deployment, options: EngineOptions, by_itself: EngineDefaults, notes: list[Note]
-) -> tuple[Deployment, EngineOptions]:
-    """Both with the engine's own figures where none were given."""
-    tokens = options.max_num_scheduled_tokens or by_itself.max_num_scheduled_tokens
-    figures: dict[str, int] = {}
-    if options.max_num_running_reqs is None:
-        # vLLM itself lowers only what nobody asked for
-        requests = by_itself.max_num_running_reqs
-        figures["max_num_running_reqs"] = requests if by_itself is OF_COEFFICIENTS else min(requests, tokens)
-    if options.max_num_scheduled_tokens is None:
-        figures["max_num_scheduled_tokens"] = tokens
-    shares: dict[str, float] = {}
-    if deployment.gpu_memory_utilization is None:
-        shares["gpu_memory_utilization"] = by_itself.gpu_memory_utilization
-    taken = figures if deployment.total_kv_blocks is not None else {**figures, **shares}
-    if taken:
-        text = ", ".join(f"{name} {value}" for name, value in taken.items())
-        level = "info" if by_itself is OF_COEFFICIENTS else "warning"
-        notes.append(Note(level, f"engine: {text}, {by_itself.origin}"))
-    return dataclasses.replace(deployment, **shares), dataclasses.replace(options, **figures)
 
 
 def _fill_in(deployment: Deployment, default: ModelDefault | None) -> Deployment:
@@ -261,7 +240,7 @@ def _fill_in(deployment: Deployment, default: ModelDefault | None) -> Deployment
     return dataclasses.replace(deployment, **missing)
 
 
-def _filled_in(given: Deployment, filled: Deployment) -> Iterator[Note]:
+def _origins(given: Deployment, filled: Deployment) -> Iterator[Note]:
     """What was not given, and where its value comes from."""
     for name in ("hardware", "tp", "vllm_version"):
         value = getattr(filled, name)
@@ -415,7 +394,8 @@ def _choose_kv_blocks(
 
 
 def _derive_capacity(deployment: Deployment, engine: EngineConfig, target: _Target) -> KvCapacity | None:
-    if target.architecture is None or target.gpu is None or target.tp is None:
+    share = deployment.gpu_memory_utilization
+    if target.architecture is None or target.gpu is None or target.tp is None or share is None:
         return None
     return kv_capacity(
         target.architecture,
@@ -424,7 +404,7 @@ def _derive_capacity(deployment: Deployment, engine: EngineConfig, target: _Targ
         block_size_tokens=engine.block_size_tokens,
         max_num_scheduled_tokens=engine.max_num_scheduled_tokens,
         max_num_running_reqs=engine.max_num_running_reqs,
-        gpu_memory_utilization=deployment.gpu_memory_utilization,
+        gpu_memory_utilization=share,
         kv_element_bytes=target.architecture.kv_element_bytes(deployment.kv_cache_dtype),
         activation_gib=deployment.activation_gib,
     )

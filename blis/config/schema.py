@@ -74,7 +74,7 @@ class Deployment:
         hardware_config: a hardware file of the user's own.
         defaults_filepath: a defaults file of the user's own.
         total_kv_blocks: vLLM's ``num_gpu_blocks``, the reserved block included.
-        gpu_memory_utilization: share of the GPU's memory that vLLM may use; None: as `blis.config.engine_defaults` says.
+        gpu_memory_utilization: share of the GPU's memory that vLLM may use; None: what the engine takes by itself.
         kv_cache_dtype: type of cached keys and values; ``auto``: what the checkpoint asks for, else 16 bit.
         activation_gib: memory for activations of the whole TP group instead of the derived figure.
     """
@@ -97,7 +97,8 @@ class Deployment:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """vLLM server parameters, as asked for. None: what `blis.config.engine_defaults` or the scheduler profile says.
+    """vLLM server parameters, as asked for. None: what the engine does by itself
+    (`blis.config.engine_defaults`) or the vLLM version's scheduler profile says.
 
     The fields mean what they mean in `EngineConfig`. With ``allow_unservable`` settings are simulated which vLLM itself
     refuses when it starts (docs/commands.md).

@@ -105,9 +105,7 @@ def kv_block_bytes(model: Model, tp: int, block_size_tokens: int, kv_element_byt
     return block_size_tokens * sum(token_bytes(mixer, tp, kv_element_bytes) for mixer in model.attention)
 
 
-def _capacity(
-    model: Model, gpu: Gpu, tp: int, block: int, utilization: float, activation_bytes: float
-) -> KvCapacity:
+def _capacity(model: Model, gpu: Gpu, tp: int, block: int, utilization: float, activation_bytes: float) -> KvCapacity:
     visible = gpu.visible_memory_gib * GIB
     non_torch = (NON_TORCH_GIB_ALONE if tp == 1 else NON_TORCH_GIB_IN_GROUP) * GIB
     vision_encoder = VISION_ENCODER_GIB * GIB if model.encoder_parameters else 0.0

@@ -261,9 +261,7 @@ def _set_all_reduces(parameters: NDArray[np.float64], model: Model, gpu: Gpu, tp
     parameters[COMM_PER_REQUEST] = share * model.vocab_size * ACTIVATION_BYTES / bytes_per_us
 
 
-def _set_exchange_between_ranks(
-    parameters: NDArray[np.float64], model: Model, gpu: Gpu, tp: int, ranks: int
-) -> None:
+def _set_exchange_between_ranks(parameters: NDArray[np.float64], model: Model, gpu: Gpu, tp: int, ranks: int) -> None:
     """Per MoE layer an all-gather before the experts and a reduce-scatter behind them, vLLM's default."""
     if ranks == 1:
         return

@@ -13,11 +13,11 @@ from typing import Literal
 Reach = Literal["full", "window", "chunk"]
 StateKind = Literal["mamba1", "mamba2", "gdn", "kda", "lightning"]
 
-#: FLOPs per prefilled token and element of the state. Mamba-1 (arXiv:2312.00752): 9, but on units that are a sixteenth
-#: as fast as those of matrix products. Mamba-2 (arXiv:2405.21060, section 6): 4 between chunks; what a chunk takes within
-#: comes on top. Gated delta rules (arXiv:2412.06464, arXiv:2510.26692), chunks of 64 and heads of 128: 6 and 5 within.
-#: Lightning attention (arXiv:2401.04658), chunks of 256 and heads of 128: 4 and 8 within.
-_SCAN_FLOPS_PER_STATE_ELEMENT: dict[StateKind, int] = {"mamba1": 144, "mamba2": 4, "gdn": 11, "kda": 11, "lightning": 12}
+#: FLOPs per prefilled token and element of the state (docs/roofline.md). Mamba-1 (arXiv:2312.00752): 9, but by units a
+#: sixteenth as fast as those of matrix products. Mamba-2 (arXiv:2405.21060, section 6): 4 between chunks; what is done
+#: within one comes on top. Gated delta rules (arXiv:2412.06464, arXiv:2510.26692), chunks of 64 and heads of 128: 6
+#: and 5. Lightning attention (arXiv:2401.04658), chunks of 256 and heads of 128: 4 and 8.
+_SCAN_FLOPS: dict[StateKind, int] = {"mamba1": 144, "mamba2": 4, "gdn": 11, "kda": 11, "lightning": 12}
 _MAMBA2_CHUNK_TOKENS = 256
 
 
@@ -216,7 +216,7 @@ class StateMixer:
     def scan_flops_per_token(self) -> int:
         """FLOPs of the chunked scan per prefilled token, as 16-bit matrix products (docs/roofline.md counts them)."""
         within_chunk = self.num_groups * self.group_channels // 2 + self.conv_channels if self.kind == "mamba2" else 0
-        return _SCAN_FLOPS_PER_STATE_ELEMENT[self.kind] * self.state_elements + 2 * _MAMBA2_CHUNK_TOKENS * within_chunk
+        return _SCAN_FLOPS[self.kind] * self.state_elements + 2 * _MAMBA2_CHUNK_TOKENS * within_chunk
 
     def state_bytes(self, tp: int) -> int:
         """Memory per request on each of ``tp`` GPUs; groups that cannot be split count as one per GPU (vLLM 0.33)."""
