@@ -1,0 +1,125 @@
+"""A model's configuration, read so that no key goes unnoticed.
+
+A reader takes what it understands. Of the rest, a key is harmless (it bears on neither cost nor memory), or it bears on
+them and is refused by name unless its value switches it off, or nobody knows it and it is told once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from blis.config.model.keys import TEXT_PARTS, is_costly, is_harmless, is_off, is_read_elsewhere
+from blis.files.decode import Section, shown
+
+
+class ModelConfig(Section):
+    """A configuration with its language model's part laid over it, and the defaults of its class beneath.
+
+    Args:
+        file: the whole file.
+        defaults: what the class takes for a key that is not there.
+    """
+
+    def __init__(self, file: Section, defaults: Mapping[str, Any]) -> None:
+        outer = file.plain()
+        self._part = next((key for key in TEXT_PARTS if file.holds_mapping(key)), "")
+        self._inner: dict[str, Any] = outer[self._part] if self._part else {}
+        given = {**outer, **self._inner}
+        self._given = frozenset(given)
+        super().__init__({**defaults, **given}, file.source)
+        self._doubts: list[str] = []
+        self._assumed: dict[str, int | float] = {}
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether the language model is a part of it; such parts leave out what their class has by default."""
+        return bool(self._part)
+
+    def is_given(self, key: str) -> bool:
+        """Whether the file itself says the key, null or not."""
+        return key in self._given
+
+    def doubt(self, text: str) -> None:
+        """Note what is not known for sure."""
+        if text not in self._doubts:
+            self._doubts.append(text)
+
+    def ignore(self, *keys: str) -> None:
+        """Take note of keys that say what others say as well."""
+        self._read.update(keys)
+
+    def size(self, *keys: str, default: int | None = None, least: int = 1) -> int:
+        """Read a whole number by any of its spellings, which must agree; the first is named if all are missing."""
+        found = [key for key in keys if self.has(key) and self.is_given(key)] or [k for k in keys if self.has(k)][:1]
+        values = {key: self.integer(key, least=least) for key in found}
+        if len(set(values.values())) > 1:
+            said = ", ".join(f"{key} {value}" for key, value in values.items())
+            self.fail(found[1], f"must say the same as {found[0]}, got {said}")
+        self.ignore(*keys)
+        return self.integer(keys[0], default, least=least) if not found else values[found[0]]
+
+    def per_layer(self, *keys: str, count: int, default: int | None = None, least: int = 1) -> list[int]:
+        """Read a size that is one number, or a list with one per layer."""
+        key = next((key for key in keys if self.has(key)), keys[0])
+        if not self.holds_list(key):
+            return [self.size(*keys, default=default, least=least)] * count
+        self.ignore(*keys)
+        entries = self.entries(key)
+        if len(entries) < count:
+            self.fail(key, f"must have one value for each of {count} layers, got {len(entries)}")
+        return [section.integer(name, least=least) for section, name in entries[:count]]
+
+    def numbers_of_layers(self, key: str, count: int, *, first: int = 0) -> frozenset[int]:
+        """Read a list of numbers of layers, counted from ``first``; the result counts from 0."""
+        self.ignore(key)
+        if not self.has(key) or not self._list(key):
+            return frozenset()
+        numbers = [section.integer(name) for section, name in self.entries(key)]
+        for number in numbers:
+            if not first <= number < count + first:
+                self.fail(key, f"must be numbers of layers from {first} to {count + first - 1}, got {number}")
+        return frozenset(number - first for number in numbers)
+
+    def layer_texts(self, key: str, count: int) -> tuple[str, ...]:
+        """Read a list with one text per layer, without those of layers that make drafts, beyond the model's own."""
+        types = self.texts(key)
+        if types and len(types) < count:
+            self.fail(key, f"must name {count} layers, got {len(types)}")
+        return types[:count]
+
+    def finish_strictly(self, *, refuse: bool = True) -> tuple[str, ...]:
+        """Refuse what bears on cost and was not read; return the doubts, unknown keys among them.
+
+        Args:
+            refuse: False to doubt such keys instead.
+
+        Raises:
+            ConfigError: naming such a key.
+        """
+        left = [key for key in self.names() if key in self._given and key not in self._read]
+        left = [key for key in left if not is_read_elsewhere(key) and not is_harmless(key)]
+        costly = [key for key in left if is_costly(key) and not is_off(key, self._values[key])]
+        if costly and refuse:
+            value = shown(self._values[costly[0]])
+            self.fail(
+                costly[0], f"bears on cost or memory, and is not understood for models of this family (value {value})"
+            )
+        if self._assumed and not self.is_nested:
+            said = ", ".join(f"{key} {value}" for key, value in sorted(self._assumed.items()))
+            self.doubt(f"not said by config.json and taken from the model's class: {said}")
+        unknown = [key for key in left if key in costly or not is_costly(key)]
+        if unknown:
+            self.doubt(f"keys of config.json that are not known: {', '.join(unknown)}")
+        return tuple(self._doubts)
+
+    def _get(self, key: str) -> Any:
+        value = super()._get(key)
+        if key not in self._given and isinstance(value, int | float) and not isinstance(value, bool):
+            self._assumed[key] = value
+        return value
+
+    def _path_to(self, key: str) -> str:
+        name = re.split(r"[\[.]", key)[0]
+        return f"{self._part}.{key}" if name in self._inner else key
