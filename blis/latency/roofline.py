@@ -245,8 +245,10 @@ def _flops_per_us(
     arch: ModelArchitecture, gpu: Gpu, weight_bytes: float, efficiency_16bit: float, efficiency_8bit: float
 ) -> float:
     """8-bit arithmetic needs weights and activations of 8 bit and a GPU that has the type."""
-    if arch.quantization.activation_type in gpu.types_8bit and weight_bytes <= BYTES_8BIT:
-        return gpu.peak_8bit_tflops * 1e6 * efficiency_8bit
+    kind = arch.quantization.activation_type
+    peak = None if kind is None else gpu.peak_of(kind)
+    if peak is not None and weight_bytes <= BYTES_8BIT:
+        return peak * 1e6 * efficiency_8bit
     return gpu.peak_16bit_tflops * 1e6 * efficiency_16bit
 
 
