@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass
 
 from blis.config.hardware import Gpu
-from blis.config.huggingface import ModelArchitecture
+from blis.config.model.model import Model, token_bytes
 from blis.errors import CapacityError
-from blis.latency.roofline import ACTIVATION_BYTES, KV_ELEMENT_BYTES
+from blis.latency.roofline_parameters import ACTIVATION_BYTES
 
 GIB = 2**30
 #: CUDA context, communication buffers and graphs, per GPU: alone, and in a group.
@@ -53,7 +53,7 @@ class KvCapacity:
 
 
 def kv_capacity(
-    architecture: ModelArchitecture,
+    model: Model,
     gpu: Gpu,
     tp: int,
     *,
@@ -61,35 +61,38 @@ def kv_capacity(
     max_num_scheduled_tokens: int,
     max_num_running_reqs: int,
     gpu_memory_utilization: float = 0.9,
+    kv_element_bytes: int = 2,
     activation_gib: float | None = None,
 ) -> KvCapacity:
     """Derive the number of KV blocks of an instance.
 
     Args:
-        architecture: the model.
+        model: the model.
         gpu: the GPU.
         tp: tensor parallelism degree.
         block_size_tokens: tokens per KV block.
         max_num_scheduled_tokens: tokens of the dummy batch.
         max_num_running_reqs: sequences of the dummy batch.
         gpu_memory_utilization: share of the visible memory that vLLM may use.
+        kv_element_bytes: of cached keys and values.
         activation_gib: activations of the whole TP group, instead of the derived figure.
 
     Raises:
         ConfigError: if the model cannot be split over ``tp`` GPUs.
         CapacityError: if it does not fit; names the smallest TP degree that does.
     """
-    architecture.check_tp(tp)
+    model.check_tp(tp)
 
     def capacity(degree: int) -> KvCapacity:
         activation = activation_gib * GIB / degree if activation_gib is not None else None
         if activation is None:
-            activation = _activation_bytes(architecture, degree, max_num_scheduled_tokens, max_num_running_reqs)
-        return _capacity(architecture, gpu, degree, block_size_tokens, gpu_memory_utilization, activation)
+            activation = _activation_bytes(model, degree, max_num_scheduled_tokens, max_num_running_reqs)
+        block = kv_block_bytes(model, degree, block_size_tokens, kv_element_bytes)
+        return _capacity(model, gpu, degree, block, gpu_memory_utilization, activation)
 
     result = capacity(tp)
     if result.total_kv_blocks < _LEAST_BLOCKS:
-        candidates = [t for t in gpu.tp_degrees if architecture.splits_over(t)]
+        candidates = [t for t in gpu.tp_degrees if model.splits_over(t)]
         fitting = [t for t in candidates if capacity(t).total_kv_blocks >= _LEAST_BLOCKS]
         remedy = f"smallest tp that fits: {fitting[0]}" if fitting else f"not even tp {candidates[-1]} fits"
         parts = f"{result.weight_bytes / GIB:.1f} GiB of weights per GPU, {result.usable_bytes / GIB:.1f} GiB usable"
@@ -97,21 +100,17 @@ def kv_capacity(
     return result
 
 
-def kv_block_bytes(architecture: ModelArchitecture, tp: int, block_size_tokens: int) -> float:
+def kv_block_bytes(model: Model, tp: int, block_size_tokens: int, kv_element_bytes: int = 2) -> int:
     """Memory of one KV block on each of ``tp`` GPUs, in bytes."""
-    elements = architecture.num_layers * architecture.kv_elements_per_token(tp)
-    return elements * KV_ELEMENT_BYTES * block_size_tokens
+    return block_size_tokens * sum(token_bytes(mixer, tp, kv_element_bytes) for mixer in model.attention)
 
 
-def _capacity(
-    arch: ModelArchitecture, gpu: Gpu, tp: int, block_size_tokens: int, utilization: float, activation_bytes: float
-) -> KvCapacity:
+def _capacity(model: Model, gpu: Gpu, tp: int, block: int, utilization: float, activation_bytes: float) -> KvCapacity:
     visible = gpu.visible_memory_gib * GIB
     non_torch = (NON_TORCH_GIB_ALONE if tp == 1 else NON_TORCH_GIB_IN_GROUP) * GIB
-    vision_encoder = VISION_ENCODER_GIB * GIB if arch.has_vision_encoder else 0.0
-    weights = arch.weight_bytes / tp
+    vision_encoder = VISION_ENCODER_GIB * GIB if model.encoder_parameters else 0.0
+    weights = (model.weight_bytes - model.weight_bytes_by_part["encoders"]) / tp
     budget = visible * utilization - weights - activation_bytes - non_torch - vision_encoder
-    block = kv_block_bytes(arch, tp, block_size_tokens)
     return KvCapacity(
         visible_bytes=visible,
         usable_bytes=visible * utilization,
@@ -125,12 +124,12 @@ def _capacity(
     )
 
 
-def _activation_bytes(arch: ModelArchitecture, tp: int, tokens: int, sequences: int) -> float:
+def _activation_bytes(model: Model, tp: int, tokens: int, sequences: int) -> float:
     """Peak of one dummy batch on one GPU: inside the widest MLP, or in the sampler."""
-    dense = arch.intermediate_size if arch.num_dense_layers else 0
-    moe = arch.shared_intermediate_size + arch.experts_per_token * arch.expert_intermediate_size if arch.is_moe else 0
-    in_mlp = ACTIVATION_BYTES * tokens * (3 * arch.hidden_size + 3 * max(dense, moe) / tp)
+    dense = [mlp.width for mlp in model.dense_mlps]
+    moe = [each.shared_width + each.experts_per_token * each.expert_width for each in model.moe_layers]
+    in_mlp = ACTIVATION_BYTES * tokens * (3 * model.hidden_size + 3 * max([*dense, *moe], default=0) / tp)
     in_sampler = (
-        2 * ACTIVATION_BYTES * tokens * arch.hidden_size + SAMPLER_BYTES_PER_LOGIT * sequences * arch.vocab_size
+        2 * ACTIVATION_BYTES * tokens * model.hidden_size + SAMPLER_BYTES_PER_LOGIT * sequences * model.vocab_size
     )
     return max(in_mlp, in_sampler)

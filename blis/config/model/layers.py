@@ -11,7 +11,14 @@ from typing import Literal
 
 #: How far back attention looks: at all tokens, at the last ones, or at those of the same chunk.
 Reach = Literal["full", "window", "chunk"]
-StateKind = Literal["mamba1", "mamba2", "gdn", "kda", "lightning"]
+StateKind = Literal["mamba1", "mamba2", "gdn", "kda", "lightning", "conv"]
+
+#: FLOPs per prefilled token and element of the state (docs/roofline.md). Mamba-1 (arXiv:2312.00752): 9, but by units a
+#: sixteenth as fast as those of matrix products. Mamba-2 (arXiv:2405.21060, section 6): 4 between chunks; what is done
+#: within one comes on top. Gated delta rules (arXiv:2412.06464, arXiv:2510.26692), chunks of 64 and heads of 128: 6
+#: and 5. Lightning attention (arXiv:2401.04658), chunks of 256 and heads of 128: 4 and 8.
+_SCAN_FLOPS: dict[StateKind, int] = {"mamba1": 144, "mamba2": 4, "gdn": 11, "kda": 11, "lightning": 12, "conv": 0}
+_MAMBA2_CHUNK_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Attention:
         has_gate: whether a gate as wide as the queries multiplies the output (Qwen3-Next).
         values_are_keys: whether one projection gives both (Gemma 4); both are cached all the same.
         keeps_cache: False: it reads the cache of an earlier layer (Gemma 3n).
+        query_rank: size of the vector that queries are computed from (Step 3); None if they are projected directly.
     """
 
     num_heads: int
@@ -39,17 +47,40 @@ class Attention:
     has_gate: bool = False
     values_are_keys: bool = False
     keeps_cache: bool = True
+    query_rank: int | None = None
 
     def parameters(self, hidden_size: int) -> int:
         """Weights of the projections."""
         queries = self.num_heads * self.head_dim * (2 if self.has_gate else 1)
+        rank = self.query_rank
+        query = hidden_size * queries if rank is None else rank * (hidden_size + queries)
         keys = self.num_kv_heads * self.head_dim * self.keeps_cache
         values = 0 if self.values_are_keys else self.num_kv_heads * self.value_head_dim * self.keeps_cache
-        return hidden_size * (queries + keys + values + self.num_heads * self.value_head_dim)
+        return query + hidden_size * (keys + values + self.num_heads * self.value_head_dim)
 
     def kv_elements(self, tp: int) -> int:
         """Elements cached per token on each of ``tp`` GPUs: of one KV head at least."""
         return self.keeps_cache * max(1, self.num_kv_heads // tp) * (self.head_dim + self.value_head_dim)
+
+    def bytes_read(self, tp: int, element_bytes: int) -> int:
+        """What is read of each token looked at, on each of ``tp`` GPUs; an earlier layer may have cached it."""
+        return max(1, self.num_kv_heads // tp) * (self.head_dim + self.value_head_dim) * element_bytes
+
+    def activations(self, hidden_size: int, tp: int) -> float:
+        """Elements of one token's queries, keys, values and gate on each of ``tp`` GPUs."""
+        queries = self.num_heads * self.head_dim * (2 if self.has_gate else 1)
+        keys_and_values = self.keeps_cache * self.num_kv_heads * (self.head_dim + self.value_head_dim)
+        return (queries + keys_and_values) / tp
+
+    @property
+    def decode_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when decoding."""
+        return 2 * (self.head_dim + self.value_head_dim)
+
+    @property
+    def prefill_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when prefilling."""
+        return self.decode_flops_per_pair
 
 
 @dataclass(frozen=True)
@@ -60,16 +91,19 @@ class Indexer:
         num_heads: its query heads.
         head_dim: size of one, and of the key that it caches per token, of 8 bit with a scale of 4 bytes.
         most_tokens: how many it chooses.
+        is_shared: whether it is an earlier layer's, whose choice holds here, too (GLM-5.2): it weighs, caches and
+            computes nothing.
     """
 
     num_heads: int
     head_dim: int
     most_tokens: int
+    is_shared: bool = False
 
     @property
     def token_bytes(self) -> int:
         """Memory per token, on every GPU, whatever the type of the cache (vLLM 0.33)."""
-        return self.head_dim + 4
+        return 0 if self.is_shared else self.head_dim + 4
 
 
 @dataclass(frozen=True)
@@ -106,6 +140,37 @@ class LatentAttention:
         """Elements cached per token, on every GPU."""
         return self.kv_lora_rank + self.qk_rope_head_dim
 
+    @property
+    def reach_tokens(self) -> int:
+        """Most tokens that a query looks at; 0 if it looks at everything."""
+        return 0 if self.indexer is None else self.indexer.most_tokens
+
+    def bytes_read(self, tp: int, element_bytes: int) -> int:
+        """What is read of each token looked at, on every GPU.
+
+        The FP8 cache of sparse attention has a scale of 4 bytes per 128 elements and leaves positions at 16 bit.
+        """
+        if self.indexer is not None and element_bytes == 1:
+            return self.kv_lora_rank + self.kv_lora_rank // 128 * 4 + self.qk_rope_head_dim * 2
+        return self.kv_width * element_bytes
+
+    def activations(self, hidden_size: int, tp: int) -> float:
+        """Elements of one token's query and of what is cached of it, on each of ``tp`` GPUs."""
+        return self.num_heads * self.query_head_dim / tp + self.kv_width
+
+    @property
+    def decode_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when decoding, which works on the cached vector."""
+        return 2 * (self.kv_width + self.kv_lora_rank)
+
+    @property
+    def prefill_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when prefilling, on keys and values of its own.
+
+        Sparse attention looks at other tokens with each query and therefore works on the cached vectors.
+        """
+        return 2 * (self.query_head_dim + self.v_head_dim) if self.indexer is None else self.decode_flops_per_pair
+
     def parameters(self, hidden_size: int) -> int:
         """Weights of the projections."""
         queries = self.num_heads * self.query_head_dim
@@ -116,7 +181,7 @@ class LatentAttention:
         return query + hidden_size * self.kv_width + keys_and_values + output + self._indexer_parameters(hidden_size)
 
     def _indexer_parameters(self, hidden_size: int) -> int:
-        if self.indexer is None:
+        if self.indexer is None or self.indexer.is_shared:
             return 0
         queries = (self.q_lora_rank or hidden_size) * self.indexer.num_heads * self.indexer.head_dim
         return queries + hidden_size * (self.indexer.head_dim + self.indexer.num_heads)
@@ -149,6 +214,16 @@ class StateMixer:
     def parameters(self, hidden_size: int) -> int:
         """Weights of its projections and convolutions."""
         return self.weights
+
+    def activations(self, hidden_size: int, tp: int) -> float:
+        """Elements that its projections give and take per token, on each of ``tp`` GPUs."""
+        return self.weights / hidden_size / tp
+
+    @property
+    def scan_flops_per_token(self) -> int:
+        """FLOPs of the chunked scan per prefilled token, as 16-bit matrix products (docs/roofline.md counts them)."""
+        within_chunk = self.num_groups * self.group_channels // 2 + self.conv_channels if self.kind == "mamba2" else 0
+        return _SCAN_FLOPS[self.kind] * self.state_elements + 2 * _MAMBA2_CHUNK_TOKENS * within_chunk
 
     def state_bytes(self, tp: int) -> int:
         """Memory per request on each of ``tp`` GPUs; groups that cannot be split count as one per GPU (vLLM 0.33)."""
@@ -219,7 +294,9 @@ class Layer:
     Attributes:
         mixers: none, one, or several side by side (Falcon-H1).
         mlp: None if it has none (Nemotron-H).
+        other_parameters: weights of what else all tokens meet (Gemma 3n's low-rank paths).
     """
 
     mixers: tuple[Mixer, ...]
     mlp: Mlp | Experts | None
+    other_parameters: int = 0
