@@ -40,7 +40,7 @@ PUBLISHED = (
     published(
         "llama-3.1-70b-instruct llama-3.1-nemotron-70b-instruct-hf llama-3.1-nemotron-70b-instruct-hf-fp8-dynamic"
         " llama-3.3-70b-instruct llama-3.3-70b-instruct-quantized.w4a16 llama-3.3-70b-instruct-quantized.w8a8"
-        " llama-3.3-70b-instruct-fp8-dynamic",
+        " llama-3.3-70b-instruct-fp8-dynamic llama-3.3-70b-instruct-nvfp4",
         "70.6",
         None,
         CHECKPOINT,
@@ -55,7 +55,13 @@ PUBLISHED = (
         "17",
         CARD,
     ),
-    published("llama-4-maverick-17b-128e-instruct llama-4-maverick-17b-128e-instruct-fp8", "400", "17", CARD),
+    published(
+        "llama-4-maverick-17b-128e-instruct llama-4-maverick-17b-128e-instruct-fp8"
+        " llama-4-maverick-17b-128e-instruct-nvfp4",
+        "400",
+        "17",
+        CARD,
+    ),
     published("mistral-7b-instruct-v0.3", "7.25", None, CHECKPOINT),
     published("mistral-nemo-instruct-2407", "12.2", None, CHECKPOINT),
     published("mistral-small-24b-instruct-2501", "23.6", None, CHECKPOINT),
@@ -99,14 +105,14 @@ PUBLISHED = (
     ),
     published(
         "qwen3-30b-a3b qwen3-30b-a3b-fp8 qwen3-30b-a3b-instruct-2507 qwen3-coder-30b-a3b-instruct"
-        " qwen3-vl-30b-a3b-instruct",
+        " qwen3-vl-30b-a3b-instruct qwen3-30b-a3b-nvfp4",
         "30.5",
         "3.3",
         "card of Qwen3-30B-A3B on HuggingFace",
     ),
     published(
         "qwen3-235b-a22b qwen3-235b-a22b-fp8 qwen3-235b-a22b-instruct-2507 qwen3-235b-a22b-instruct-2507-fp8"
-        " qwen3-vl-235b-a22b-instruct",
+        " qwen3-vl-235b-a22b-instruct qwen3-235b-a22b-nvfp4",
         "235",
         "22",
         "card of Qwen3-235B-A22B on HuggingFace",
@@ -127,6 +133,29 @@ PUBLISHED = (
     published("olmo-3-32b-think", "32.2", None, CHECKPOINT),
     published("seed-oss-36b-instruct", "36", None, CARD),
     published("exaone-4.0-32b", "32.0", None, CARD),
+    published("qwen3-next-80b-a3b-instruct qwen3-next-80b-a3b-instruct-fp8", "80", "3", CARD),
+    published("qwen3.5-35b-a3b", "35", "3", CARD),
+    published("qwen3.5-397b-a17b", "397", "17", CARD),
+    published("deepseek-v3.2", "671", "37", "card of DeepSeek-V3 on HuggingFace, which it is made of"),
+    published(
+        "nvidia-nemotron-3-nano-30b-a3b-bf16 nvidia-nemotron-3-nano-30b-a3b-fp8", "31.6", "3.6", "arXiv:2512.20848"
+    ),
+    published("nvidia-nemotron-3-super-120b-a12b-bf16 nvidia-nemotron-3-super-120b-a12b-fp8", "120.6", "12.7", CARD),
+    published("nvidia-nemotron-nano-9b-v2", "8.9", None, CHECKPOINT),
+    published("granite-4.0-h-small", "32", "9", CARD),
+    published("granite-4.0-h-tiny", "7", "1", CARD),
+    published("granite-4.0-micro", "3", None, CARD),
+    published("ai21-jamba-mini-1.7", "52", "12", CARD),
+    published("falcon-h1-7b-instruct", "7.59", None, "arXiv:2507.22448, table 1"),
+    published("falcon-h1-34b-instruct", "33.6", None, "arXiv:2507.22448, table 1"),
+    published("ernie-4.5-21b-a3b-pt", "21", "3", CARD),
+    published("ernie-4.5-300b-a47b-pt", "300", "47", CARD),
+    published("hunyuan-a13b-instruct", "80", "13", CARD),
+    published("ling-mini-2.0", "16", "1.4", CARD),
+    published("ling-flash-2.0", "103", "6.1", CARD),
+    published("ling-1t", "1000", "50", CARD),
+    published("gemma-4-31b-it", "30.7", None, CARD),
+    published("gemma-4-26b-a4b-it", "25.2", "3.8", CARD),
 )
 OF_MODEL = {model: figures for figures in PUBLISHED for model in figures.models}
 
@@ -157,6 +186,11 @@ def test_all_that_is_published_of_a_mixture_of_experts_is_both_sizes(name):
     model = read_model(shipped_config_folder(name))
     assert model.is_moe == (OF_MODEL[name].active is not None) or name == "deepseek-moe-16b-chat"
     assert model.num_active_parameters <= model.num_parameters
+
+
+@pytest.mark.parametrize("name", OF_MODEL)
+def test_nothing_of_a_shipped_model_is_doubtful(name):
+    assert read_model(shipped_config_folder(name)).doubts == ()
 
 
 def test_a_size_is_taken_as_printed():
