@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
+from blis.config.catalogue.models import model as entry_of
 from blis.config.huggingface import shipped_config_folder
 from blis.config.model.reading import read_model
 from blis.files.resources import data_path
@@ -191,6 +192,29 @@ def test_all_that_is_published_of_a_mixture_of_experts_is_both_sizes(name):
 @pytest.mark.parametrize("name", OF_MODEL)
 def test_nothing_of_a_shipped_model_is_doubtful(name):
     assert read_model(shipped_config_folder(name)).doubts == ()
+
+
+def documented():
+    """Cells of the rows of docs/models.md that begin with names of models."""
+    text = (data_path("model_configs").parent / "docs" / "models.md").read_text()
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {tuple(name.strip("`") for name in cells[0].split(", ")): cells[1:] for cells in lines}
+
+
+def test_the_documentation_lists_every_shipped_model():
+    assert set(documented()) == {figures.models for figures in PUBLISHED}
+
+
+@pytest.mark.parametrize("figures", PUBLISHED, ids=lambda figures: figures.models[0])
+def test_the_documentation_states_what_models_have(figures):
+    entry = entry_of(figures.models[0])
+    active = f" ({entry['num_active_parameters'] / 1e9:,.1f})" if entry["num_experts"] else ""
+    assert documented()[figures.models] == [
+        f"{entry['num_parameters'] / 1e9:,.1f}{active}",
+        ", ".join(f"{count} {kind}" for kind, count in entry["layers"].items()),
+        f"{entry['kv_bytes_per_token']:,}",
+        f"{entry['state_bytes_per_request']:,}",
+    ]
 
 
 def test_a_size_is_taken_as_printed():

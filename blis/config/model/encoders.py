@@ -54,7 +54,9 @@ _KINDS = {
     "qwen3_vl_moe": _QWEN3_VL,
     "qwen3_5": _QWEN3_VL,
     "qwen3_5_moe": _QWEN3_VL,
-    "llama4_vision_model": _Kind((1408, 34, 5632, 14), 2, 4, lambda inner, out: inner * 4096 + 4096 * 4096 + 4096 * out),
+    "llama4_vision_model": _Kind(
+        (1408, 34, 5632, 14), 2, 4, lambda inner, out: inner * 4096 + 4096 * 4096 + 4096 * out
+    ),
     "kimi_k25": _Kind((1152, 27, 4304, 14), 2, 4, _merger),
     "moonvit": _Kind((1152, 27, 4304, 14), 2, 4, _merger),
     "internvl_vision": _Kind((1024, 24, 4096, 14), 2, 4, _two_layers),

@@ -12,7 +12,15 @@ from blis.files.decode import Section
 #: Whether a list means a module, which is named from ``layers.`` on.
 Matcher = Callable[[str], bool]
 
-_PREFIXES = ("", "model.", "language_model.model.", "model.language_model.", "language_model.", "backbone.", "llm.model.")
+_PREFIXES = (
+    "",
+    "model.",
+    "language_model.model.",
+    "model.language_model.",
+    "language_model.",
+    "backbone.",
+    "llm.model.",
+)
 
 
 def matcher(section: Section, key: str, entries: Iterable[str]) -> Matcher:

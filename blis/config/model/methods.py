@@ -23,7 +23,14 @@ from blis.config.model.schemes import (
 from blis.config.quantization import BYTES_8BIT, BYTES_MXFP4, ActivationType
 from blis.files.decode import Section
 
-_IGNORE_KEYS = ("ignore", "modules_to_not_convert", "ignored_layers", "exclude_modules", "exclude", "llm_int8_skip_modules")
+_IGNORE_KEYS = (
+    "ignore",
+    "modules_to_not_convert",
+    "ignored_layers",
+    "exclude_modules",
+    "exclude",
+    "llm_int8_skip_modules",
+)
 _EXPERTS_ONLY = ("mxfp4", "experts_int8")
 
 

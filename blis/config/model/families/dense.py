@@ -95,7 +95,9 @@ def _gpt(config: ModelConfig) -> tuple[Layer, ...]:
 def _hunyuan(config: ModelConfig) -> tuple[Layer, ...]:
     if config.flag("use_cla", False):
         config.fail("use_cla", "layers that share their caches are not understood for dense models")
-    config.ignore("cla_share_factor", "num_experts", "moe_topk", "num_shared_expert", "use_mixed_mlp_moe", "org_vocab_size")
+    config.ignore(
+        "cla_share_factor", "num_experts", "moe_topk", "num_shared_expert", "use_mixed_mlp_moe", "org_vocab_size"
+    )
     return dense_layers(config)
 
 
@@ -124,7 +126,13 @@ _QWEN_VL = {
 _MISTRAL_DEFAULTS = {**_SIZES_7B, "intermediate_size": 14336, "num_key_value_heads": 8}
 _QWEN2 = _with(
     from_max_window_layers,
-    **{**_SIZES_7B, "vocab_size": 151936, "intermediate_size": 22016, "num_key_value_heads": 32, "max_window_layers": 28},
+    **{
+        **_SIZES_7B,
+        "vocab_size": 151936,
+        "intermediate_size": 22016,
+        "num_key_value_heads": 32,
+        "max_window_layers": 28,
+    },
 )
 _QWEN3 = _with(from_max_window_layers, **{**_QWEN2.defaults, "head_dim": 128})
 _GLM4 = _with(

@@ -75,9 +75,7 @@ def _by_frequency(config: ModelConfig, count: int) -> Sequence[bool]:
     return [i % period == 0 for i in range(count)]
 
 
-def mlps(
-    config: ModelConfig, count: int, *, num_matrices: int = 3, is_as_wide: bool = False
-) -> list[Mlp | Experts]:
+def mlps(config: ModelConfig, count: int, *, num_matrices: int = 3, is_as_wide: bool = False) -> list[Mlp | Experts]:
     """The MLPs of all layers, some of which have experts.
 
     Args:

@@ -96,7 +96,9 @@ def _attentions_of_gemma4(config: ModelConfig, count: int) -> list[Attention]:
     if all_reach[-1][0] != "full":  # the class makes it so
         all_reach[-1] = ("full", 0)
     are_equal = config.flag("attention_k_eq_v", False)
-    kv_heads = config.size("num_global_key_value_heads", default=local.num_kv_heads) if are_equal else local.num_kv_heads
+    kv_heads = (
+        config.size("num_global_key_value_heads", default=local.num_kv_heads) if are_equal else local.num_kv_heads
+    )
     config.ignore("num_global_key_value_heads")
     head_dim = config.size("global_head_dim")
     wide = Attention(local.num_heads, kv_heads, head_dim, head_dim, values_are_keys=are_equal)

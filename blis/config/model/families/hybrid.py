@@ -53,9 +53,7 @@ def _qwen(config: ModelConfig) -> tuple[Layer, ...]:
     interval = config.integer("full_attention_interval", 4, least=1)
     attention = replace(full_attention(config), has_gate=config.flag("attn_output_gate", True))
     config.ignore("use_sliding_window", "sliding_window", "max_window_layers")
-    mixers = _by_type(
-        config, attention, gated_delta_net(config), [(i + 1) % interval == 0 for i in range(count)]
-    )
+    mixers = _by_type(config, attention, gated_delta_net(config), [(i + 1) % interval == 0 for i in range(count)])
     return stack(mixers, mlps(config, count))
 
 
@@ -156,10 +154,16 @@ def _nemotron_h(config: ModelConfig) -> tuple[Layer, ...]:
 
 
 def _parts_of_nemotron(config: ModelConfig) -> list[str]:
-    names = [config.text("hybrid_override_pattern")[i : i + 1] for i in range(len(config.text("hybrid_override_pattern")))] if config.has("hybrid_override_pattern") else []
+    names = (
+        [config.text("hybrid_override_pattern")[i : i + 1] for i in range(len(config.text("hybrid_override_pattern")))]
+        if config.has("hybrid_override_pattern")
+        else []
+    )
     for i, letter in enumerate(names):
         if letter not in _LETTERS:
-            config.fail("hybrid_override_pattern", f"letter {i + 1}: {letter!r} is not understood; valid: {' '.join(_LETTERS)}")
+            config.fail(
+                "hybrid_override_pattern", f"letter {i + 1}: {letter!r} is not understood; valid: {' '.join(_LETTERS)}"
+            )
     listed = config.texts("layers_block_type") or config.texts("layer_types")
     config.ignore("layer_types", "layers_block_type")
     for i, name in enumerate(listed):
@@ -249,7 +253,9 @@ def _lfm2(config: ModelConfig) -> tuple[Layer, ...]:
     full = config.numbers_of_layers("full_attn_idxs", count)
     state = short_convolution(hidden_size(config), config.size("conv_L_cache"))
     config.ignore("conv_dim", "conv_dim_out", "conv_use_xavier_init", "block_mlp_init_scale", "block_out_init_scale")
-    config.ignore("block_dim", "block_use_swiglu", "block_use_xavier_init", "use_pos_enc", "num_heads", "block_norm_eps")
+    config.ignore(
+        "block_dim", "block_use_swiglu", "block_use_xavier_init", "use_pos_enc", "num_heads", "block_norm_eps"
+    )
     default = [i in full or not full for i in range(count)]
     mixers = _by_type(config, full_attention(config), state, default)
     if has_experts(config):
@@ -384,7 +390,9 @@ HYBRID: dict[str, Family] = {
     "minimax_m1": Family(_minimax),
     "bailing_moe_linear": Family(_ring_linear),
     "bailing_moe_linear_v2": Family(_ring_linear),
-    "kimi_linear": Family(_kimi_linear, {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}),
+    "kimi_linear": Family(
+        _kimi_linear, {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
+    ),
     "lfm2": Family(_lfm2, _LFM2),
     "lfm2_moe": Family(_lfm2, {**_LFM2, "num_dense_layers": 2}),
     "mamba": Family(_mamba, {**TIED, **_MAMBA}),

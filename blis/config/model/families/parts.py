@@ -118,9 +118,7 @@ def stack(mixers: Sequence[Mixer], mlps: Sequence[Mlp | Experts | None]) -> tupl
     return tuple(Layer((mixer,), mlp) for mixer, mlp in zip(mixers, mlps, strict=True))
 
 
-def dense_layers(
-    config: ModelConfig, windowed: Windowed | None = None, num_matrices: int = 3
-) -> tuple[Layer, ...]:
+def dense_layers(config: ModelConfig, windowed: Windowed | None = None, num_matrices: int = 3) -> tuple[Layer, ...]:
     """A plain dense transformer."""
     mixers = attentions(config, windowed)
     return stack(mixers, [dense_mlp(config, num_matrices=num_matrices)] * len(mixers))

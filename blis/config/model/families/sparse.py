@@ -207,9 +207,7 @@ _BAILING = Family(_bailing)
 
 SPARSE: dict[str, Family] = {
     "mixtral": _with(all_layers, is_as_wide=True, num_key_value_heads=8, num_local_experts=8, num_experts_per_tok=2),
-    "phimoe": _with(
-        all_layers, is_as_wide=True, num_key_value_heads=8, num_local_experts=16, num_experts_per_tok=2
-    ),
+    "phimoe": _with(all_layers, is_as_wide=True, num_key_value_heads=8, num_local_experts=16, num_experts_per_tok=2),
     "qwen2_moe": _with(
         without_windows,
         num_key_value_heads=16,
