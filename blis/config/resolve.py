@@ -28,6 +28,7 @@ from blis.config.hardware import Gpu, load_hardware
 from blis.config.huggingface import shipped_config_folder
 from blis.config.model.model import Model
 from blis.config.model.reading import read_model
+from blis.config.model_names import model_hint, shipped_models
 from blis.config.notes import Note
 from blis.config.schema import (
     LATENCY_MODELS,
@@ -370,8 +371,7 @@ def _known(target: _Target, defaults: Defaults) -> str:
         return "coefficients exist for " + ", ".join(map(str, rows))
     if target.model in defaults.models or target.architecture is not None:
         return "no coefficients of this model are known"
-    close = nearest(target.model, defaults.models)
-    return close if close.startswith("did") else "defaults.yaml lists the known models"
+    return model_hint(target.model, (*defaults.models, *shipped_models())) or "blis models lists those that are known"
 
 
 def _choose_kv_blocks(

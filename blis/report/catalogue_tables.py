@@ -29,13 +29,12 @@ _UNTOLD = ("reach", "reach_tokens", "keeps_cache")
 
 def models(entries: Sequence[Entry]) -> Iterator[Any]:
     """A row per model."""
-    made = table("Model", "params", "layers", "GiB", "KV KiB", "default", "rows", words=("default",), folded=("Model",))
-    for entry in entries:
+    made = table("Model", "params", "GiB", "KV KiB", "default", "rows", words=("default",), folded=("Model",))
+    for entry in sorted(entries, key=lambda entry: _short(entry["model"])):
         known, default = entry["num_parameters"] is not None, entry["default"]
         made.add_row(
             _short(entry["model"]),
-            f"{entry['num_parameters'] / 1e9:,.1f}B" if known else "-",
-            str(entry["num_layers"]) if known else "-",
+            _parameters(entry) if known else "-",
             number(entry["weight_bytes"] / _GIB) if known else "-",
             number(entry["kv_bytes_per_token"] / 1024) if known else "-",
             "-" if default is None else f"{default['hardware']} x{default['tp']}",
@@ -43,9 +42,16 @@ def models(entries: Sequence[Entry]) -> Iterator[Any]:
         )
     yield made
     yield (
-        "\nGiB of weights; KV per token of the whole model; rows of published coefficients. blis models NAME shows one,"
-        " by its full id or the part behind the slash."
+        "\nParameters, and how many of them a token meets; GiB of weights; KV per token of the whole model, but for"
+        " layers with windows; rows of published coefficients. blis models NAME shows one, by its full id or the part"
+        " behind the slash, blis models --model-config-folder DIR one of your own."
     )
+
+
+def _parameters(entry: Entry) -> str:
+    """Total, and how many are active if that is another number."""
+    total, active = (entry[name] / 1e9 for name in ("num_parameters", "num_active_parameters"))
+    return f"{total:,.1f}B" + (f" ({active:,.1f})" if entry["num_experts"] else "")
 
 
 def model(entry: Entry) -> Iterator[Any]:
@@ -54,17 +60,8 @@ def model(entry: Entry) -> Iterator[Any]:
     yield pairs(
         entry["model"],
         [
-            ("default", _deployment(entry["default"])),
-            *(
-                [
-                    ("parameters", f"{entry['num_parameters']:,}"),
-                    ("weights", f"{number(entry['weight_bytes'] / _GIB)} GiB"),
-                    ("KV cache", f"{entry['kv_bytes_per_token']:,.0f} bytes per token at TP 1"),
-                    ("TP", ", ".join(map(str, entry["tp_degrees"]))),
-                ]
-                if known
-                else []
-            ),
+            *([("default", _deployment(entry["default"]))] if entry["default"] else []),
+            *(_sizes(entry) if known else []),
         ],
     )
     if known:
@@ -75,6 +72,23 @@ def model(entry: Entry) -> Iterator[Any]:
         yield ""
         yield _coefficients(entry["coefficients"])
         yield f"\nSource: {entry['sources']['coefficients']}; docs/approach.md explains them"
+
+
+def _sizes(entry: Entry) -> Iterator[tuple[str, str]]:
+    """What a model weighs and caches."""
+    yield "parameters", f"{entry['num_parameters']:,}"
+    if entry["num_experts"]:
+        yield "active", f"{entry['num_active_parameters']:,}"
+    yield "layers", ", ".join(f"{count} x {kind}" for kind, count in entry["layers"].items())
+    yield "weights", f"{number(entry['weight_bytes'] / _GIB)} GiB"
+    for part, size in entry["weight_bytes_by_part"].items():
+        yield f"  {part}", f"{size / 2**20:,.1f} MiB" if size < _GIB else f"{size / _GIB:,.2f} GiB"
+    yield "KV cache", f"{entry['kv_bytes_per_token']:,} bytes per token at TP 1"
+    if windowed := entry["windowed_kv_bytes_per_token"]:
+        yield "  in windows", f"{windowed:,} bytes per token at TP 1, until they are full"
+    if state := entry["state_bytes_per_request"]:
+        yield "states", f"{state:,} bytes per request at TP 1"
+    yield "TP", ", ".join(map(str, entry["tp_degrees"]))
 
 
 def _architecture(figures: Entry) -> Iterator[tuple[str, str]]:
