@@ -1,4 +1,4 @@
-"""The precision of a model: what its checkpoint says of weights and caches, or what quantising it on the way in makes."""
+"""The precision of a model: what its checkpoint says of it, or what quantising it on the way in makes."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ class ModelConfig(Section):
         super().__init__({**defaults, **given}, file.source)
         self._doubts: list[str] = []
         self._assumed: dict[str, int | float] = {}
+        self._parts: list[Section] = []
 
     @property
     def is_nested(self) -> bool:
@@ -82,6 +83,11 @@ class ModelConfig(Section):
                 self.fail(key, f"must be numbers of layers from {first} to {count + first - 1}, got {number}")
         return frozenset(number - first for number in numbers)
 
+    def part(self, key: str) -> Section:
+        """Read a mapping whose keys are told apart as the others are."""
+        self._parts.append(self.section(key))
+        return self._parts[-1]
+
     def layer_texts(self, key: str, count: int) -> tuple[str, ...]:
         """Read a list with one text per layer, without those of layers that make drafts, beyond the model's own."""
         types = self.texts(key)
@@ -98,20 +104,19 @@ class ModelConfig(Section):
         Raises:
             ConfigError: naming such a key.
         """
-        left = [key for key in self.names() if key in self._given and key not in self._read]
-        left = [key for key in left if not is_read_elsewhere(key) and not is_harmless(key)]
-        costly = [key for key in left if is_costly(key) and not is_off(key, self._values[key])]
+        left = {key: self._values[key] for key in self.names() if key in self._given and key not in self._read}
+        for part in self._parts:
+            left |= {f"{part.path}.{key}": value for key, value in part.plain().items() if key not in part._read}
+        left = {key: value for key, value in left.items() if _may_matter(key, value)}
+        costly = [key for key in left if is_costly(_last(key))]
         if costly and refuse:
-            value = shown(self._values[costly[0]])
-            self.fail(
-                costly[0], f"bears on cost or memory, and is not understood for models of this family (value {value})"
-            )
+            problem = "bears on cost or memory, and is not understood for models of this family"
+            self.fail(costly[0], f"{problem} (value {shown(left[costly[0]])})")
         if self._assumed and not self.is_nested:
             said = ", ".join(f"{key} {value}" for key, value in sorted(self._assumed.items()))
             self.doubt(f"not said by config.json and taken from the model's class: {said}")
-        unknown = [key for key in left if key in costly or not is_costly(key)]
-        if unknown:
-            self.doubt(f"keys of config.json that are not known: {', '.join(unknown)}")
+        if left:
+            self.doubt(f"keys of config.json that are not known: {', '.join(left)}")
         return tuple(self._doubts)
 
     def _get(self, key: str) -> Any:
@@ -123,3 +128,14 @@ class ModelConfig(Section):
     def _path_to(self, key: str) -> str:
         name = re.split(r"[\[.]", key)[0]
         return f"{self._part}.{key}" if name in self._inner else key
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _may_matter(path: str, value: Any) -> bool:
+    key = _last(path)
+    if is_read_elsewhere(key) or is_harmless(key):
+        return False
+    return not (is_costly(key) and is_off(key, value))

@@ -80,7 +80,7 @@ def _chatglm(config: ModelConfig) -> tuple[Layer, ...]:
     """ChatGLM3 and GLM-4-9B in their own code's words."""
     if not config.flag("multi_query_attention", False):
         config.fail("multi_query_attention", "only true is understood for models of this family")
-    config.ignore("padded_vocab_size", "attention_softmax_in_fp32", "num_attention_heads", "pre_seq_len")
+    config.ignore("pre_seq_len", "prefix_projection")
     return dense_layers(config)
 
 
@@ -103,7 +103,7 @@ def _hunyuan(config: ModelConfig) -> tuple[Layer, ...]:
 
 
 def _cohere2(config: ModelConfig) -> tuple[Layer, ...]:
-    config.ignore("order_of_interleaved_layers", "layer_switch", "rotary_pct")
+    config.ignore("order_of_interleaved_layers", "layer_switch", "use_embedding_sharing")
     return dense_layers(config, all_but_every(4))
 
 
@@ -164,7 +164,7 @@ DENSE: dict[str, Family] = {
     "mistral3": Family(_mistral, {**_MISTRAL, **_MISTRAL3}),
     "ministral": Family(_mistral, _MISTRAL),
     "ministral3": _with(_MINISTRAL3, all_layers),
-    **dict.fromkeys(("qwen2", "internvl", "internvl_chat", "mimo"), _QWEN2),
+    **dict.fromkeys(("qwen2", "qwen2_5_omni_text", "internvl", "internvl_chat", "mimo"), _QWEN2),
     "qwen3": _with(_QWEN3_SIZES, from_max_window_layers),
     **dict.fromkeys(("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"), _QWEN2_VL),
     **dict.fromkeys(("qwen3_vl", "qwen3_vl_text"), _QWEN3_VL),

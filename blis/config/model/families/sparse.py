@@ -53,10 +53,20 @@ def _alternating(config: ModelConfig, count: int) -> list[bool]:
 
 
 def _bailing(config: ModelConfig) -> tuple[Layer, ...]:
-    """Ling: windows only in configurations that say so; their layers' number is none."""
-    without_windows(config, 0)
-    mixers = attentions(config)
+    """Ling: keys for windows that are never used."""
+    if not config.flag("moe_router_enable_shared_expert", True):
+        config.fail("moe_router_enable_shared_expert", "only true is understood for models of this family")
+    mixers = attentions(config, without_windows)
     return stack(mixers, mlps(config, len(mixers)))
+
+
+def _minimax_m2(config: ModelConfig) -> tuple[Layer, ...]:
+    """MiniMax-M2: the list of kinds of attention that M1 had names one only, and its dense MLPs are gone."""
+    mixers = attentions(config)
+    if config.has("attn_type_list") and set(config.per_layer("attn_type_list", count=len(mixers), least=0)) != {1}:
+        config.fail("attn_type_list", "only 1 (attention) is understood for models of this family")
+    config.ignore("mlp_intermediate_size")
+    return stack(mixers, mlps(config, len(mixers), is_as_wide=True))
 
 
 def _ernie(config: ModelConfig) -> tuple[Layer, ...]:
@@ -106,7 +116,7 @@ def _reaches_of_llama4(config: ModelConfig, count: int) -> list[tuple[Reach, int
 
 def _dbrx(config: ModelConfig) -> tuple[Layer, ...]:
     """DBRX, with its own names."""
-    attention, experts = config.section("attn_config"), config.section("ffn_config")
+    attention, experts = config.part("attn_config"), config.part("ffn_config")
     heads = config.size("n_heads")
     head_dim = config.size("d_model") // heads
     mixer = Attention(heads, attention.integer("kv_n_heads", least=1), head_dim, head_dim)
@@ -217,7 +227,7 @@ SPARSE: dict[str, Family] = {
     "mixtral": _with(_MIXTRAL, all_layers, is_as_wide=True),
     "phimoe": _with({**_MIXTRAL, "num_local_experts": 16}, all_layers, is_as_wide=True),
     "qwen2_moe": _with(_QWEN2_MOE, without_windows),
-    "qwen3_moe": _with(_QWEN3_MOE, without_windows),
+    **dict.fromkeys(("qwen3_moe", "qwen3_omni_moe_text"), _with(_QWEN3_MOE, without_windows)),
     **dict.fromkeys(("qwen3_vl_moe", "qwen3_vl_moe_text"), _with(_QWEN3_VL, without_windows)),
     "deepseek": _with({}),
     **dict.fromkeys(("glm4_moe", "glm4v_moe", "glm4v_moe_text"), _GLM4_MOE),
@@ -227,7 +237,7 @@ SPARSE: dict[str, Family] = {
     **dict.fromkeys(("llama4", "llama4_text"), Family(_llama4, _LLAMA4)),
     "olmoe": _with({"num_experts": 64, "num_experts_per_tok": 8}, is_as_wide=True),
     **dict.fromkeys(("granitemoe", "granitemoeshared"), _GRANITE_MOE),
-    "minimax_m2": _with({"head_dim": 128, "num_key_value_heads": 8}, is_as_wide=True),
+    "minimax_m2": Family(_minimax_m2, {"head_dim": 128, "num_key_value_heads": 8}),
     "ernie4_5_moe": Family(_ernie, _ERNIE),
     **dict.fromkeys(("bailing_moe", "bailing_moe_v2"), Family(_bailing)),
     **dict.fromkeys(("hunyuan", "hunyuan_v1_moe"), Family(_hunyuan)),

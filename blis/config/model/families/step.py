@@ -1,4 +1,4 @@
-"""Families whose configurations look like no other's: Step 3 and Nemotron from architecture search."""
+"""Step 3 and 3.5, with words of their own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from blis.config.model.families.experts import routed
 from blis.config.model.families.family import Family
-from blis.config.model.families.parts import count_layers, dense_mlp, full_attention, hidden_size, stack
+from blis.config.model.families.parts import count_layers, dense_mlp, stack
 from blis.config.model.layers import Attention, Experts, Layer, Mlp
 from blis.config.model.strict import ModelConfig
-from blis.files.decode import Section
 
 
 def _step3(config: ModelConfig) -> tuple[Layer, ...]:
@@ -42,7 +41,8 @@ def _step35(config: ModelConfig) -> tuple[Layer, ...]:
     count = count_layers(config)
     heads, head_dim = config.size("num_attention_heads"), config.size("head_dim")
     full = Attention(heads, config.size("num_attention_groups", "num_key_value_heads"), head_dim, head_dim)
-    other = config.section("attention_other_setting")
+    other = config.part("attention_other_setting")
+    other.text("attention_type", "sliding_attention", valid=("sliding_attention",))
     heads, groups = (other.integer(key, least=1) for key in ("num_attention_heads", "num_attention_groups"))
     dim = other.integer("head_dim", head_dim, least=1)
     windowed = Attention(heads, groups, dim, dim, "window", config.size("sliding_window"))
@@ -57,52 +57,11 @@ def _step35(config: ModelConfig) -> tuple[Layer, ...]:
     return stack(mixers, _experts_of_step(config, count))
 
 
-def _nemotron_nas(config: ModelConfig) -> tuple[Layer, ...]:
-    """Nemotron Super and Ultra: each layer has sizes of its own, or leaves out a part."""
-    one = full_attention_of_nas(config)
-    blocks = config.sections("block_configs")
-    if len(blocks) != count_layers(config):
-        config.fail("block_configs", f"must describe {count_layers(config)} layers, got {len(blocks)}")
-    return tuple(Layer(_mixers_of(block, one), _mlp_of(block, hidden_size(config))) for block in blocks)
-
-
-def full_attention_of_nas(config: ModelConfig) -> Attention:
-    """Heads of a layer before it says how many share a KV head; the number for all layers is null."""
-    config.ignore("num_key_value_heads", "intermediate_size")
-    return replace(full_attention(config), num_kv_heads=1)
-
-
-def _mixers_of(block: Section, one: Attention) -> tuple[Attention, ...]:
-    attention = block.section("attention")
-    for key in ("replace_with_linear", "sparsify", "window_length", "num_sink_tokens", "unshifted_sink"):
-        if attention.has(key) and attention.plain()[key] not in (False, []):
-            attention.fail(key, "is not understood for models of this family")
-    if attention.flag("no_op", False):
-        return ()
-    share = attention.integer("n_heads_in_group", least=1)
-    return (replace(one, num_kv_heads=max(1, one.num_heads // share)),)
-
-
-def _mlp_of(block: Section, d: int) -> Mlp | None:
-    """Llama's rule for the width: two thirds of a multiple of four times d, rounded up to 256."""
-    ffn = block.section("ffn")
-    if ffn.flag("no_op", False):
-        return None
-    if ffn.flag("replace_with_linear", False):
-        return Mlp(d, num_matrices=1)
-    if ffn.has("sparsify") and ffn.plain()["sparsify"] not in (False, []):
-        ffn.fail("sparsify", "is not understood for models of this family")
-    width = int(2 * ffn.number("ffn_mult") * d / 3)
-    return Mlp(-(-width // 256) * 256)
-
-
 _STEP3 = Family(_step3, {"num_attention_groups": 1})
 
-UNUSUAL: dict[str, Family] = {
+STEP: dict[str, Family] = {
     "step3": _STEP3,
     "step3_text": _STEP3,
     "step3_vl": _STEP3,
     "step3p5": Family(_step35),
-    "nemotron-nas": Family(_nemotron_nas),
-    "deci": Family(_nemotron_nas),
 }
