@@ -116,6 +116,15 @@ def test_a_model_is_found_by_the_last_part_of_its_id():
     assert len(model("llama-3.1-8b-instruct")["coefficients"]) == 6
 
 
+def test_a_model_shows_parts_that_are_alike_once(capsys):
+    architecture = model("gpt-oss-120b")["architecture"]
+    assert [layers["count"] for layers in architecture["layers"]] == [18, 18]
+    assert main(["models", "gpt-oss-120b", "--output", "table"]) == 0
+    shown = re.sub(r" +", " ", capsys.readouterr().out)
+    assert "\n18 x window 128 num heads 64, num kv heads 8, head dim 64" in shown
+    assert "\n36 x experts num experts 128, experts per token 4, " in shown
+
+
 def test_every_figure_of_a_gpu_has_a_source():
     for listed in gpus():
         entry = gpu(listed["name"])

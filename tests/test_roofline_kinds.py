@@ -226,7 +226,7 @@ def test_what_layers_hold_besides_is_multiplied_at_16_bit():
 
 
 def test_experts_that_differ_in_number_are_refused():
-    with pytest.raises(ConfigError, match="^model: layers must route .* equally many experts, got 6 of 64, 8 of 128$"):
+    with pytest.raises(ConfigError, match=r"^model: layers must route .* equally many experts, got 6 of 64, 8 of 128$"):
         law(model(Layer((FULL,), EXPERTS), Layer((FULL,), Experts(128, 8, 1408))))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.config.hardware import Gpu
-from blis.config.model.layers import Attention, Experts, LatentAttention
+from blis.config.model.layers import Attention, Experts, LatentAttention, StateMixer
 from blis.config.model.model import Model
 from blis.config.quantization import BYTES_8BIT, BYTES_16BIT
 from blis.config.versions import HostProfileName
@@ -131,7 +131,7 @@ def _elements_per_token(model: Model, tp: int) -> float:
     Ranks change nothing here: each GPU has 1/(D·t) of the experts' work for the tokens of D ranks.
     """
     residuals = 2 * model.hidden_size * model.num_half_layers
-    mixers = sum(mixer.activations(model.hidden_size, tp) for mixer in model.mixers)
+    mixers = sum(count * mixer.activations(model.hidden_size, tp) for mixer, count in model.mixer_counts.items())
     dense = sum(mlp.num_matrices * mlp.width for mlp in model.dense_mlps)
     moe = sum(
         each.num_matrices * (each.shared_width + each.experts_per_token * each.expert_width)
@@ -204,12 +204,14 @@ class _Attention:
 def _kinds_of_attention(model: Model, gpu: Gpu, tp: int, kv_element_bytes: int) -> list[tuple[float, ...]]:
     """The parameters from FULL_LAYERS on of each kind: one shape, at most one window beside layers without any."""
     layers: Counter[tuple[_Attention, int]] = Counter()
-    for mixer in model.attention:
-        layers[_shape(mixer, tp, kv_element_bytes), mixer.reach_tokens] += 1
+    for mixer, count in model.mixer_counts.items():
+        if isinstance(mixer, StateMixer):
+            continue
+        layers[_shape(mixer, tp, kv_element_bytes), mixer.reach_tokens] += count
         indexer = mixer.indexer if isinstance(mixer, LatentAttention) else None
         if indexer is not None and not indexer.is_shared:
             flops = 2 * indexer.head_dim  # its heads and keys are on every GPU
-            layers[_Attention(indexer.num_heads, indexer.token_bytes, flops, flops, is_8bit=True), 0] += 1
+            layers[_Attention(indexer.num_heads, indexer.token_bytes, flops, flops, is_8bit=True), 0] += count
     kinds = []
     for shape in dict.fromkeys(shape for shape, _ in layers):
         first, *others = [window for of, window in layers if of == shape and window] or [0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ _KINDS = {
     "scheduler": "--scheduler orders waiting requests",
     "priority": "--priority-policy: priority of a request",
 }
+
+#: Sizes of parts that their name says, or that go without saying.
+_UNTOLD = ("reach", "reach_tokens", "keeps_cache")
 
 
 def models(entries: Sequence[Entry]) -> Iterator[Any]:
@@ -88,15 +92,17 @@ def _sizes(entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def _architecture(figures: Entry) -> Iterator[tuple[str, str]]:
-    """Names and values of what is not none; parts of layers that are alike once."""
+    """Names and values of what there is; parts of layers that are alike once, with their number."""
+    counts: Counter[tuple[tuple[str, Any], ...]] = Counter()
     for layers in figures["layers"]:
         for part in filter(None, (*layers["mixers"], layers["mlp"])):
-            sizes = {name: value for name, value in part.items() if name not in ("part", "reach") and value}
-            text = ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in _flat(sizes))
-            yield f"{layers['count']} x {part['part']}", text
-    for name, value in _flat({name: value for name, value in figures.items() if name != "layers"}):
+            counts[tuple(_flat(part))] += layers["count"]
+    for (name, *sizes), count in counts.items():
+        shown = (f"{key.replace('_', ' ')} {_word(value)}" for key, value in sizes if value and key not in _UNTOLD)
+        yield f"{count} x {name[1]}", ", ".join(shown)
+    for key, value in _flat({key: value for key, value in figures.items() if key != "layers"}):
         if value:
-            yield name.replace("_", " "), _word(value)
+            yield key.replace("_", " "), _word(value)
 
 
 def _coefficients(rows: Sequence[Entry]) -> Table:

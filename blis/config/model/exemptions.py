@@ -1,4 +1,7 @@
-"""Which modules a list of a checkpoint means: names, parts of names, patterns with ``*``, or expressions after ``re:``."""
+"""Which modules a list of a checkpoint means.
+
+Its entries are names, parts of names, patterns with ``*``, or regular expressions after ``re:``.
+"""
 
 from __future__ import annotations
 

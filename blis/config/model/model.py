@@ -54,6 +54,11 @@ class Model:
         return tuple(mixer for layer in self.layers for mixer in layer.mixers)
 
     @cached_property
+    def mixer_counts(self) -> dict[Mixer, int]:
+        """How many there are of each mixer, in order of their first layers."""
+        return dict(Counter(self.mixers))
+
+    @cached_property
     def attention(self) -> tuple[Attention | LatentAttention, ...]:
         """The mixers that look at a cache of tokens."""
         return tuple(mixer for mixer in self.mixers if not isinstance(mixer, StateMixer))
@@ -199,7 +204,8 @@ class Model:
 
     def heads_not_split_over(self, tp: int) -> str | None:
         """What cannot be split over ``tp`` GPUs, as ``28 attention heads and 4 KV heads``; None: all can."""
-        return next((_heads(mixer) for mixer in dict.fromkeys(self.attention) if not _splits(mixer, tp)), None)
+        attention = (mixer for mixer in self.mixer_counts if not isinstance(mixer, StateMixer))
+        return next((_heads(mixer) for mixer in attention if not _splits(mixer, tp)), None)
 
     def check_tp(self, tp: int) -> None:
         """Refuse a tensor parallelism degree over which the heads cannot be split.

@@ -1,4 +1,4 @@
-"""The precision of a model: what its checkpoint says of weights and caches, and what quantising it on the way in makes."""
+"""The precision of a model: what its checkpoint says of it, or what quantising it on the way in makes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _averages(config: ModelConfig, plan: Plan, layers: Sequence[Layer], hidden_s
         config.doubt("quantised weights are multiplied in several types; the one that most of them have stands for all")
     most = next((scheme.activation for (_, scheme) in weights if scheme.activation == _most(types)), None)
     parts: tuple[Part, ...] = ("attention", "mlp", "expert")
-    attention, mlp, expert = (_mean_bytes(weights, part, plan) for part in parts)
+    attention, mlp, expert = (_mean_bytes(weights, part, plan.scheme) for part in parts)
     return Quantization(attention, mlp, expert, most)
 
 
@@ -75,11 +75,11 @@ def _most(types: Counter[object]) -> object:
     return types.most_common(1)[0][0] if types else None
 
 
-def _mean_bytes(weights: Counter[tuple[Part, Scheme]], part: Part, plan: Plan) -> float:
-    """Bytes per weight of one part; what the plan says of all if the model has no such part."""
+def _mean_bytes(weights: Counter[tuple[Part, Scheme]], part: Part, absent: Scheme) -> float:
+    """Bytes per weight of one part, or by the scheme ``absent`` if the model has no such part."""
     shares = {scheme: count for (of, scheme), count in weights.items() if of == part and count}
     if not shares:
-        return UNQUANTISED.bytes if plan.is_for_experts_only and part != "expert" else plan.scheme.bytes
+        return absent.bytes
     if len(shares) == 1:
         return next(iter(shares)).bytes
     return sum(scheme.bytes * count for scheme, count in shares.items()) / sum(shares.values())

@@ -10,9 +10,10 @@ from blis.config.model.families.dense import assumed_dense
 from blis.config.model.families.family import MUST_BE_SAID, Family
 from blis.config.model.families.parts import hidden_size
 from blis.config.model.families.registry import FAMILIES, NOT_MODELLED
+from blis.config.model.keys import TEXT_PARTS
 from blis.config.model.model import Model
 from blis.config.model.precision import read_precision
-from blis.config.model.strict import TEXT_PARTS, ModelConfig
+from blis.config.model.strict import ModelConfig
 from blis.files.decode import Section, read_json
 
 

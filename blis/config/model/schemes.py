@@ -85,7 +85,7 @@ def _activation(section: Section, bits: int, kind: str) -> ActivationType | None
     if number == 16:
         return None
     types: dict[tuple[int, str], ActivationType] = {(8, "float"): "fp8", (8, "int"): "int8", (4, "float"): "fp4"}
-    if (number, of_kind) not in types or number < bits or (bits, number) == (8, 8) and kind != of_kind:
+    if (number, of_kind) not in types or number < bits or ((bits, number) == (8, 8) and kind != of_kind):
         section.fail(
             "num_bits",
             f"activations of {number}-bit {of_kind} are not understood for weights of {bits}-bit {kind}",

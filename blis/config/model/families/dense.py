@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -79,7 +80,7 @@ def _chatglm(config: ModelConfig) -> tuple[Layer, ...]:
     """ChatGLM3 and GLM-4-9B in their own code's words."""
     if not config.flag("multi_query_attention", False):
         config.fail("multi_query_attention", "only true is understood for models of this family")
-    config.ignore("padded_vocab_size", "attention_softmax_in_fp32", "num_attention_heads", "pre_seq_len")
+    config.ignore("pre_seq_len", "prefix_projection")
     return dense_layers(config)
 
 
@@ -102,45 +103,54 @@ def _hunyuan(config: ModelConfig) -> tuple[Layer, ...]:
 
 
 def _cohere2(config: ModelConfig) -> tuple[Layer, ...]:
-    config.ignore("order_of_interleaved_layers", "layer_switch", "rotary_pct")
+    config.ignore("order_of_interleaved_layers", "layer_switch", "use_embedding_sharing")
     return dense_layers(config, all_but_every(4))
 
 
-def _with(windowed: Windowed | None = None, num_matrices: int = 3, **defaults: object) -> Family:
+def _with(defaults: Mapping[str, object], windowed: Windowed | None = None, num_matrices: int = 3) -> Family:
     """A family whose layers are all alike but for windows."""
     return Family(partial(dense_layers, windowed=windowed, num_matrices=num_matrices), defaults)
 
 
 _SIZES_7B = {"vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32}
-_LLAMA = _with(**_SIZES_7B, intermediate_size=11008)
-_QWEN_VL = {
-    "vocab_size": 152064,
-    "hidden_size": 8192,
-    "intermediate_size": 29568,
-    "num_hidden_layers": 80,
-    "num_attention_heads": 64,
-    "num_key_value_heads": 8,
-    "max_window_layers": 80,
-    "max_position_embeddings": 32768,
+_LLAMA_SIZES = {**_SIZES_7B, "intermediate_size": 11008}
+_LLAMA = _with(_LLAMA_SIZES)
+_MISTRAL = {**_SIZES_7B, "intermediate_size": 14336, "num_key_value_heads": 8}
+_MISTRAL3 = {"head_dim": 128, "hidden_size": 5120, "intermediate_size": 32768, "vocab_size": 131072}
+_MINISTRAL3 = {**_MISTRAL, "head_dim": 128, "num_hidden_layers": 34, "vocab_size": 131072}
+_QWEN = {
+    **_SIZES_7B,
+    "vocab_size": 151936,
+    "intermediate_size": 22016,
+    "num_key_value_heads": 32,
+    "max_window_layers": 28,
 }
-_MISTRAL_DEFAULTS = {**_SIZES_7B, "intermediate_size": 14336, "num_key_value_heads": 8}
-_QWEN2 = _with(
-    from_max_window_layers,
-    **{
-        **_SIZES_7B,
-        "vocab_size": 151936,
-        "intermediate_size": 22016,
-        "num_key_value_heads": 32,
-        "max_window_layers": 28,
+_QWEN2 = _with(_QWEN, from_max_window_layers)
+_QWEN3_SIZES = {**_QWEN, "head_dim": 128}
+_QWEN2_VL = _with(
+    {
+        "vocab_size": 152064,
+        "hidden_size": 8192,
+        "intermediate_size": 29568,
+        "num_hidden_layers": 80,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "max_window_layers": 80,
+        "max_position_embeddings": 32768,
     },
+    from_max_window_layers,
 )
-_QWEN3 = _with(from_max_window_layers, **{**_QWEN2.defaults, "head_dim": 128})
+_QWEN3_VL = _with(_QWEN3_SIZES)
 _GLM4 = _with(
-    **{**_SIZES_7B, "vocab_size": 151552, "intermediate_size": 13696, "num_hidden_layers": 40},
-    num_key_value_heads=2,
-    head_dim=128,
+    {
+        **_SIZES_7B,
+        "vocab_size": 151552,
+        "intermediate_size": 13696,
+        "num_hidden_layers": 40,
+        "num_key_value_heads": 2,
+        "head_dim": 128,
+    }
 )
-_ERNIE = _with(**TIED, head_dim=128)
 
 
 def _windows_of_olmo3(config: ModelConfig, count: int) -> list[bool]:
@@ -148,61 +158,37 @@ def _windows_of_olmo3(config: ModelConfig, count: int) -> list[bool]:
 
 
 DENSE: dict[str, Family] = {
-    "llama": _LLAMA,
-    "aquila": _LLAMA,
-    "llava": _LLAMA,
-    "llava_next": _LLAMA,
-    "mistral": Family(_mistral, _MISTRAL_DEFAULTS),
-    "mistral3": Family(
-        _mistral,
-        {**_MISTRAL_DEFAULTS, "head_dim": 128, "hidden_size": 5120, "intermediate_size": 32768, "vocab_size": 131072},
-    ),
-    "ministral": Family(_mistral, _MISTRAL_DEFAULTS),
-    "ministral3": _with(
-        all_layers, **{**_MISTRAL_DEFAULTS, "head_dim": 128, "num_hidden_layers": 34, "vocab_size": 131072}
-    ),
-    "qwen2": _QWEN2,
-    "qwen3": _QWEN3,
-    "internvl": _QWEN2,
-    "qwen2_vl": _with(from_max_window_layers, **_QWEN_VL),
-    "qwen2_vl_text": _with(from_max_window_layers, **_QWEN_VL),
-    "qwen2_5_vl": _with(from_max_window_layers, **_QWEN_VL),
-    "qwen2_5_vl_text": _with(from_max_window_layers, **_QWEN_VL),
-    "qwen3_vl": _with(**_QWEN3.defaults),
-    "qwen3_vl_text": _with(**_QWEN3.defaults),
-    "mimo": _QWEN2,
-    "phi": _with(num_matrices=2),
-    "phi3": _with(all_layers, vocab_size=32064),
-    "cohere": _with(**TIED),
+    **dict.fromkeys(("llama", "aquila", "llava", "llava_next", "baichuan", "internlm2"), _LLAMA),
+    **dict.fromkeys(("granite", "stablelm", "exaone", "olmo", "olmo2"), _LLAMA),
+    "mistral": Family(_mistral, _MISTRAL),
+    "mistral3": Family(_mistral, {**_MISTRAL, **_MISTRAL3}),
+    "ministral": Family(_mistral, _MISTRAL),
+    "ministral3": _with(_MINISTRAL3, all_layers),
+    **dict.fromkeys(("qwen2", "qwen2_5_omni_text", "internvl", "internvl_chat", "mimo"), _QWEN2),
+    "qwen3": _with(_QWEN3_SIZES, from_max_window_layers),
+    **dict.fromkeys(("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"), _QWEN2_VL),
+    **dict.fromkeys(("qwen3_vl", "qwen3_vl_text"), _QWEN3_VL),
+    "phi": _with({}, num_matrices=2),
+    "phi3": _with({"vocab_size": 32064}, all_layers),
+    "cohere": _with(TIED),
     "cohere2": Family(_cohere2, {**TIED, "sliding_window": 4096}),
-    "granite": _LLAMA,
     "falcon": Family(_falcon, TIED),
-    "nemotron": _with(num_matrices=2),
-    "stablelm": _LLAMA,
-    "starcoder2": _with(all_layers, 2, **TIED, num_key_value_heads=2),
-    "internlm2": _LLAMA,
-    "internlm3": _with(num_key_value_heads=2, head_dim=128),
-    "baichuan": _LLAMA,
+    "nemotron": _with({}, num_matrices=2),
+    "starcoder2": _with({**TIED, "num_key_value_heads": 2}, all_layers, num_matrices=2),
+    "internlm3": _with({"num_key_value_heads": 2, "head_dim": 128}),
     "chatglm": Family(_chatglm),
-    "glm": _GLM4,
-    "glm4": _GLM4,
-    "glm4v": _GLM4,
-    "glm4v_text": _GLM4,
-    "seed_oss": _with(num_key_value_heads=8, head_dim=128),
-    "exaone": _LLAMA,
+    **dict.fromkeys(("glm", "glm4", "glm4v", "glm4v_text"), _GLM4),
+    "seed_oss": _with({"num_key_value_heads": 8, "head_dim": 128}),
     "exaone4": Family(_exaone4, {"sliding_window": 4096}),
-    "olmo": _LLAMA,
-    "olmo2": _LLAMA,
-    "olmo3": _with(_windows_of_olmo3, sliding_window=4096),
+    "olmo3": _with({"sliding_window": 4096}, _windows_of_olmo3),
     "smollm3": Family(_smollm3, {**TIED, "num_key_value_heads": 4}),
-    "apertus": _with(num_matrices=2),
-    "arcee": _with(num_matrices=2),
+    "solar": _with({}, all_layers),
+    **dict.fromkeys(("apertus", "arcee"), _with({}, num_matrices=2)),
     "hunyuan_v1_dense": Family(_hunyuan),
-    "ernie4_5": _ERNIE,
-    "helium": _with(head_dim=128),
-    "gpt2": Family(_gpt, TIED),
+    "ernie4_5": _with({**TIED, "head_dim": 128}),
+    "helium": _with({"head_dim": 128}),
+    **dict.fromkeys(("gpt2", "opt"), Family(_gpt, TIED)),
     "gpt_neox": Family(_gpt),
-    "opt": Family(_gpt, TIED),
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from blis.config.model.families.experts import has_experts, mlps, routed
 from blis.config.model.families.family import TIED, Family
@@ -33,7 +34,10 @@ _TYPE_KEYS = ("layer_types", "layers_block_type")
 
 
 def _by_type(
-    config: ModelConfig, attention: Attention | LatentAttention, state: StateMixer, default: Sequence[bool]
+    config: ModelConfig,
+    attention: Attention | LatentAttention,
+    make_state: Callable[[], StateMixer],
+    default: Sequence[bool],
 ) -> list[Mixer]:
     """The mixers of all layers: by the list of their types, else by what ``default`` says of attention."""
     count = len(default)
@@ -44,6 +48,9 @@ def _by_type(
         if name not in FULL_TYPES and name not in _STATE_TYPES:
             config.fail(f"{key}[{i}]", f"{name!r} is not understood for models of this family")
     attends = [name in FULL_TYPES for name in types] if types else default
+    if all(attends):
+        return [attention] * count
+    state = make_state()
     return [attention if flag else state for flag in attends]
 
 
@@ -53,7 +60,8 @@ def _qwen(config: ModelConfig) -> tuple[Layer, ...]:
     interval = config.integer("full_attention_interval", 4, least=1)
     attention = replace(full_attention(config), has_gate=config.flag("attn_output_gate", True))
     config.ignore("use_sliding_window", "sliding_window", "max_window_layers")
-    mixers = _by_type(config, attention, gated_delta_net(config), [(i + 1) % interval == 0 for i in range(count)])
+    attends = [(i + 1) % interval == 0 for i in range(count)]
+    mixers = _by_type(config, attention, partial(gated_delta_net, config), attends)
     return stack(mixers, mlps(config, count))
 
 
@@ -61,9 +69,8 @@ def _jamba(config: ModelConfig) -> tuple[Layer, ...]:
     """Jamba: attention and experts in layers of their own periods."""
     count = count_layers(config)
     period, offset = config.size("attn_layer_period"), config.integer("attn_layer_offset")
-    mixers = _by_type(
-        config, full_attention(config), _mamba1_of_jamba(config), [i % period == offset for i in range(count)]
-    )
+    attends = [i % period == offset for i in range(count)]
+    mixers = _by_type(config, full_attention(config), partial(_mamba1_of_jamba, config), attends)
     return stack(mixers, _mlps_of_jamba(config, count))
 
 
@@ -94,8 +101,10 @@ def _mamba1_of_jamba(config: ModelConfig) -> StateMixer:
     )
 
 
-def _mamba2_of_bamba(config: ModelConfig, inner: int) -> StateMixer:
-    """Mamba-2 in the words of Bamba, Granite 4 and Falcon-H1."""
+def _mamba2_of_bamba(config: ModelConfig) -> StateMixer:
+    """Mamba-2 in the words of Bamba, Granite 4 and Falcon-H1, which says its channels."""
+    inner = config.size("mamba_d_ssm") if config.has("mamba_d_ssm") else None
+    inner = inner or config.size("mamba_expand") * hidden_size(config)
     heads = config.size("mamba_n_heads")
     if config.plain().get("mamba_d_head") in (None, "auto"):
         config.ignore("mamba_d_head")
@@ -111,7 +120,7 @@ def _mamba2_of_bamba(config: ModelConfig, inner: int) -> StateMixer:
 def _bamba(config: ModelConfig) -> tuple[Layer, ...]:
     count = count_layers(config)
     attends = config.numbers_of_layers("attn_layer_indices", count)
-    state = _mamba2_of_bamba(config, config.size("mamba_expand") * hidden_size(config))
+    state = partial(_mamba2_of_bamba, config)
     mixers = _by_type(config, full_attention(config), state, [i in attends for i in range(count)])
     return stack(mixers, [dense_mlp(config)] * count)
 
@@ -120,7 +129,7 @@ def _granite(config: ModelConfig) -> tuple[Layer, ...]:
     """Granite 4: its dense MLP is the shared expert, which models without experts keep."""
     count = count_layers(config)
     shared = config.size("shared_intermediate_size")
-    state = _mamba2_of_bamba(config, config.size("mamba_expand") * hidden_size(config))
+    state = partial(_mamba2_of_bamba, config)
     config.ignore(*(key for key in config.names() if key.startswith("mamba_")))
     mixers = _by_type(config, full_attention(config), state, [False] * count)
     if has_experts(config):
@@ -131,83 +140,9 @@ def _granite(config: ModelConfig) -> tuple[Layer, ...]:
 
 def _falcon_h1(config: ModelConfig) -> tuple[Layer, ...]:
     """Falcon-H1: attention and Mamba-2 side by side in each layer."""
-    inner = config.size("mamba_d_ssm", default=config.size("mamba_expand") * hidden_size(config))
-    config.ignore("attn_layer_indices", *_TYPE_KEYS, "mamba_use_mlp")
-    layer = Layer((full_attention(config), _mamba2_of_bamba(config, inner)), dense_mlp(config))
+    config.ignore("mamba_expand", "attn_layer_indices", *_TYPE_KEYS)
+    layer = Layer((full_attention(config), _mamba2_of_bamba(config)), dense_mlp(config))
     return (layer,) * count_layers(config)
-
-
-_LETTERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
-_PARTS = {"linear_attention": "mamba", "full_attention": "attention", **{name: name for name in _LETTERS.values()}}
-
-
-def _nemotron_h(config: ModelConfig) -> tuple[Layer, ...]:
-    """Nemotron-H and Nemotron 3: each layer is one part, by a letter of a pattern or its name in a list."""
-    made: dict[str, Layer] = {}
-    config.ignore("time_step_rank", "attention_head_dim", "head_dim", "expand", "intermediate_size")
-    config.ignore("sliding_window") if not config.has("sliding_window") else None
-    for name in (parts := _parts_of_nemotron(config)):
-        if name not in made:
-            made[name] = _layer_of_nemotron(config, name)
-    _ignore_unused(config, made)
-    return tuple(made[name] for name in parts)
-
-
-def _parts_of_nemotron(config: ModelConfig) -> list[str]:
-    names = (
-        [config.text("hybrid_override_pattern")[i : i + 1] for i in range(len(config.text("hybrid_override_pattern")))]
-        if config.has("hybrid_override_pattern")
-        else []
-    )
-    for i, letter in enumerate(names):
-        if letter not in _LETTERS:
-            config.fail(
-                "hybrid_override_pattern", f"letter {i + 1}: {letter!r} is not understood; valid: {' '.join(_LETTERS)}"
-            )
-    listed = config.texts("layers_block_type") or config.texts("layer_types")
-    config.ignore("layer_types", "layers_block_type")
-    for i, name in enumerate(listed):
-        if name not in _PARTS:
-            config.fail(f"layers_block_type[{i}]", f"{name!r} is not understood; valid: {', '.join(_LETTERS.values())}")
-    parts = [_PARTS[name] for name in listed] or [_LETTERS[letter] for letter in names]
-    if not parts:
-        config.fail("hybrid_override_pattern", "missing")
-    if config.has("num_hidden_layers") and config.integer("num_hidden_layers") != len(parts):
-        config.fail("num_hidden_layers", f"must be the number of layers in the pattern ({len(parts)})")
-    return parts
-
-
-def _layer_of_nemotron(config: ModelConfig, name: str) -> Layer:
-    if name == "attention":
-        return Layer((full_attention(config),), None)
-    if name == "mlp":
-        return Layer((), dense_mlp(config, num_matrices=2))
-    if name == "moe":
-        latent = config.size("moe_latent_size") if config.has("moe_latent_size") else None
-        return Layer((), replace(routed(config, num_matrices=2), latent_size=latent))
-    return Layer((_mamba2_of_nemotron(config),), None)
-
-
-def _mamba2_of_nemotron(config: ModelConfig) -> StateMixer:
-    return mamba2(
-        config,
-        heads=config.size("mamba_num_heads"),
-        head_dim=config.size("mamba_head_dim"),
-        state=config.size("ssm_state_size"),
-        groups=config.size("n_groups", "mamba_n_groups"),
-        kernel=config.size("conv_kernel", "mamba_d_conv"),
-        default_bytes=4,
-    )
-
-
-def _ignore_unused(config: ModelConfig, made: dict[str, Layer]) -> None:
-    """Sizes of parts that the pattern does not have are written all the same."""
-    if "moe" not in made:
-        config.ignore("n_routed_experts", "n_shared_experts", "moe_intermediate_size", "num_experts_per_tok")
-        config.ignore("moe_shared_expert_intermediate_size", "moe_latent_size")
-    if "mamba" not in made:
-        config.ignore("mamba_num_heads", "mamba_head_dim", "ssm_state_size", "n_groups", "conv_kernel")
-        config.ignore("mamba_ssm_cache_dtype")
 
 
 def _minimax(config: ModelConfig) -> tuple[Layer, ...]:
@@ -217,7 +152,7 @@ def _minimax(config: ModelConfig) -> tuple[Layer, ...]:
     flags = config.per_layer("attn_type_list", count=count, least=0) if config.has("attn_type_list") else None
     default = [flag == 1 for flag in flags] if flags else [i % 2 == 0 for i in range(count)]
     config.ignore("block_size")
-    state = lightning_attention(hidden_size(config), attention.num_heads, attention.head_dim)
+    state = partial(lightning_attention, hidden_size(config), attention.num_heads, attention.head_dim)
     return stack(_by_type(config, attention, state, default), mlps(config, count, is_as_wide=True))
 
 
@@ -235,7 +170,7 @@ def _ring_linear(config: ModelConfig) -> tuple[Layer, ...]:
 
 def _kimi_linear(config: ModelConfig) -> tuple[Layer, ...]:
     """Kimi Linear: Kimi Delta Attention but for some layers of latent attention; layers are counted from 1."""
-    count, linear = count_layers(config), config.section("linear_attn_config")
+    count, linear = count_layers(config), config.part("linear_attn_config")
     state = kimi_delta_attention(
         hidden_size(config),
         linear.integer("num_heads", least=1),
@@ -243,6 +178,8 @@ def _kimi_linear(config: ModelConfig) -> tuple[Layer, ...]:
         linear.integer("short_conv_kernel_size", 4, least=1),
     )
     full = [section.integer(name, least=1) for section, name in linear.entries("full_attn_layers")]
+    if len(full) + len(linear.entries("kda_layers")) != count:
+        linear.fail("kda_layers", f"must name all of {count} layers that full_attn_layers doesn't")
     mixers = [latent_attention(config) if i + 1 in full else state for i in range(count)]
     return stack(mixers, mlps(config, count))
 
@@ -251,7 +188,7 @@ def _lfm2(config: ModelConfig) -> tuple[Layer, ...]:
     """LFM2: short convolutions but for some layers; the width of its MLPs is given before it is rounded."""
     count = count_layers(config)
     full = config.numbers_of_layers("full_attn_idxs", count)
-    state = short_convolution(hidden_size(config), config.size("conv_L_cache"))
+    state = partial(short_convolution, hidden_size(config), config.size("conv_L_cache"))
     config.ignore("conv_dim", "conv_dim_out", "conv_use_xavier_init", "block_mlp_init_scale", "block_out_init_scale")
     config.ignore(
         "block_dim", "block_use_swiglu", "block_use_xavier_init", "use_pos_enc", "num_heads", "block_norm_eps"
@@ -372,19 +309,6 @@ HYBRID: dict[str, Family] = {
         _granite, {**_MAMBA2, "shared_intermediate_size": 1024, "num_local_experts": 8, "num_experts_per_tok": 2}
     ),
     "falcon_h1": Family(_falcon_h1, {**_MAMBA2, "mamba_d_ssm": 1024, "num_key_value_heads": 8}),
-    "nemotron_h": Family(
-        _nemotron_h,
-        {
-            "head_dim": 128,
-            "num_key_value_heads": 8,
-            "ssm_state_size": 128,
-            "mamba_num_heads": 128,
-            "mamba_head_dim": 64,
-            "n_groups": 8,
-            "conv_kernel": 4,
-            "n_shared_experts": 1,
-        },
-    ),
     "minimax": Family(_minimax, {"num_key_value_heads": 8}),
     "minimax_text_01": Family(_minimax),
     "minimax_m1": Family(_minimax),

@@ -99,6 +99,14 @@ LATENT: dict[str, Family] = {
     "glm4_moe_lite": Family(_plain, {**_V2, **_GLM, "first_k_dense_replace": 1}),
     "glm_moe_dsa": Family(_with_indexer, {**_V32, **_GLM, "q_lora_rank": 2048, "index_n_heads": 32}),
     "minicpm3": Family(
-        _plain, {**TIED, "kv_lora_rank": 256, "q_lora_rank": 768, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32}
+        _plain,
+        {
+            **TIED,
+            "kv_lora_rank": 256,
+            "q_lora_rank": 768,
+            "qk_nope_head_dim": 64,
+            "qk_rope_head_dim": 32,
+            "v_head_dim": 64,
+        },
     ),
 }

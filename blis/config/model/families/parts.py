@@ -69,7 +69,7 @@ def _reach(config: ModelConfig, i: int, name: str) -> tuple[Reach, int]:
     if name in CHUNK_TYPES:
         return "chunk", config.size("attention_chunk_size")
     valid = ", ".join((FULL_TYPES[0], WINDOW_TYPES[0], CHUNK_TYPES[0]))
-    config.fail(f"layer_types[{i}]", f"{name!r} is not understood for models of this family; valid: {valid}")
+    return config.fail(f"layer_types[{i}]", f"{name!r} is not understood for models of this family; valid: {valid}")
 
 
 def with_reach(attention: Attention, reach: tuple[Reach, int]) -> Attention:

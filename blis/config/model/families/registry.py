@@ -7,10 +7,11 @@ from blis.config.model.families.family import Family
 from blis.config.model.families.gemma import GEMMA
 from blis.config.model.families.hybrid import HYBRID
 from blis.config.model.families.latent import LATENT
+from blis.config.model.families.nemotron import NEMOTRON
 from blis.config.model.families.sparse import SPARSE
-from blis.config.model.families.unusual import UNUSUAL
+from blis.config.model.families.step import STEP
 
-FAMILIES: dict[str, Family] = {**DENSE, **SPARSE, **LATENT, **GEMMA, **HYBRID, **UNUSUAL}
+FAMILIES: dict[str, Family] = {**DENSE, **SPARSE, **LATENT, **GEMMA, **HYBRID, **NEMOTRON, **STEP}
 
 #: What is known to be missing for some families.
 NOT_MODELLED = {

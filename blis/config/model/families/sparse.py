@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from blis.config.model.families.dense import lettered_windows
@@ -20,17 +20,17 @@ from blis.config.model.families.parts import (
     stack,
     with_reach,
 )
-from blis.config.model.layers import Attention, Experts, Layer, Mlp
+from blis.config.model.layers import Attention, Experts, Layer, Mlp, Reach
 from blis.config.model.strict import ModelConfig
 
 
-def _with(windowed: Windowed | None = None, *, is_as_wide: bool = False, **defaults: object) -> Family:
+def _with(defaults: Mapping[str, object], windowed: Windowed | None = None, *, is_as_wide: bool = False) -> Family:
     """A family whose layers differ in windows and in whether they have experts.
 
     Args:
+        defaults: of the class.
         windowed: the rule of windows where ``layer_types`` is not given.
         is_as_wide: whether ``intermediate_size`` is the width of an expert.
-        defaults: of the class.
     """
 
     def read(config: ModelConfig) -> tuple[Layer, ...]:
@@ -53,11 +53,20 @@ def _alternating(config: ModelConfig, count: int) -> list[bool]:
 
 
 def _bailing(config: ModelConfig) -> tuple[Layer, ...]:
-    """Ling: windows only in configurations that say so; their layers' number is none."""
-    without_windows(config, 0)
-    config.ignore("moe_shared_expert_intermediate_size") if not config.has("num_shared_experts") else None
-    mixers = attentions(config)
+    """Ling: keys for windows that are never used."""
+    if not config.flag("moe_router_enable_shared_expert", True):
+        config.fail("moe_router_enable_shared_expert", "only true is understood for models of this family")
+    mixers = attentions(config, without_windows)
     return stack(mixers, mlps(config, len(mixers)))
+
+
+def _minimax_m2(config: ModelConfig) -> tuple[Layer, ...]:
+    """MiniMax-M2: the list of kinds of attention that M1 had names one only, and its dense MLPs are gone."""
+    mixers = attentions(config)
+    if config.has("attn_type_list") and set(config.per_layer("attn_type_list", count=len(mixers), least=0)) != {1}:
+        config.fail("attn_type_list", "only 1 (attention) is understood for models of this family")
+    config.ignore("mlp_intermediate_size")
+    return stack(mixers, mlps(config, len(mixers), is_as_wide=True))
 
 
 def _ernie(config: ModelConfig) -> tuple[Layer, ...]:
@@ -94,7 +103,7 @@ def _llama4(config: ModelConfig) -> tuple[Layer, ...]:
     )
 
 
-def _reaches_of_llama4(config: ModelConfig, count: int) -> Sequence[tuple]:
+def _reaches_of_llama4(config: ModelConfig, count: int) -> list[tuple[Reach, int]]:
     rotary = config.per_layer("no_rope_layers", count=count, least=0) if config.holds_list("no_rope_layers") else []
     config.ignore("no_rope_layers")
     if config.has("layer_types"):
@@ -107,7 +116,7 @@ def _reaches_of_llama4(config: ModelConfig, count: int) -> Sequence[tuple]:
 
 def _dbrx(config: ModelConfig) -> tuple[Layer, ...]:
     """DBRX, with its own names."""
-    attention, experts = config.section("attn_config"), config.section("ffn_config")
+    attention, experts = config.part("attn_config"), config.part("ffn_config")
     heads = config.size("n_heads")
     head_dim = config.size("d_model") // heads
     mixer = Attention(heads, attention.integer("kv_n_heads", least=1), head_dim, head_dim)
@@ -175,7 +184,6 @@ def _exaone_moe(config: ModelConfig) -> tuple[Layer, ...]:
     return stack(mixers, mlps(config, len(mixers)))
 
 
-_QWEN_MOE = _with(without_windows, num_key_value_heads=4, **{"num_experts": 128, "num_experts_per_tok": 8})
 _QWEN3_VL = {
     "vocab_size": 151936,
     "hidden_size": 2048,
@@ -201,46 +209,40 @@ _LLAMA4 = {
     "interleave_moe_layer_step": 1,
     "attention_chunk_size": 8192,
 }
-_GLM4_MOE = _with(num_key_value_heads=8, head_dim=128)
-_HUNYUAN = Family(_hunyuan)
-_BAILING = Family(_bailing)
+_GLM4_MOE = _with({"num_key_value_heads": 8, "head_dim": 128})
+_GRANITE_MOE = _with({"num_local_experts": 8, "num_experts_per_tok": 2}, is_as_wide=True)
+_MIXTRAL = {"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2}
+_QWEN2_MOE = {
+    "num_key_value_heads": 16,
+    "num_experts": 60,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 1408,
+    "shared_expert_intermediate_size": 5632,
+}
+_QWEN3_MOE = {"num_key_value_heads": 4, "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
+_ERNIE = {**TIED, "moe_num_shared_experts": 2, "moe_layer_start_index": 1, "moe_layer_interval": 1}
+_EXAONE = {"sliding_window": 4096, "first_k_dense_replace": 1, "num_shared_experts": 1}
 
 SPARSE: dict[str, Family] = {
-    "mixtral": _with(all_layers, is_as_wide=True, num_key_value_heads=8, num_local_experts=8, num_experts_per_tok=2),
-    "phimoe": _with(all_layers, is_as_wide=True, num_key_value_heads=8, num_local_experts=16, num_experts_per_tok=2),
-    "qwen2_moe": _with(
-        without_windows,
-        num_key_value_heads=16,
-        num_experts=60,
-        num_experts_per_tok=4,
-        moe_intermediate_size=1408,
-        shared_expert_intermediate_size=5632,
-    ),
-    "qwen3_moe": _QWEN_MOE,
-    "qwen3_vl_moe": _with(without_windows, **_QWEN3_VL),
-    "qwen3_vl_moe_text": _with(without_windows, **_QWEN3_VL),
-    "deepseek": _with(),
-    "glm4_moe": _GLM4_MOE,
-    "glm4v_moe": _GLM4_MOE,
-    "glm4v_moe_text": _GLM4_MOE,
-    "dots1": _with(from_max_window_layers),
-    "solar_open": _with(num_key_value_heads=8, head_dim=128, n_shared_experts=1),
+    "mixtral": _with(_MIXTRAL, all_layers, is_as_wide=True),
+    "phimoe": _with({**_MIXTRAL, "num_local_experts": 16}, all_layers, is_as_wide=True),
+    "qwen2_moe": _with(_QWEN2_MOE, without_windows),
+    **dict.fromkeys(("qwen3_moe", "qwen3_omni_moe_text"), _with(_QWEN3_MOE, without_windows)),
+    **dict.fromkeys(("qwen3_vl_moe", "qwen3_vl_moe_text"), _with(_QWEN3_VL, without_windows)),
+    "deepseek": _with({}),
+    **dict.fromkeys(("glm4_moe", "glm4v_moe", "glm4v_moe_text"), _GLM4_MOE),
+    "dots1": _with({}, from_max_window_layers),
+    "solar_open": _with({"num_key_value_heads": 8, "head_dim": 128, "n_shared_experts": 1}),
     "gpt_oss": Family(_gpt_oss, {"sliding_window": 128, "head_dim": 64, "num_key_value_heads": 8}),
-    "llama4": Family(_llama4, _LLAMA4),
-    "llama4_text": Family(_llama4, _LLAMA4),
-    "olmoe": _with(is_as_wide=True, num_experts=64, num_experts_per_tok=8),
-    "granitemoe": _with(is_as_wide=True, num_local_experts=8, num_experts_per_tok=2),
-    "granitemoeshared": _with(is_as_wide=True, num_local_experts=8, num_experts_per_tok=2),
-    "minimax_m2": _with(is_as_wide=True, head_dim=128, num_key_value_heads=8),
-    "ernie4_5_moe": Family(
-        _ernie, {**TIED, "moe_num_shared_experts": 2, "moe_layer_start_index": 1, "moe_layer_interval": 1}
-    ),
-    "bailing_moe": _BAILING,
-    "bailing_moe_v2": _BAILING,
-    "hunyuan": _HUNYUAN,
-    "hunyuan_v1_moe": _HUNYUAN,
+    **dict.fromkeys(("llama4", "llama4_text"), Family(_llama4, _LLAMA4)),
+    "olmoe": _with({"num_experts": 64, "num_experts_per_tok": 8}, is_as_wide=True),
+    **dict.fromkeys(("granitemoe", "granitemoeshared"), _GRANITE_MOE),
+    "minimax_m2": Family(_minimax_m2, {"head_dim": 128, "num_key_value_heads": 8}),
+    "ernie4_5_moe": Family(_ernie, _ERNIE),
+    **dict.fromkeys(("bailing_moe", "bailing_moe_v2"), Family(_bailing)),
+    **dict.fromkeys(("hunyuan", "hunyuan_v1_moe"), Family(_hunyuan)),
     "mimo_v2_flash": Family(_mimo_v2),
-    "exaone_moe": Family(_exaone_moe, {"sliding_window": 4096, "first_k_dense_replace": 1, "num_shared_experts": 1}),
+    "exaone_moe": Family(_exaone_moe, _EXAONE),
     "dbrx": Family(_dbrx),
     "arctic": Family(_arctic),
 }
