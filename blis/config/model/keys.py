@@ -86,7 +86,7 @@ _HARMLESS_PARTS = re.compile(
 )
 #: Names and parts of names of what makes a model dearer or larger.
 _COSTLY = re.compile(
-    r"expert|moe|mamba|ssm|state|linear|window|sliding|chunk|sparse|index|latent|pattern|layer|head|hidden|inter(mediate)?_"
+    r"expert|moe|dense|mamba|ssm|state|linear|window|sliding|chunk|sparse|index|latent|pattern|layer|head|hidden|inter(mediate)?_"
     r"|_size|_dim|_rank|lora|group|kv|cache|attention|attn|block|conv|expand|mlp|ffn|width|depth|share|cross|memory|compress"
     r"|loop|recur|hybrid|interval|period|offset|num_|n_|topk|top_k|rank|quant|tie|vocab|embed|gate|delta|cla_|cla$|encoder|altup|engram|hash|hc_"
 )

@@ -66,7 +66,6 @@ class ModelConfig(Section):
         key = next((key for key in keys if self.has(key)), keys[0])
         if not self.holds_list(key):
             return [self.size(*keys, default=default, least=least)] * count
-        self.ignore(*keys)
         entries = self.entries(key)
         if len(entries) < count:
             self.fail(key, f"must have one value for each of {count} layers, got {len(entries)}")

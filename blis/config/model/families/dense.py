@@ -96,9 +96,7 @@ def _gpt(config: ModelConfig) -> tuple[Layer, ...]:
 def _hunyuan(config: ModelConfig) -> tuple[Layer, ...]:
     if config.flag("use_cla", False):
         config.fail("use_cla", "layers that share their caches are not understood for dense models")
-    config.ignore(
-        "cla_share_factor", "num_experts", "moe_topk", "num_shared_expert", "use_mixed_mlp_moe", "org_vocab_size"
-    )
+    config.ignore("cla_share_factor")
     return dense_layers(config)
 
 
@@ -124,6 +122,7 @@ _QWEN = {
     "intermediate_size": 22016,
     "num_key_value_heads": 32,
     "max_window_layers": 28,
+    "sliding_window": 4096,
 }
 _QWEN2 = _with(_QWEN, from_max_window_layers)
 _QWEN3_SIZES = {**_QWEN, "head_dim": 128}
@@ -136,6 +135,7 @@ _QWEN2_VL = _with(
         "num_attention_heads": 64,
         "num_key_value_heads": 8,
         "max_window_layers": 80,
+        "sliding_window": 4096,
         "max_position_embeddings": 32768,
     },
     from_max_window_layers,

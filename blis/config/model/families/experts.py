@@ -24,13 +24,16 @@ def has_experts(config: ModelConfig) -> bool:
     return any(config.has(key) for key in COUNT) and config.size(*COUNT, least=0) > 1
 
 
-def routed(config: ModelConfig, *, num_matrices: int = 3, width: int | None = None) -> Experts:
+def routed(
+    config: ModelConfig, *, num_matrices: int = 3, width: int | None = None, shared_width: int | None = None
+) -> Experts:
     """The experts of a layer.
 
     Args:
         config: the configuration.
         num_matrices: of one expert.
         width: of one expert, where the configuration does not say it as such.
+        shared_width: of what all tokens take, where the class says it.
     """
     count = config.size(*COUNT)
     chosen = config.size(*CHOSEN)
@@ -39,7 +42,8 @@ def routed(config: ModelConfig, *, num_matrices: int = 3, width: int | None = No
         named = next(key for key in COUNT if config.has(key))
         config.fail(said, f"must be <= {named} ({count}), got {chosen}")
     one = config.size(*WIDTH, default=width)
-    return Experts(count, chosen, one, _shared_width(config, one), num_matrices)
+    shared = _shared_width(config, one) if shared_width is None else shared_width
+    return Experts(count, chosen, one, shared, num_matrices)
 
 
 def _shared_width(config: ModelConfig, expert_width: int) -> int:
@@ -85,8 +89,8 @@ def mlps(config: ModelConfig, count: int, *, num_matrices: int = 3, is_as_wide: 
         is_as_wide: whether ``intermediate_size`` is an expert's width, too.
     """
     if not has_experts(config):
-        config.ignore(*CHOSEN, *WIDTH, *_SHARED_COUNT, *_SHARED_WIDTH, *_DENSE_FIRST, "moe_layer_freq")
-        config.ignore("decoder_sparse_step", "mlp_only_layers")
+        if any(config.has(key) for key in COUNT):
+            _ignore_all(config)
         return [dense_mlp(config, num_matrices=num_matrices)] * count
     sparse = sparse_layers(config, count)
     width = config.size("intermediate_size") if is_as_wide else None
@@ -96,3 +100,9 @@ def mlps(config: ModelConfig, count: int, *, num_matrices: int = 3, is_as_wide: 
         return [experts] * count
     dense = dense_mlp(config, num_matrices=num_matrices)
     return [experts if is_sparse else dense for is_sparse in sparse]
+
+
+def _ignore_all(config: ModelConfig) -> None:
+    """Take note of what is said of experts that there are none of."""
+    config.ignore(*CHOSEN, *WIDTH, *_SHARED_COUNT, *_SHARED_WIDTH, *_DENSE_FIRST)
+    config.ignore("moe_layer_freq", "decoder_sparse_step", "mlp_only_layers")

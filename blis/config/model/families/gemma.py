@@ -111,7 +111,7 @@ def _mlp_of_gemma4(config: ModelConfig, width: int) -> Mlp | Experts:
         return Mlp(width)
     if not has_experts(config):
         config.fail("num_experts", "missing, though enable_moe_block says that there are experts")
-    return replace(routed(config), shared_width=width)
+    return routed(config, shared_width=width)
 
 
 _GEMMA3 = {

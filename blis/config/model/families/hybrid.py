@@ -17,6 +17,7 @@ from blis.config.model.families.parts import (
     full_attention,
     hidden_size,
     stack,
+    without_windows,
 )
 from blis.config.model.families.states import (
     gated_delta_net,
@@ -59,7 +60,7 @@ def _qwen(config: ModelConfig) -> tuple[Layer, ...]:
     count = count_layers(config)
     interval = config.integer("full_attention_interval", 4, least=1)
     attention = replace(full_attention(config), has_gate=config.flag("attn_output_gate", True))
-    config.ignore("use_sliding_window", "sliding_window", "max_window_layers")
+    without_windows(config, count)
     attends = [(i + 1) % interval == 0 for i in range(count)]
     mixers = _by_type(config, attention, partial(gated_delta_net, config), attends)
     return stack(mixers, mlps(config, count))
@@ -140,7 +141,7 @@ def _granite(config: ModelConfig) -> tuple[Layer, ...]:
 
 def _falcon_h1(config: ModelConfig) -> tuple[Layer, ...]:
     """Falcon-H1: attention and Mamba-2 side by side in each layer."""
-    config.ignore("mamba_expand", "attn_layer_indices", *_TYPE_KEYS)
+    config.ignore("mamba_expand")
     layer = Layer((full_attention(config), _mamba2_of_bamba(config)), dense_mlp(config))
     return (layer,) * count_layers(config)
 
@@ -164,7 +165,7 @@ def _ring_linear(config: ModelConfig) -> tuple[Layer, ...]:
     whole = count // group * group
     state = lightning_attention(hidden_size(config), attention.num_heads, attention.head_dim)
     attends = [(i + 1) % group == 0 or i >= whole for i in range(count)]
-    config.ignore("use_sliding_window", "sliding_window", "max_window_layers")
+    without_windows(config, count)
     return stack([attention if flag else state for flag in attends], mlps(config, count))
 
 

@@ -56,6 +56,9 @@ def reaches(config: ModelConfig, count: int, windowed: Windowed | None = None) -
     if windowed is None:
         return [("full", 0)] * count
     flags = windowed(config, count)
+    if not any(flags):
+        config.ignore(*_WINDOW_KEYS)
+        return [("full", 0)] * count
     tokens = window_tokens(config)
     return [("window", tokens) if flag and tokens else ("full", 0) for flag in flags]
 
@@ -106,6 +109,14 @@ def from_max_window_layers(config: ModelConfig, count: int) -> list[bool]:
         return [False] * count
     first = config.integer("max_window_layers", count)
     return [i >= first for i in range(count)]
+
+
+def without_windows(config: ModelConfig, count: int) -> list[bool]:
+    """No windows: Qwen's mixtures have keys for them, which are never used."""
+    if config.flag("use_sliding_window", False):
+        config.fail("use_sliding_window", "windows are not understood for models of this family")
+    config.ignore("sliding_window", "max_window_layers")
+    return [False] * count
 
 
 def dense_mlp(config: ModelConfig, *, num_matrices: int = 3, default: int | None = None) -> Mlp:

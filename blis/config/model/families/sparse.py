@@ -14,11 +14,11 @@ from blis.config.model.families.parts import (
     attentions,
     count_layers,
     dense_mlp,
-    from_max_window_layers,
     full_attention,
     reaches,
     stack,
     with_reach,
+    without_windows,
 )
 from blis.config.model.layers import Attention, Experts, Layer, Mlp, Reach
 from blis.config.model.strict import ModelConfig
@@ -40,12 +40,12 @@ def _with(defaults: Mapping[str, object], windowed: Windowed | None = None, *, i
     return Family(read, defaults)
 
 
-def without_windows(config: ModelConfig, count: int) -> list[bool]:
-    """No windows: Qwen's mixtures have keys for them, which are never used."""
-    if config.flag("use_sliding_window", False):
-        config.fail("use_sliding_window", "windows are not understood for models of this family")
-    config.ignore("sliding_window", "max_window_layers")
-    return [False] * count
+def _windows_of_dots(config: ModelConfig, count: int) -> list[bool]:
+    """Windows in the layers from ``max_window_layers`` on, of which published models have none."""
+    first = config.integer("max_window_layers", count)
+    if first >= count:
+        config.ignore("sliding_window", "use_sliding_window")
+    return [i >= first for i in range(count)]
 
 
 def _alternating(config: ModelConfig, count: int) -> list[bool]:
@@ -92,7 +92,7 @@ def _llama4(config: ModelConfig) -> tuple[Layer, ...]:
     count = count_layers(config)
     one = full_attention(config)
     width = config.size("intermediate_size")
-    experts = replace(routed(config, width=width), shared_width=width)
+    experts = routed(config, width=width, shared_width=width)
     dense = Mlp(config.size("intermediate_size_mlp"))
     step = config.size("interleave_moe_layer_step")
     sparse = config.numbers_of_layers("moe_layers", count) or set(range(step - 1, count, step))
@@ -132,7 +132,7 @@ def _arctic(config: ModelConfig) -> tuple[Layer, ...]:
     config.ignore("parallel_attn_mlp_res", "enable_expert_tensor_parallelism", "moe_layer_frequency", "quantization")
     mixers = attentions(config)
     width = config.size("intermediate_size")
-    experts = replace(routed(config, width=width), shared_width=config.size("hidden_size"))
+    experts = routed(config, width=width, shared_width=config.size("hidden_size"))
     return stack(mixers, [experts] * len(mixers))
 
 
@@ -231,7 +231,7 @@ SPARSE: dict[str, Family] = {
     **dict.fromkeys(("qwen3_vl_moe", "qwen3_vl_moe_text"), _with(_QWEN3_VL, without_windows)),
     "deepseek": _with({}),
     **dict.fromkeys(("glm4_moe", "glm4v_moe", "glm4v_moe_text"), _GLM4_MOE),
-    "dots1": _with({}, from_max_window_layers),
+    "dots1": _with({"sliding_window": 4096}, _windows_of_dots),
     "solar_open": _with({"num_key_value_heads": 8, "head_dim": 128, "n_shared_experts": 1}),
     "gpt_oss": Family(_gpt_oss, {"sliding_window": 128, "head_dim": 64, "num_key_value_heads": 8}),
     **dict.fromkeys(("llama4", "llama4_text"), Family(_llama4, _LLAMA4)),

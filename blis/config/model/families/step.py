@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from blis.config.model.families.experts import routed
 from blis.config.model.families.family import Family
 from blis.config.model.families.parts import count_layers, dense_mlp, stack
@@ -30,8 +28,6 @@ def _experts_of_step(config: ModelConfig, count: int) -> list[Mlp | Experts]:
         config.fail("moe_layers_enum", f"must be numbers of layers with commas between them, got {numbers!r}")
     config.ignore("use_moe", "moe_every_n_layer", "moe_layer_offset")
     experts = routed(config)
-    if config.has("share_expert_dim"):
-        experts = replace(experts, shared_width=config.size("share_expert_dim"))
     dense = dense_mlp(config)
     return [experts if i in sparse or (not sparse and i >= 3) else dense for i in range(count)]
 
