@@ -97,9 +97,9 @@ PUBLISHED = (
     published("qwen3-1.7b", "1.7", None, CARD),
     published("qwen3-4b qwen3-4b-instruct-2507", "4.0", None, CARD),
     published("qwen3-8b qwen3-8b-fp8 qwen3-vl-8b-instruct", "8.2", None, "card of Qwen3-8B on HuggingFace"),
-    published("qwen3-14b qwen3-14b-fp8", "14.8", None, CARD),
+    published("qwen3-14b qwen3-14b-fp8 qwen3-14b-awq", "14.8", None, CARD),
     published(
-        "qwen3-32b qwen3-32b-fp8 qwen3-vl-32b-instruct qwen3-vl-32b-instruct-fp8",
+        "qwen3-32b qwen3-32b-fp8 qwen3-32b-awq qwen3-vl-32b-instruct qwen3-vl-32b-instruct-fp8",
         "32.8",
         None,
         "card of Qwen3-32B on HuggingFace",
