@@ -1,0 +1,54 @@
+"""What each layer of a model keeps of a request on one GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from blis.config.model.layers import Attention, Indexer, LatentAttention, StateMixer
+from blis.config.model.model import Model
+from blis.memory.caches import LayerCache, StateCache, TokenCache
+
+#: Block sizes that attention kernels take at least: any, those of latent attention that chooses its tokens.
+KERNEL_BLOCK_TOKENS, SPARSE_KERNEL_BLOCK_TOKENS = 16, 64
+#: State layers of which vLLM 0.19 can keep one state per block.
+_KEPT_PER_BLOCK = ("mamba1", "mamba2")
+#: The only ones of which a second state is kept while a prompt is taken in.
+_KEPT_TWICE = ("mamba2",)
+
+
+def layer_caches(model: Model, tp: int, element_bytes: int) -> list[LayerCache]:
+    """The caches of a model, in the order of its layers; layers that look at another's cache have none.
+
+    Args:
+        model: the model.
+        tp: tensor parallelism degree.
+        element_bytes: of cached keys and values, 2 or 1; states keep their own types.
+    """
+    return [cache for mixer in model.mixers for cache in _caches(mixer, tp, element_bytes)]
+
+
+def kernel_block_tokens(model: Model) -> int:
+    """Smallest block that the attention kernels of the model take."""
+    return SPARSE_KERNEL_BLOCK_TOKENS if _indexers(model) else KERNEL_BLOCK_TOKENS
+
+
+def _indexers(model: Model) -> list[Indexer]:
+    return [m.indexer for m in model.attention if isinstance(m, LatentAttention) and m.indexer is not None]
+
+
+def _caches(mixer: Attention | LatentAttention | StateMixer, tp: int, element_bytes: int) -> Iterator[LayerCache]:
+    if isinstance(mixer, StateMixer):
+        yield StateCache(mixer.state_bytes(tp), 1 + (mixer.kind in _KEPT_TWICE), mixer.kind in _KEPT_PER_BLOCK)
+    elif isinstance(mixer, LatentAttention):
+        yield TokenCache(_latent_bytes(mixer, element_bytes), is_latent=True)
+        if mixer.indexer is not None:
+            yield TokenCache(mixer.indexer.token_bytes, is_latent=True)
+    elif mixer.keeps_cache:
+        yield TokenCache(mixer.kv_elements(tp) * element_bytes, mixer.reach, mixer.reach_tokens)
+
+
+def _latent_bytes(mixer: LatentAttention, element_bytes: int) -> int:
+    """Per token; sparse attention at 8 bit keeps a scale of 4 bytes per 128 elements, and positions at 16 bit."""
+    if mixer.indexer is None or element_bytes > 1:
+        return mixer.kv_width * element_bytes
+    return mixer.kv_lora_rank + mixer.kv_lora_rank // 128 * 4 + 2 * mixer.qk_rope_head_dim
