@@ -25,6 +25,7 @@ from typing import Any
 from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
 from blis.config.hardware import Gpu, load_hardware
 from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
+from blis.config.model.of_architecture import model_of
 from blis.config.notes import Note
 from blis.config.schema import (
     LATENCY_MODELS,
@@ -45,15 +46,13 @@ from blis.config.versions import (
 )
 from blis.errors import CombinationError, ConfigError, nearest
 from blis.latency.blackbox import blackbox_model
-from blis.latency.kv_capacity import GIB, KvCapacity, kv_block_bytes, kv_capacity
 from blis.latency.law import LatencyModel
 from blis.latency.roofline import roofline_model
+from blis.memory.kv_blocks import UNKNOWN_TOTAL_KV_BLOCKS, KnownModel, choose_kv_blocks
 from blis.policies.custom import load_latency_model
 
 #: Most memory for activations: beyond what any GPUs have together.
 _MOST_GIB = 1e6
-#: Where nothing says how many KV blocks there are: in effect, no limit.
-UNKNOWN_TOTAL_KV_BLOCKS = 1_000_000
 #: How far roofline predictions of step time are off: dense models, and everything less sure.
 ROOFLINE_PERCENT = 15
 ROOFLINE_PERCENT_LESS_SURE = 30
@@ -116,6 +115,13 @@ class _Target:
     architecture: ModelArchitecture | None
 
     @property
+    def known(self) -> KnownModel | None:
+        """Model and GPUs, if all are known."""
+        if self.architecture is None or self.gpu is None or self.tp is None:
+            return None
+        return KnownModel(model_of(self.architecture), self.gpu, self.tp, self.vllm_version)
+
+    @property
     def key(self) -> str:
         return ":".join(str(part) if part is not None else "?" for part in (self.hardware, self.tp, self.vllm_version))
 
@@ -159,9 +165,17 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
     """The rest of `resolve`."""
     deployment, target, notes = known.deployment, known.target, list(known.notes)
     engine, profile = _choose_rules(options, target.vllm_version, notes)
-    total_kv_blocks, kv_details = _choose_kv_blocks(deployment, engine, target, notes)
-    engine, architecture = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
-    notes += check_servable(engine, architecture, target.tp, target.vllm_version, allow=options.allow_unservable)
+    kv_blocks = choose_kv_blocks(deployment, engine, target.known, target.row)
+    notes += kv_blocks.notes
+    engine, architecture = dataclasses.replace(engine, total_kv_blocks=kv_blocks.total), target.architecture
+    notes += check_servable(
+        engine,
+        architecture,
+        target.tp,
+        target.vllm_version,
+        kv_blocks.longest_request_tokens,
+        allow=options.allow_unservable,
+    )
     return Resolved(
         engine=engine,
         latency=known.latency,
@@ -171,7 +185,7 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
         vllm_version=target.vllm_version,
         context_length=architecture.context_length if architecture is not None else None,
         notes=tuple(notes),
-        details={"latency_model": known.latency_details, "kv_blocks": kv_details, "scheduler_profile": profile},
+        details={"latency_model": known.latency_details, "kv_blocks": kv_blocks.details, "scheduler_profile": profile},
     )
 
 
@@ -334,74 +348,6 @@ def _known(target: _Target, defaults: Defaults) -> str:
         return "no coefficients of this model are known"
     close = nearest(target.model, defaults.models)
     return close if close.startswith("did") else "defaults.yaml lists the known models"
-
-
-def _choose_kv_blocks(
-    deployment: Deployment, engine: EngineConfig, target: _Target, notes: list[Note]
-) -> tuple[int, dict[str, Any]]:
-    row, given = target.row, deployment.total_kv_blocks
-    if given is not None:
-        _warn_if_larger_than_memory(given, engine, target, notes)
-        return given, {"origin": "given", "total": given}
-    capacity = _derive_capacity(deployment, engine, target)
-    if capacity is not None:
-        notes.append(Note("info", _capacity_text(capacity, row)))
-        share = deployment.gpu_memory_utilization
-        return capacity.total_kv_blocks, _describe_capacity(capacity, row) | {"gpu_memory_utilization": share}
-    if row is not None:
-        text = f"total_kv_blocks: {row.total_kv_blocks} as published for {row}, a count that was never measured"
-        notes.append(Note("warning", text + (" and is about tp times too large" if row.tp > 1 else "")))
-        return row.total_kv_blocks, {"origin": "published", "total": row.total_kv_blocks}
-    text = f"total_kv_blocks: {UNKNOWN_TOTAL_KV_BLOCKS}, since model, GPU and TP do not tell; set it if memory matters"
-    notes.append(Note("warning", text))
-    return UNKNOWN_TOTAL_KV_BLOCKS, {"origin": "default", "total": UNKNOWN_TOTAL_KV_BLOCKS}
-
-
-def _derive_capacity(deployment: Deployment, engine: EngineConfig, target: _Target) -> KvCapacity | None:
-    if target.architecture is None or target.gpu is None or target.tp is None:
-        return None
-    return kv_capacity(
-        target.architecture,
-        target.gpu,
-        target.tp,
-        block_size_tokens=engine.block_size_tokens,
-        max_num_scheduled_tokens=engine.max_num_scheduled_tokens,
-        max_num_running_reqs=engine.max_num_running_reqs,
-        gpu_memory_utilization=deployment.gpu_memory_utilization,
-        activation_gib=deployment.activation_gib,
-    )
-
-
-def _describe_capacity(capacity: KvCapacity, row: CoefficientRow | None) -> dict[str, Any]:
-    return {
-        "origin": "derived",
-        "total": capacity.total_kv_blocks,
-        "published": row.total_kv_blocks if row is not None else None,
-        "bytes_per_gpu": {
-            name.removesuffix("_bytes"): value for name, value in vars(capacity).items() if name.endswith("_bytes")
-        },
-    }
-
-
-def _warn_if_larger_than_memory(blocks: int, engine: EngineConfig, target: _Target, notes: list[Note]) -> None:
-    if target.architecture is None or target.gpu is None or target.tp is None:
-        return
-    gib = blocks * kv_block_bytes(target.architecture, target.tp, engine.block_size_tokens) / GIB
-    if gib > target.gpu.visible_memory_gib:
-        memory = f"{gib:,.0f} GiB per GPU, which has {target.gpu.visible_memory_gib:g} GiB"
-        notes.append(Note("warning", f"total_kv_blocks: {blocks} blocks take {memory}"))
-
-
-def _capacity_text(capacity: KvCapacity, row: CoefficientRow | None) -> str:
-    parts = [f"{capacity.usable_bytes / GIB:.2f} GiB usable per GPU - {capacity.weight_bytes / GIB:.2f} weights"]
-    parts += [f"{capacity.activation_bytes / GIB:.2f} activations", f"{capacity.non_torch_bytes / GIB:.2f} non-torch"]
-    if capacity.vision_encoder_bytes:
-        parts.append(f"{capacity.vision_encoder_bytes / GIB:.2f} allowed for the image encoder")
-    text = f"total_kv_blocks: {capacity.total_kv_blocks}, derived: ({' - '.join(parts)})"
-    text += f" / {capacity.block_bytes / 2**20:.2f} MiB per block"
-    if row is not None:
-        text += f"; the published count of {row.total_kv_blocks} was never measured"
-    return text
 
 
 def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]) -> tuple[EngineConfig, str]:

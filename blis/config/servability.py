@@ -30,6 +30,7 @@ def check_servable(
     architecture: ModelArchitecture | None,
     tp: int | None,
     version: str | None,
+    longest_request_tokens: int | None = None,
     *,
     allow: bool,
 ) -> list[Note]:
@@ -40,6 +41,7 @@ def check_servable(
         architecture: of the model, if known.
         tp: tensor parallelism degree, if known.
         version: of vLLM, if known.
+        longest_request_tokens: for which the KV cache has room, if that was derived.
         allow: simulate them all the same.
 
     Returns:
@@ -48,7 +50,11 @@ def check_servable(
     Raises:
         CombinationError: if they are not; begins with the field.
     """
-    reasons = list(_reasons(engine, architecture, tp, parse_version(version) if version is not None else None))
+    release = parse_version(version) if version is not None else None
+    reasons = [
+        *_reasons(engine, architecture, tp, release),
+        *_too_long(engine, architecture, release, longest_request_tokens),
+    ]
     if reasons and not allow:
         raise CombinationError(
             f"{reasons[0]}; vLLM refuses to start so, allow_unservable (--allow-unservable) simulates it all the same"
@@ -77,7 +83,19 @@ def _reasons(
     context = architecture.context_length if architecture is not None else None
     if context is not None and length > context:
         yield f"max_model_len: must be <= {context}, the model's own context, got {length}"
-    blocks = engine.total_kv_blocks
+
+
+def _too_long(
+    engine: EngineConfig, architecture: ModelArchitecture | None, release: tuple[int, ...] | None, longest: int | None
+) -> Iterator[str]:
+    """Why the KV cache has no room for a request of full length."""
+    length, size, blocks = engine.max_model_len, engine.block_size_tokens, engine.total_kv_blocks
+    if length is None:
+        return
+    if longest is not None:
+        if longest < length:
+            yield f"max_model_len: must be <= {longest}, the longest request that the KV cache holds, got {length}"
+        return
     if release is not None and release >= _FIRST_WITHOUT_RESERVED_BLOCK:
         blocks -= 1
     if length > blocks * size and not _may_have_kv_groups(architecture, release):

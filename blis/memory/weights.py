@@ -31,7 +31,9 @@ _ROCM_FP8_LINEAR = 1.24
 _ROCM_CONTEXT_BYTES = 0.4 * 2**30
 
 
-def weight_bytes_by_part(model: Model, tp: int, max_num_batched_tokens: int, *, is_rocm: bool = False) -> dict[str, float]:
+def weight_bytes_by_part(
+    model: Model, tp: int, max_num_batched_tokens: int, *, is_rocm: bool = False
+) -> dict[str, float]:
     """Memory of the weights on each of ``tp`` GPUs, in bytes, by part; parts that a model lacks are left out.
 
     Args:

@@ -61,7 +61,8 @@ def expert_workspace_bytes(model: Model, gpu: Gpu, release: Release, tp: int, to
     is_fp8 = model.quantization.expert_bytes == BYTES_8BIT and not gpu.name.startswith(_GATHERING)
     buffers = _FP8_EXPERT_BUFFERS if is_fp8 else _EXPERT_BUFFERS
     width = max(
-        each.experts_per_token * max(each.latent_size or model.hidden_size, (each.num_matrices - 1) * each.expert_width / tp)
+        each.experts_per_token
+        * max(each.latent_size or model.hidden_size, (each.num_matrices - 1) * each.expert_width / tp)
         for each in experts
     )
     return buffers * tokens * width * ACTIVATION_BYTES

@@ -8,9 +8,9 @@ from typing import Any
 
 from blis.config.defaults import Defaults, load_defaults
 from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
+from blis.config.model.of_architecture import model_of
 from blis.errors import ConfigError, nearest
 from blis.files.resources import data_path
-from blis.latency.kv_capacity import kv_block_bytes
 
 _SOURCES = {
     "architecture": "the model's HuggingFace config.json, in model_configs",
@@ -84,7 +84,7 @@ def _figures(folder: Path | None) -> dict[str, Any]:
         arch.num_layers,
         arch.num_experts,
         arch.weight_bytes,
-        kv_block_bytes(arch, tp=1, block_size_tokens=1),
+        model_of(arch).kv_bytes_per_token(tp=1, element_bytes=2, growing_only=False),
         [degree for degree in (1, 2, 4, 8) if arch.splits_over(degree)],
     )
     return dict(zip(names, values, strict=True))
