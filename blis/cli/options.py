@@ -7,6 +7,7 @@ the field's default.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -32,6 +33,7 @@ from blis.config.schema import (
     ClusterOptions,
     Deployment,
     EngineOptions,
+    KvCacheDtype,
 )
 
 SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
@@ -124,14 +126,20 @@ workload_options = all_of(
 load_options = all_of(*_kinds, *_shapes)
 
 _PROFILE = "  [default: as the vLLM version does]"
+_BY_ITSELF = "  [default: as vLLM does on the GPU]"
 
 engine_options = all_of(
     _engine("--total-kv-blocks", type=int, help="KV cache blocks (num_gpu_blocks).  [default: derived]"),
     _engine(
         "--gpu-memory-utilization",
         type=float,
-        default=Deployment.gpu_memory_utilization,
-        help="Share of the GPU memory vLLM may use.",
+        help="Share of the GPU memory vLLM may use." + _BY_ITSELF,
+    ),
+    _engine(
+        "--kv-cache-dtype",
+        **one_of(*get_args(KvCacheDtype)),
+        default=Deployment.kv_cache_dtype,
+        help="Type of cached keys and values; auto: as the checkpoint says.",
     ),
     _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
     _engine(
@@ -139,16 +147,14 @@ engine_options = all_of(
         "--max-num-seqs",
         "max_num_running_reqs",
         type=int,
-        default=EngineOptions.max_num_running_reqs,
-        help="Most requests in the running batch.",
+        help="Most requests in the running batch." + _BY_ITSELF,
     ),
     _engine(
         "--max-num-scheduled-tokens",
         "--max-num-batched-tokens",
         "max_num_scheduled_tokens",
         type=int,
-        default=EngineOptions.max_num_scheduled_tokens,
-        help="Most new tokens per step.",
+        help="Most new tokens per step." + _BY_ITSELF,
     ),
     _engine(
         "--block-size-in-tokens",

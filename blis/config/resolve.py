@@ -18,20 +18,23 @@ Every choice taken for the user becomes a `Note`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
+from blis.config.engine_defaults import OF_COEFFICIENTS, filled_in, vllm_defaults
 from blis.config.hardware import Gpu, load_hardware
-from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
-from blis.config.model.of_architecture import model_of
+from blis.config.huggingface import shipped_config_folder
+from blis.config.model.model import Model
+from blis.config.model.reading import read_model
 from blis.config.notes import Note
 from blis.config.schema import (
     LATENCY_MODELS,
     Deployment,
     EngineConfig,
     EngineOptions,
+    KvCacheDtype,
     check_policy_name,
     is_function_name,
 )
@@ -39,6 +42,7 @@ from blis.config.servability import check_servable
 from blis.config.versions import (
     FIRST_WITH_PRIORITY_SCHEDULING,
     FIRST_WITH_V1_ENGINE,
+    NEWEST,
     host_profile_name,
     normalize_version,
     parse_version,
@@ -112,14 +116,14 @@ class _Target:
     vllm_version: str | None
     row: CoefficientRow | None
     gpu: Gpu | None
-    architecture: ModelArchitecture | None
+    architecture: Model | None
 
     @property
     def known(self) -> KnownModel | None:
         """Model and GPUs, if all are known."""
         if self.architecture is None or self.gpu is None or self.tp is None:
             return None
-        return KnownModel(model_of(self.architecture), self.gpu, self.tp, self.vllm_version)
+        return KnownModel(self.architecture, self.gpu, self.tp, self.vllm_version)
 
     @property
     def key(self) -> str:
@@ -158,24 +162,26 @@ def look_up(deployment: Deployment) -> LookedUp:
     defaults = load_defaults(deployment.defaults_filepath)
     target = _find_target(deployment, defaults, notes)
     latency, details = _choose_latency(deployment, target, defaults, notes)
+    if latency.name != "roofline" and deployment.kv_cache_dtype != "auto":
+        text = f"kv_cache_dtype: {deployment.kv_cache_dtype} has no effect on step times, which are not roofline's"
+        notes.append(Note("warning", text))
     return LookedUp(deployment, target, latency, details, tuple(notes))
 
 
 def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
     """The rest of `resolve`."""
     deployment, target, notes = known.deployment, known.target, list(known.notes)
+    by_itself = OF_COEFFICIENTS
+    if known.latency.name == "roofline" and target.vllm_version is not None:
+        by_itself = vllm_defaults(target.vllm_version, target.gpu)
+    deployment, options, taken = filled_in(deployment, options, by_itself)
+    notes += taken
     engine, profile = _choose_rules(options, target.vllm_version, notes)
     kv_blocks = choose_kv_blocks(deployment, engine, target.known, target.row)
     notes += kv_blocks.notes
-    engine, architecture = dataclasses.replace(engine, total_kv_blocks=kv_blocks.total), target.architecture
-    notes += check_servable(
-        engine,
-        architecture,
-        target.tp,
-        target.vllm_version,
-        kv_blocks.longest_request_tokens,
-        allow=options.allow_unservable,
-    )
+    engine, model = dataclasses.replace(engine, total_kv_blocks=kv_blocks.total), target.architecture
+    longest, allow = kv_blocks.longest_request_tokens, options.allow_unservable
+    notes += check_servable(engine, model, target.tp, target.vllm_version, longest, allow=allow)
     return Resolved(
         engine=engine,
         latency=known.latency,
@@ -183,7 +189,7 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
         hardware=target.hardware,
         tp=target.tp,
         vllm_version=target.vllm_version,
-        context_length=architecture.context_length if architecture is not None else None,
+        context_length=model.context_length if model is not None else None,
         notes=tuple(notes),
         details={"latency_model": known.latency_details, "kv_blocks": kv_blocks.details, "scheduler_profile": profile},
     )
@@ -194,8 +200,13 @@ def _check(deployment: Deployment) -> None:
         raise ConfigError("model: must not be empty; give a HuggingFace id such as meta-llama/llama-3.1-8b-instruct")
     if deployment.tp is not None and deployment.tp < 1:
         raise ConfigError(f"tp: must be >= 1, got {deployment.tp}")
-    if not 0.0 < deployment.gpu_memory_utilization <= 1.0:
-        raise ConfigError(f"gpu_memory_utilization: must be in (0, 1], got {deployment.gpu_memory_utilization}")
+    share = deployment.gpu_memory_utilization
+    if share is not None and not 0.0 < share <= 1.0:
+        raise ConfigError(f"gpu_memory_utilization: must be in (0, 1], got {share}")
+    if deployment.kv_cache_dtype not in (valid := get_args(KvCacheDtype)):
+        raise ConfigError(
+            f"kv_cache_dtype: unknown name {deployment.kv_cache_dtype!r}; {nearest(deployment.kv_cache_dtype, valid)}"
+        )
     if deployment.activation_gib is not None and not 0.0 <= deployment.activation_gib <= _MOST_GIB:
         raise ConfigError(f"activation_gib: must be in [0, {_MOST_GIB:g}], got {deployment.activation_gib}")
     if deployment.latency_model is not None:
@@ -210,25 +221,40 @@ def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) 
     is_own = is_function_name(deployment.latency_model or "")
     gives_some = is_own or deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None
     gives_all = not is_own and deployment.alpha_coeffs is not None and deployment.beta_coeffs is not None
-    filled = deployment if gives_all else _fill_in(deployment, defaults.default(model), notes)
+    filled = deployment if gives_all else _fill_in(deployment, defaults.default(model))
     hardware, tp = filled.hardware, filled.tp
     version = normalize_version(filled.vllm_version) if filled.vllm_version is not None else None
     row = None
     if not gives_all and hardware is not None and tp is not None and version is not None:
         row = defaults.find(model, hardware, tp, version)
+    by_roofline = deployment.latency_model == "roofline" or (deployment.latency_model is None and row is None)
+    is_known = hardware is not None and tp is not None
+    if by_roofline and is_known and not gives_some and deployment.vllm_version is None:
+        filled, version, row = dataclasses.replace(filled, vllm_version=NEWEST), NEWEST, None
+    notes += _origins(deployment, filled)
     gpu = _find_gpu(deployment, hardware, is_label=gives_some or row is not None, notes=notes)
     folder = deployment.model_config_folder or shipped_config_folder(model)
-    architecture = load_architecture(folder) if folder is not None else None
+    architecture = read_model(folder) if folder is not None else None
+    notes += [Note("warning", f"model: {doubt}") for doubt in (architecture.doubts if architecture is not None else ())]
     return _Target(model, gpu.name if gpu else hardware, tp, version, row, gpu, architecture)
 
 
-def _fill_in(deployment: Deployment, default: ModelDefault | None, notes: list[Note]) -> Deployment:
+def _fill_in(deployment: Deployment, default: ModelDefault | None) -> Deployment:
     """The deployment with the model's default GPU, TP and vLLM version where none was given."""
     if default is None:
         return deployment
     missing = {name: value for name, value in dataclasses.asdict(default).items() if getattr(deployment, name) is None}
-    notes += [Note("info", f"{name}: {value}, the default of {deployment.model}") for name, value in missing.items()]
     return dataclasses.replace(deployment, **missing)
+
+
+def _origins(given: Deployment, filled: Deployment) -> Iterator[Note]:
+    """What was not given, and where its value comes from."""
+    for name in ("hardware", "tp", "vllm_version"):
+        value = getattr(filled, name)
+        if getattr(given, name) is None and value is not None:
+            is_newest = name == "vllm_version" and value == NEWEST
+            origin = "the newest that is modelled" if is_newest else f"the default of {given.model}"
+            yield Note("info", f"{name}: {value}, {origin}")
 
 
 def _find_gpu(deployment: Deployment, name: str | None, *, is_label: bool, notes: list[Note]) -> Gpu | None:
@@ -306,11 +332,13 @@ def _roofline(
     if architecture is None or gpu is None or tp is None:
         raise _nothing_is_known(deployment, target, defaults)
     profile = host_profile_name(target.vllm_version)
-    model = roofline_model(architecture, gpu, tp, profile)
+    element_bytes = architecture.kv_element_bytes(deployment.kv_cache_dtype)
+    model = roofline_model(architecture, gpu, tp, profile, kv_element_bytes=element_bytes)
     if deployment.latency_model is None:
         known = _known(target, defaults)
         notes.append(Note("warning", f"latency_model: roofline, since no coefficients match {target.key}; {known}"))
-    less_sure = architecture.is_moe or architecture.quantization.is_4bit or gpu.status == "prior"
+    is_usual = not architecture.is_moe and not architecture.states and not architecture.quantization.is_4bit
+    less_sure = not is_usual or gpu.status == "prior"
     percent = ROOFLINE_PERCENT_LESS_SURE if less_sure else ROOFLINE_PERCENT
     notes.append(Note("warning", f"latency_model: roofline step times are good to about ± {percent} %"))
     if gpu.status == "prior":
@@ -322,6 +350,7 @@ def _roofline(
         "host_profile": profile,
         "accuracy_percent": percent,
         "hardware_status": gpu.status,
+        "kv_element_bytes": element_bytes,
     }
 
 

@@ -8,7 +8,6 @@ from functools import cached_property
 
 from blis.config.hardware import Gpu
 from blis.config.model.model import Model
-from blis.errors import CapacityError
 from blis.memory.layer_caches import kernel_block_tokens, layer_caches
 from blis.memory.planning import KvPlan, Settings, plan_kv_cache
 from blis.memory.releases import Release

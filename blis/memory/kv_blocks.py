@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blis.config.defaults import CoefficientRow
+from blis.config.engine_defaults import OF_COEFFICIENTS
 from blis.config.hardware import Gpu
 from blis.config.model.model import Model
 from blis.config.notes import Note
@@ -83,7 +84,8 @@ def _serving(deployment: Deployment, engine: EngineConfig, known: KnownModel) ->
         max_num_seqs=engine.max_num_running_reqs,
         max_num_batched_tokens=engine.max_num_scheduled_tokens,
         max_model_len=engine.max_model_len,
-        gpu_memory_utilization=deployment.gpu_memory_utilization,
+        gpu_memory_utilization=deployment.gpu_memory_utilization or OF_COEFFICIENTS.gpu_memory_utilization,
+        kv_element_bytes=known.model.kv_element_bytes(deployment.kv_cache_dtype),
         block_size_tokens=engine.block_size_tokens,
         prefix_caching=engine.enable_prefix_caching,
         activation_gib=deployment.activation_gib,
@@ -102,7 +104,7 @@ def _derived(deployment: Deployment, engine: EngineConfig, known: KnownModel, ro
     notes = [Note("info", _text(budget, total, row))]
     if len(plan.groups) > 1:
         notes.append(Note("warning", _groups_text(plan, total, engine)))
-    details = _details(budget, total, row) | {"gpu_memory_utilization": deployment.gpu_memory_utilization}
+    details = _details(budget, total, row) | {"gpu_memory_utilization": serving.gpu_memory_utilization}
     return KvBlocks(total, details, tuple(notes), plan.longest_request_tokens)
 
 
@@ -144,7 +146,8 @@ def _details(budget: Budget, total: int, row: CoefficientRow | None) -> dict[str
 def _text(budget: Budget, total: int, row: CoefficientRow | None) -> str:
     parts = [f"{budget.usable_bytes / GIB:.2f} GiB usable per GPU"]
     parts += [f"{size / GIB:.2f} {name}" for name, size in budget.taken_bytes.items() if size]
-    text = f"total_kv_blocks: {total}, derived: ({' - '.join(parts)}) / {budget.plan.block_bytes / 2**20:.2f} MiB per block"
+    text = f"total_kv_blocks: {total}, derived: ({' - '.join(parts)})"
+    text += f" / {budget.plan.block_bytes / 2**20:.2f} MiB per block"
     if row is not None:
         text += f"; the published count of {row.total_kv_blocks} was never measured"
     return text

@@ -38,7 +38,7 @@ class Rules:
         keeps_all_states: with prefix caching a state is kept for each block of a request, where kernels can do it.
         most_snapshots: states of one request that are kept at most beside the current one, else.
         latent_alignment_tokens: blocks of latent attention beside state layers are multiples of it.
-        logs: what the logged size of the cache is: full requests times their length, or blocks shared out among the groups.
+        logs: what the logged size of the cache is: full requests times their length, or blocks shared out among groups.
     """
 
     has_groups: bool = True
@@ -147,8 +147,7 @@ class KvPlan:
 
     @property
     def usable_tokens(self) -> int:
-        """Tokens for which there is room whatever requests are like: short ones, which fill all groups alike, and the
-        longest, of which windows keep only their part."""
+        """Tokens for which there is room whether requests are short, and fill all groups alike, or of full length."""
         per_token = sum(Fraction(1, group.block_size_tokens) for group in self.groups)
         short = int(self.num_blocks / per_token)
         return short if len(self.groups) == 1 else min(short, int(self.max_concurrency * self.max_model_len))

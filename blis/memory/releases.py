@@ -1,20 +1,18 @@
 """What differs between releases of vLLM in the memory they take and in how they divide the rest.
 
-The rules of division are those of vLLM's planner: of 0.33.0 as it ran, of 0.8, 0.11 and 0.19 as they read. Where between
-those a rule changed nobody looked; each holds from the release on in which it was seen. Figures in bytes are fitted to
-start-up logs (docs/memory.md).
+The rules of division are those of vLLM's planner: of 0.33.0 as it ran, of 0.8, 0.11 and 0.19 as they read. Where
+between those a rule changed nobody looked; each holds from the release on in which it was seen. Figures in bytes are
+fitted to start-up logs (docs/memory.md).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from blis.config.engine_defaults import FIRST_WITH_GRAPHS_COUNTED
 from blis.config.quantization import BYTES_16BIT
-from blis.config.versions import parse_version
+from blis.config.versions import NEWEST, parse_version
 from blis.memory.planning import Rules
-
-#: The newest release that is modelled, meant where none is named.
-NEWEST = "0.33.0"
 
 _NO_GROUPS = Rules(
     has_groups=False,
@@ -61,7 +59,6 @@ class Release:
         keeps_workspace_16bit: what unquantised experts work in stays reserved; else it is free again when others work.
         keeps_workspace_quantised: the same of quantised experts.
         counts_graphs: memory for CUDA graphs is left free of KV caches; else graphs go into what utilisation leaves.
-        gpu_memory_utilization: its default.
         caches_prefixes_of_states: prefix caching is on by default also for models with state layers.
     """
 
@@ -70,7 +67,6 @@ class Release:
     keeps_workspace_16bit: bool
     keeps_workspace_quantised: bool
     counts_graphs: bool
-    gpu_memory_utilization: float
     caches_prefixes_of_states: bool
 
     def keeps_workspace(self, expert_bytes: float) -> bool:
@@ -86,8 +82,7 @@ def release_of(version: str | None) -> Release:
         sampler_bytes_per_logit=_sampler_bytes(number),
         keeps_workspace_16bit=number >= (0, 14),
         keeps_workspace_quantised=number >= (0, 17),
-        counts_graphs=number >= (0, 20),
-        gpu_memory_utilization=0.92 if number >= (0, 20) else 0.9,
+        counts_graphs=number >= FIRST_WITH_GRAPHS_COUNTED,
         caches_prefixes_of_states=number >= (0, 33),
     )
 

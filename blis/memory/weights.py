@@ -1,8 +1,8 @@
 """What one of several GPUs holds of a model's weights: vLLM splits most of them and keeps others whole on each.
 
-Split are embeddings and LM head (rows of the vocabulary, filled up), heads, MLPs, experts by their width, and encoders.
-Whole are norms, routers, the projections of latent attention down to its vectors, its indexer, and one KV head at least.
-Beside the weights of the checkpoint lie tables of rotary positions, and copies that kernels want.
+Split are embeddings and LM head (rows of the vocabulary, filled up), heads, MLPs, experts by their width, and
+encoders. Whole are norms, routers, the projections of latent attention down to its vectors, its indexer, and one KV
+head at least. Beside the weights of the checkpoint lie tables of rotary positions, and copies that kernels want.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from blis.config.model.layers import Attention, Experts, LatentAttention, StateMixer
+from blis.config.model.layers import Attention, Experts, LatentAttention, Mixer, Mlp, StateMixer
 from blis.config.model.model import Model
 from blis.config.quantization import BYTES_8BIT, BYTES_16BIT, BYTES_MXFP4
 
@@ -64,7 +64,7 @@ def _vocabulary_bytes(model: Model, tp: int) -> float:
     return -(-rows // tp) * model.hidden_size * BYTES_16BIT
 
 
-def _mixer_bytes(mixer: Attention | LatentAttention | StateMixer, model: Model, tp: int) -> float:
+def _mixer_bytes(mixer: Mixer, model: Model, tp: int) -> float:
     width, per_weight = model.hidden_size, model.quantization.attention_bytes
     if isinstance(mixer, StateMixer):
         return mixer.weights / tp * per_weight
@@ -103,7 +103,8 @@ def _expert_bytes(experts: Experts, model: Model, tp: int, *, is_rocm: bool) -> 
 
 def _rocm_padding(experts: Experts, hidden: int, width: float) -> float:
     """What longer rows of one expert take, and what is lost where the longer second matrix comes to lie in the memory
-    that the first one has left."""
+    that the first one has left.
+    """
     up_rows = (experts.num_matrices - 1) * width
     up, down = hidden * BYTES_16BIT, width * BYTES_16BIT
     padding = up_rows * _ROCM_PADDING_BYTES if up % _ROCM_ROW_BYTES == 0 else 0.0

@@ -1,9 +1,9 @@
 """What an instance takes of a GPU beside weights and KV caches, as vLLM finds out when it starts.
 
 It runs one batch of T = ``max_num_batched_tokens`` tokens, then samples for S = ``max_num_seqs`` sequences at once. The
-larger peak of the two counts. Whatever stays reserved after that is added: what experts work in, features of an encoder,
-CUDA graphs, and memory that PyTorch knows nothing of. docs/memory.md says from which start-up logs the constants are,
-and how far off they are.
+larger peak of the two counts. Whatever stays reserved after that is added: what experts work in, features of an
+encoder, CUDA graphs, and memory that PyTorch knows nothing of. docs/memory.md says from which start-up logs the
+constants are, and how far off they are.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ def activation_bytes(model: Model, release: Release, tp: int, tokens: int, seque
     widths = [mlp.width for mlp in model.dense_mlps]
     widths += [each.shared_width + each.experts_per_token * each.expert_width for each in model.moe_layers]
     in_mlp = ACTIVATION_BYTES * tokens * _STREAMS * (hidden + max(widths, default=0) / tp)
-    in_sampler = ACTIVATION_BYTES * tokens * _STREAMS_SAMPLING * hidden
-    in_sampler += release.sampler_bytes_per_logit * sequences * model.vocab_size
-    return max(in_mlp, in_sampler)
+    logits = release.sampler_bytes_per_logit * sequences * model.vocab_size
+    return max(in_mlp, ACTIVATION_BYTES * tokens * _STREAMS_SAMPLING * hidden + logits)
 
 
 def expert_workspace_bytes(model: Model, gpu: Gpu, release: Release, tp: int, tokens: int) -> float:

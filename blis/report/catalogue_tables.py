@@ -65,13 +65,24 @@ def model(entry: Entry) -> Iterator[Any]:
     )
     if known:
         yield ""
-        rows = [(name.replace("_", " "), _word(value)) for name, value in _flat(entry["architecture"]) if value]
-        yield pairs("Architecture", rows)
+        yield pairs("Architecture", list(_architecture(entry["architecture"])))
         yield f"\nSource: {entry['sources']['architecture']}"
     if entry["coefficients"]:
         yield ""
         yield _coefficients(entry["coefficients"])
         yield f"\nSource: {entry['sources']['coefficients']}; docs/approach.md explains them"
+
+
+def _architecture(figures: Entry) -> Iterator[tuple[str, str]]:
+    """Names and values of what is not none; parts of layers that are alike once."""
+    for layers in figures["layers"]:
+        for part in filter(None, (*layers["mixers"], layers["mlp"])):
+            sizes = {name: value for name, value in part.items() if name not in ("part", "reach") and value}
+            text = ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in _flat(sizes))
+            yield f"{layers['count']} x {part['part']}", text
+    for name, value in _flat({name: value for name, value in figures.items() if name != "layers"}):
+        if value:
+            yield name.replace("_", " "), _word(value)
 
 
 def _coefficients(rows: Sequence[Entry]) -> Table:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from blis.config.defaults import Defaults, load_defaults
-from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
-from blis.config.model.of_architecture import model_of
+from blis.config.huggingface import shipped_config_folder
+from blis.config.model.layers import Experts, Mixer, Mlp
+from blis.config.model.model import Model, kind_of
+from blis.config.model.reading import read_model
 from blis.errors import ConfigError, nearest
 from blis.files.resources import data_path
 
@@ -46,7 +49,7 @@ def model(name: str) -> dict[str, Any]:
     folder = shipped_config_folder(found)
     return {
         **_entry(found, defaults),
-        "architecture": None if folder is None else dataclasses.asdict(load_architecture(folder)),
+        "architecture": None if folder is None else _architecture(read_model(folder)),
         "coefficients": [dataclasses.asdict(row) for row in defaults.rows(found)],
         "sources": _SOURCES,
     }
@@ -78,13 +81,27 @@ def _figures(folder: Path | None) -> dict[str, Any]:
     names = ("num_parameters", "num_layers", "num_experts", "weight_bytes", "kv_bytes_per_token", "tp_degrees")
     if folder is None:
         return dict.fromkeys(names)
-    arch: ModelArchitecture = load_architecture(folder)
+    model = read_model(folder)
     values = (
-        arch.num_parameters,
-        arch.num_layers,
-        arch.num_experts,
-        arch.weight_bytes,
-        model_of(arch).kv_bytes_per_token(tp=1, element_bytes=2, growing_only=False),
-        [degree for degree in (1, 2, 4, 8) if arch.splits_over(degree)],
+        model.num_parameters,
+        model.num_layers,
+        max((each.num_experts for each in model.moe_layers), default=0),
+        model.weight_bytes - model.weight_bytes_by_part["encoders"],
+        model.kv_bytes_per_token(tp=1, element_bytes=2, growing_only=False),
+        [degree for degree in (1, 2, 4, 8) if model.splits_over(degree)],
     )
     return dict(zip(names, values, strict=True))
+
+
+def _architecture(model: Model) -> dict[str, Any]:
+    """A model's figures; of layers that are alike once, with their number."""
+    figures = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    layers = [
+        {"count": count, "mixers": [_part(mixer) for mixer in layer.mixers], "mlp": layer.mlp and _part(layer.mlp)}
+        for layer, count in Counter(model.layers).items()
+    ]
+    return {**figures, "quantization": dataclasses.asdict(model.quantization), "layers": layers}
+
+
+def _part(part: Mixer | Mlp | Experts) -> dict[str, Any]:
+    return {"part": kind_of(part), **dataclasses.asdict(part)}
