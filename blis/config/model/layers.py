@@ -11,7 +11,7 @@ from typing import Literal
 
 #: How far back attention looks: at all tokens, at the last ones, or at those of the same chunk.
 Reach = Literal["full", "window", "chunk"]
-StateKind = Literal["mamba1", "mamba2", "gdn", "kda", "lightning"]
+StateKind = Literal["mamba1", "mamba2", "gdn", "kda", "lightning", "conv"]
 
 #: FLOPs per prefilled token and element of the state (docs/roofline.md). Mamba-1 (arXiv:2312.00752): 9, but by units a
 #: sixteenth as fast as those of matrix products. Mamba-2 (arXiv:2405.21060, section 6): 4 between chunks; what is done
@@ -35,6 +35,7 @@ class Attention:
         has_gate: whether a gate as wide as the queries multiplies the output (Qwen3-Next).
         values_are_keys: whether one projection gives both (Gemma 4); both are cached all the same.
         keeps_cache: False: it reads the cache of an earlier layer (Gemma 3n).
+        query_rank: size of the vector that queries are computed from (Step 3); None if they are projected directly.
     """
 
     num_heads: int
@@ -46,13 +47,16 @@ class Attention:
     has_gate: bool = False
     values_are_keys: bool = False
     keeps_cache: bool = True
+    query_rank: int | None = None
 
     def parameters(self, hidden_size: int) -> int:
         """Weights of the projections."""
         queries = self.num_heads * self.head_dim * (2 if self.has_gate else 1)
+        rank = self.query_rank
+        query = hidden_size * queries if rank is None else rank * (hidden_size + queries)
         keys = self.num_kv_heads * self.head_dim * self.keeps_cache
         values = 0 if self.values_are_keys else self.num_kv_heads * self.value_head_dim * self.keeps_cache
-        return hidden_size * (queries + keys + values + self.num_heads * self.value_head_dim)
+        return query + hidden_size * (keys + values + self.num_heads * self.value_head_dim)
 
     def kv_elements(self, tp: int) -> int:
         """Elements cached per token on each of ``tp`` GPUs: of one KV head at least."""
@@ -87,16 +91,19 @@ class Indexer:
         num_heads: its query heads.
         head_dim: size of one, and of the key that it caches per token, of 8 bit with a scale of 4 bytes.
         most_tokens: how many it chooses.
+        is_shared: whether it is an earlier layer's, whose choice holds here, too (GLM-5.2): it weighs, caches and
+            computes nothing.
     """
 
     num_heads: int
     head_dim: int
     most_tokens: int
+    is_shared: bool = False
 
     @property
     def token_bytes(self) -> int:
         """Memory per token, on every GPU, whatever the type of the cache (vLLM 0.33)."""
-        return self.head_dim + 4
+        return 0 if self.is_shared else self.head_dim + 4
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ class LatentAttention:
         return query + hidden_size * self.kv_width + keys_and_values + output + self._indexer_parameters(hidden_size)
 
     def _indexer_parameters(self, hidden_size: int) -> int:
-        if self.indexer is None:
+        if self.indexer is None or self.indexer.is_shared:
             return 0
         queries = (self.q_lora_rank or hidden_size) * self.indexer.num_heads * self.indexer.head_dim
         return queries + hidden_size * (self.indexer.head_dim + self.indexer.num_heads)
@@ -287,7 +294,9 @@ class Layer:
     Attributes:
         mixers: none, one, or several side by side (Falcon-H1).
         mlp: None if it has none (Nemotron-H).
+        other_parameters: weights of what else all tokens meet (Gemma 3n's low-rank paths).
     """
 
     mixers: tuple[Mixer, ...]
     mlp: Mlp | Experts | None
+    other_parameters: int = 0

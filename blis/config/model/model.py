@@ -23,6 +23,7 @@ class Model:
         vocab_size: V.
         layers: in order.
         tie_word_embeddings: whether the LM head shares the embeddings' weights.
+        lookup_parameters: of tables beside the embeddings that tokens are looked up in (Gemma 3n): memory, but no time.
         encoder_parameters: of the encoders of images or sound beside it, which stay at 16 bit.
         context_length: most tokens of a request that the model is made for; None: not said.
         quantization: bytes per weight, and arithmetic.
@@ -35,6 +36,7 @@ class Model:
     vocab_size: int
     layers: tuple[Layer, ...]
     tie_word_embeddings: bool = False
+    lookup_parameters: int = 0
     encoder_parameters: int = 0
     context_length: int | None = None
     quantization: Quantization = field(default_factory=Quantization)
@@ -117,6 +119,11 @@ class Model:
         """Two per layer and the last one."""
         return (2 * self.num_layers + 1) * self.hidden_size
 
+    @property
+    def other_parameters(self) -> int:
+        """Weights of layers that belong to neither a mixer nor an MLP."""
+        return sum(layer.other_parameters for layer in self.layers)
+
     @cached_property
     def num_parameters(self) -> int:
         """All weights of the language model, biases aside; encoders are not counted."""
@@ -126,6 +133,8 @@ class Model:
             + self.router_parameters
             + self.expert_parameters
             + self.num_vocabulary_matrices * self.vocabulary_parameters
+            + self.lookup_parameters
+            + self.other_parameters
             + self.norm_parameters
         )
 
@@ -133,7 +142,7 @@ class Model:
     def num_active_parameters(self) -> int:
         """Weights that one token meets: of the routed experts only those it is sent to."""
         active = sum(each.experts_per_token * each.one_expert_parameters(self.hidden_size) for each in self.moe_layers)
-        return self.num_parameters - self.expert_parameters + active
+        return self.num_parameters - self.lookup_parameters - self.expert_parameters + active
 
     @cached_property
     def weight_bytes_by_part(self) -> dict[str, float]:
@@ -145,6 +154,8 @@ class Model:
             "experts": self.expert_parameters * precision.expert_bytes,
             "routers": self.router_parameters * BYTES_16BIT,
             "vocabulary": self.num_vocabulary_matrices * self.vocabulary_parameters * BYTES_16BIT,
+            "lookups": self.lookup_parameters * BYTES_16BIT,
+            "others": self.other_parameters * BYTES_16BIT,
             "norms": self.norm_parameters * BYTES_16BIT,
             "encoders": self.encoder_parameters * BYTES_16BIT,
         }
