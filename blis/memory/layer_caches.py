@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from blis.config.model.layers import Attention, Indexer, LatentAttention, StateMixer
+from blis.config.model.layers import LatentAttention, Mixer, StateMixer
 from blis.config.model.model import Model
 from blis.memory.caches import LayerCache, StateCache, TokenCache
 
-#: Block sizes that attention kernels take at least: any, those of latent attention that chooses its tokens.
+#: Least block sizes of attention kernels: of all but latent attention that chooses its tokens, and of that.
 KERNEL_BLOCK_TOKENS, SPARSE_KERNEL_BLOCK_TOKENS = 16, 64
 #: State layers of which vLLM 0.19 can keep one state per block.
 _KEPT_PER_BLOCK = ("mamba1", "mamba2")
@@ -29,26 +29,16 @@ def layer_caches(model: Model, tp: int, element_bytes: int) -> list[LayerCache]:
 
 def kernel_block_tokens(model: Model) -> int:
     """Smallest block that the attention kernels of the model take."""
-    return SPARSE_KERNEL_BLOCK_TOKENS if _indexers(model) else KERNEL_BLOCK_TOKENS
+    is_sparse = any(isinstance(mixer, LatentAttention) and mixer.indexer is not None for mixer in model.attention)
+    return SPARSE_KERNEL_BLOCK_TOKENS if is_sparse else KERNEL_BLOCK_TOKENS
 
 
-def _indexers(model: Model) -> list[Indexer]:
-    return [m.indexer for m in model.attention if isinstance(m, LatentAttention) and m.indexer is not None]
-
-
-def _caches(mixer: Attention | LatentAttention | StateMixer, tp: int, element_bytes: int) -> Iterator[LayerCache]:
+def _caches(mixer: Mixer, tp: int, element_bytes: int) -> Iterator[LayerCache]:
     if isinstance(mixer, StateMixer):
         yield StateCache(mixer.state_bytes(tp), 1 + (mixer.kind in _KEPT_TWICE), mixer.kind in _KEPT_PER_BLOCK)
     elif isinstance(mixer, LatentAttention):
-        yield TokenCache(_latent_bytes(mixer, element_bytes), is_latent=True)
-        if mixer.indexer is not None:
+        yield TokenCache(mixer.bytes_read(tp, element_bytes), is_latent=True)
+        if mixer.indexer is not None and not mixer.indexer.is_shared:
             yield TokenCache(mixer.indexer.token_bytes, is_latent=True)
     elif mixer.keeps_cache:
         yield TokenCache(mixer.kv_elements(tp) * element_bytes, mixer.reach, mixer.reach_tokens)
-
-
-def _latent_bytes(mixer: LatentAttention, element_bytes: int) -> int:
-    """Per token; sparse attention at 8 bit keeps a scale of 4 bytes per 128 elements, and positions at 16 bit."""
-    if mixer.indexer is None or element_bytes > 1:
-        return mixer.kv_width * element_bytes
-    return mixer.kv_lora_rank + mixer.kv_lora_rank // 128 * 4 + 2 * mixer.qk_rope_head_dim

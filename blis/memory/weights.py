@@ -46,12 +46,13 @@ def weight_bytes_by_part(
     mixers = sum(_mixer_bytes(mixer, model, tp) for mixer in model.mixers)
     mlps = sum(_mlp_bytes(layer.mlp, model, tp) for layer in model.layers if layer.mlp is not None)
     parts = {
-        "embeddings": _vocabulary_bytes(model, tp) * model.num_vocabulary_matrices,
-        "attention": mixers * _rocm_linear(precision.attention_bytes, is_rocm=is_rocm),
+        "embeddings": _vocabulary_bytes(model, tp) * model.num_vocabulary_matrices
+        + model.lookup_parameters / tp * BYTES_16BIT,
+        "mixers": mixers * _rocm_linear(precision.attention_bytes, is_rocm=is_rocm),
         "mlps": mlps * _rocm_linear(precision.mlp_bytes, is_rocm=is_rocm),
         "experts": sum(_expert_bytes(experts, model, tp, is_rocm=is_rocm) for experts in model.moe_layers),
         "routers": model.router_parameters * BYTES_16BIT,
-        "norms": model.norm_parameters * BYTES_16BIT,
+        "others": (model.norm_parameters + sum(layer.other_parameters for layer in model.layers)) * BYTES_16BIT,
         "encoders": model.encoder_parameters * BYTES_16BIT / tp,
         "tables": _table_bytes(model, max_num_batched_tokens),
         "context": _ROCM_CONTEXT_BYTES * is_rocm,
