@@ -168,6 +168,46 @@ def look_up(deployment: Deployment) -> LookedUp:
     return LookedUp(deployment, target, latency, details, tuple(notes))
 
 
+@dataclass(frozen=True)
+class FoundModel:
+    """A model whose layers are known, and the GPU that it is to run on.
+
+    Attributes:
+        name: HuggingFace id, lower case.
+        model: its layers.
+        gpu: the GPU.
+        tp: tensor parallelism degree; None: neither given nor the default of the model.
+        vllm_version: release number; the newest that is modelled if none is given.
+        notes: what was decided for the user.
+    """
+
+    name: str
+    model: Model
+    gpu: Gpu
+    tp: int | None
+    vllm_version: str
+    notes: tuple[Note, ...]
+
+
+def look_up_model(deployment: Deployment) -> FoundModel:
+    """The part of `look_up` that has nothing to do with time.
+
+    Raises:
+        ConfigError: if something asked for is invalid, unknown or missing; says what would be valid.
+    """
+    version = NEWEST if deployment.vllm_version is None else normalize_version(deployment.vllm_version)
+    _check(deployment)
+    notes: list[Note] = []
+    defaults = load_defaults(deployment.defaults_filepath)
+    target = _find_target(dataclasses.replace(deployment, vllm_version=version), defaults, notes)
+    if target.architecture is None:
+        raise _nothing_is_known(deployment, target, defaults)
+    if target.hardware is None:
+        raise CombinationError(f"hardware: not given, and {target.model} has no default")
+    gpu = target.gpu or load_hardware(deployment.hardware_config).get(target.hardware)
+    return FoundModel(target.model, target.architecture, gpu, target.tp, version, tuple(notes))
+
+
 def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
     """The rest of `resolve`."""
     deployment, target, notes = known.deployment, known.target, list(known.notes)
