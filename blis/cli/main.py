@@ -56,22 +56,8 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (
-    run,
-    replay,
-    report,
-    sweep,
-    capacity,
-    plan,
-    memory,
-    compare,
-    bench,
-    observe,
-    calibrate,
-    fit,
-    convert,
-    inspect,
-)
+_ON_DEPLOYMENTS = (run, replay, report, sweep, capacity, plan, memory, compare, bench)
+_COMMANDS = (*_ON_DEPLOYMENTS, observe, calibrate, fit, convert, inspect)
 #: Those that no message names flags of.
 _LISTS = (models, hardware, policies, workloads, completion, compile_)
 for _command in (*_COMMANDS, *_LISTS):

@@ -50,8 +50,7 @@ def check_servable(
     Raises:
         CombinationError: if they are not; begins with the field.
     """
-    release = parse_version(version) if version is not None else None
-    reasons = [*_reasons(engine, model, tp, release), *_too_long(engine, model, release, longest_request_tokens)]
+    reasons = list(unservable(engine, model, tp, version, longest=longest_request_tokens))
     if reasons and not allow:
         raise CombinationError(
             f"{reasons[0]}; vLLM refuses to start so, allow_unservable (--allow-unservable) simulates it all the same"
@@ -59,10 +58,19 @@ def check_servable(
     return [Note("warning", f"{reason}; vLLM refuses to start so, simulated all the same") for reason in reasons]
 
 
+def unservable(
+    engine: EngineConfig, model: Model | None, tp: int | None, version: str | None, *, longest: int | None
+) -> Iterator[str]:
+    """Why vLLM would not start, each reason beginning with a field; ``longest`` is what the KV cache has room for."""
+    release = parse_version(version) if version is not None else None
+    yield from _reasons(engine, model, tp, release)
+    yield from _too_long(engine, model, release, longest)
+
+
 def _reasons(
     engine: EngineConfig, model: Model | None, tp: int | None, release: tuple[int, ...] | None
 ) -> Iterator[str]:
-    """Why vLLM would not start, each beginning with a field."""
+    """Those that have nothing to do with memory."""
     size, length = engine.block_size_tokens, engine.max_model_len
     if not _is_block_size(size, release):
         choices = ", ".join(map(str, _BLOCK_SIZES))

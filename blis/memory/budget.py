@@ -45,7 +45,6 @@ class Serving:
         prefix_caching: whether prefixes are cached; None: as the release does.
         enforce_eager: no CUDA graphs.
         activation_gib: activations of the whole TP group instead of the derived figure.
-        num_blocks: KV blocks, whatever the memory; None: as many as fit.
     """
 
     release: Release
@@ -58,7 +57,6 @@ class Serving:
     prefix_caching: bool | None = None
     enforce_eager: bool = False
     activation_gib: float | None = None
-    num_blocks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,6 @@ def kv_plan(model: Model, tp: int, serving: Serving, available_bytes: int) -> Kv
         block_size_tokens=max(serving.block_size_tokens, kernel),
         kernel_block_tokens=kernel,
         prefix_caching=caching,
-        num_blocks=serving.num_blocks,
         rules=release.rules,
     )
     return plan_kv_cache(layer_caches(model, tp, serving.kv_element_bytes), settings)

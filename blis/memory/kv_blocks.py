@@ -78,7 +78,8 @@ def choose_kv_blocks(
     return KvBlocks(UNKNOWN_TOTAL_KV_BLOCKS, details, (Note("warning", text),))
 
 
-def _serving(deployment: Deployment, engine: EngineConfig, known: KnownModel) -> Serving:
+def serving_of(deployment: Deployment, engine: EngineConfig, known: KnownModel) -> Serving:
+    """The settings that memory depends on."""
     return Serving(
         release=release_of(known.vllm_version),
         max_num_seqs=engine.max_num_running_reqs,
@@ -93,7 +94,7 @@ def _serving(deployment: Deployment, engine: EngineConfig, known: KnownModel) ->
 
 
 def _derived(deployment: Deployment, engine: EngineConfig, known: KnownModel, row: CoefficientRow | None) -> KvBlocks:
-    serving = _serving(deployment, engine, known)
+    serving = serving_of(deployment, engine, known)
     budget = memory_budget(known.model, known.gpu, known.tp, serving)
     if not budget.holds_anything:
         raise CapacityError(f"tp: {does_not_fit(budget, known, serving, for_full_length=False)}")
@@ -120,7 +121,7 @@ def does_not_fit(budget: Budget, known: KnownModel, serving: Serving, *, for_ful
 def _too_large(blocks: int, deployment: Deployment, engine: EngineConfig, known: KnownModel | None) -> tuple[Note, ...]:
     if known is None:
         return ()
-    gib = blocks * kv_plan(known.model, known.tp, _serving(deployment, engine, known), 0).block_bytes / GIB
+    gib = blocks * kv_plan(known.model, known.tp, serving_of(deployment, engine, known), 0).block_bytes / GIB
     if gib <= known.gpu.visible_memory_gib:
         return ()
     memory = f"{gib:,.0f} GiB per GPU, which has {known.gpu.visible_memory_gib:g} GiB"

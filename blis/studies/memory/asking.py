@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from blis.config.engine_defaults import vllm_defaults
-from blis.config.model.model import Model
+from blis.config.engine_defaults import filled_in, vllm_defaults
 from blis.config.notes import Note
 from blis.config.resolve import look_up_model
-from blis.config.schema import Deployment, EngineOptions
+from blis.config.schema import Deployment, EngineConfig, EngineOptions
+from blis.config.servability import unservable
+from blis.config.versions import NEWEST
 from blis.errors import CombinationError
 from blis.memory.budget import Budget, Serving, memory_budget, smallest_tp
-from blis.memory.kv_blocks import KnownModel
-from blis.memory.releases import release_of
+from blis.memory.kv_blocks import UNKNOWN_TOTAL_KV_BLOCKS, KnownModel, serving_of
 from blis.memory.work import GIB
 from blis.report.answer import Answer
 
@@ -49,13 +49,11 @@ class GpuMemory(Answer):
         if self.fits:
             return None
         if budget.kv_bytes <= 0:
-            return (
-                f"{-budget.kv_bytes / GIB:.2f} GiB more are taken than the {budget.usable_bytes / GIB:.2f} GiB usable"
-            )
-        return (
-            f"a request of {plan.max_model_len:,} tokens needs {plan.needed_bytes / GIB:.2f} GiB of KV cache, and there "
-            f"are {budget.kv_bytes / GIB:.2f}; the longest that has room is {plan.longest_request_tokens:,} tokens"
-        )
+            usable = budget.usable_bytes / GIB
+            return f"{-budget.kv_bytes / GIB:.2f} GiB more are taken than the {usable:.2f} GiB that are usable"
+        needed = f"a request of {plan.max_model_len:,} tokens needs {plan.needed_bytes / GIB:.2f} GiB of KV cache"
+        longest = f"the longest that has room is {plan.longest_request_tokens:,} tokens"
+        return f"{needed}, and there are {budget.kv_bytes / GIB:.2f}; {longest}"
 
 
 def gpu_memory(
@@ -91,35 +89,13 @@ def _most(known: KnownModel) -> int:
 
 
 def _serving(
-    deployment: Deployment, engine: EngineOptions, known: KnownModel, *, enforce_eager: bool
+    deployment: Deployment, options: EngineOptions, known: KnownModel, *, enforce_eager: bool
 ) -> tuple[Serving, list[Note]]:
-    version = known.vllm_version
-    assert version is not None
-    by_itself = vllm_defaults(version, known.gpu)
-    tokens = engine.max_num_scheduled_tokens or by_itself.max_num_scheduled_tokens
-    requests = engine.max_num_running_reqs or min(by_itself.max_num_running_reqs, tokens)
-    share = deployment.gpu_memory_utilization or by_itself.gpu_memory_utilization
-    figures = {"max_num_running_reqs": requests, "max_num_scheduled_tokens": tokens, "gpu_memory_utilization": share}
-    given = (engine.max_num_running_reqs, engine.max_num_scheduled_tokens, deployment.gpu_memory_utilization)
-    taken = [f"{name} {value}" for (name, value), was in zip(figures.items(), given, strict=True) if was is None]
-    serving = Serving(
-        release=release_of(version),
-        max_num_seqs=requests,
-        max_num_batched_tokens=tokens,
-        max_model_len=_length(engine.max_model_len, known.model),
-        gpu_memory_utilization=share,
-        kv_element_bytes=known.model.kv_element_bytes(deployment.kv_cache_dtype),
-        block_size_tokens=engine.block_size_tokens,
-        prefix_caching=engine.enable_prefix_caching,
-        enforce_eager=enforce_eager,
-        activation_gib=deployment.activation_gib,
-        num_blocks=deployment.total_kv_blocks,
-    )
-    return serving, [Note("info", f"engine: {', '.join(taken)}: {by_itself.origin}")] if taken else []
-
-
-def _length(asked: int | None, model: Model) -> int | None:
-    context = model.context_length
-    if asked is not None and context is not None and asked > context:
-        raise CombinationError(f"max_model_len: must be <= {context}, the model's own context, got {asked}")
-    return context if asked is None else asked
+    by_itself = vllm_defaults(known.vllm_version or NEWEST, known.gpu)
+    deployment, options, notes = filled_in(deployment, options, by_itself)
+    given = {name: value for name, value in vars(options).items() if value is not None and name != "allow_unservable"}
+    engine = EngineConfig(**{"total_kv_blocks": UNKNOWN_TOTAL_KV_BLOCKS, **given})
+    for reason in unservable(engine, known.model, None, known.vllm_version, longest=engine.max_model_len):
+        raise CombinationError(f"{reason}; vLLM refuses to start so")
+    serving = serving_of(deployment, engine, known)
+    return replace(serving, enforce_eager=enforce_eager), [replace(note, level="info") for note in notes]

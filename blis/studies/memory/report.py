@@ -62,7 +62,7 @@ def text(found: GpuMemory) -> Iterator[Any]:
 
     yield from headlines(found)
     visible = found.budget.visible_bytes
-    rows = table("", "GiB", "share", title=f"Memory of each of {found.known.tp} x {found.known.gpu.name}")
+    rows = table("", "GiB", "share", title="Memory per GPU")
     for name, size in parts(found):
         rows.add_row(name, number(size / GIB, 2), percent(size / visible))
     rows.add_row("visible", number(visible / GIB, 2), percent(1.0))
