@@ -34,10 +34,18 @@ _options = all_of(
     _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),
     _model("--defaults-filepath", type=PATH, help="Defaults in place of the shipped file."),
     _engine(
-        "--max-num-seqs", "max_num_running_reqs", type=int, help="Most requests in the running batch." + _BY_ITSELF
+        "--max-num-running-reqs",
+        "--max-num-seqs",
+        "max_num_running_reqs",
+        type=int,
+        help="Most requests in the running batch." + _BY_ITSELF,
     ),
     _engine(
-        "--max-num-batched-tokens", "max_num_scheduled_tokens", type=int, help="Most new tokens per step." + _BY_ITSELF
+        "--max-num-scheduled-tokens",
+        "--max-num-batched-tokens",
+        "max_num_scheduled_tokens",
+        type=int,
+        help="Most new tokens per step." + _BY_ITSELF,
     ),
     _engine("--max-model-len", type=int, help="Most tokens of a request.  [default: the model's context]"),
     _engine("--gpu-memory-utilization", type=float, help="Share of the GPU memory vLLM may use." + _BY_ITSELF),
