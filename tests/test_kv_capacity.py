@@ -1,6 +1,5 @@
 """Derived KV blocks against counts that vLLM reported and against an independent implementation."""
 
-
 import pytest
 
 from blis.config.hardware import load_hardware

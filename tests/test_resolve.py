@@ -232,8 +232,8 @@ def test_published_blocks_where_nothing_can_be_derived(tmp_path):
 @pytest.mark.parametrize("model", ["latency_model", "coefficients"])
 def test_a_model_that_does_not_fit_is_refused(model):
     kind = {"latency_model": "roofline"} if model == "latency_model" else OWN
+    small = EngineOptions(max_num_running_reqs=256, max_num_scheduled_tokens=2048)
     with pytest.raises(CapacityError, match=r"does not fit 1 x H100-SXM .* smallest tp that fits: 2"):
-        small = EngineOptions(max_num_running_reqs=256, max_num_scheduled_tokens=2048)
         decide("meta-llama/llama-3.3-70b-instruct", hardware="H100", tp=1, options=small, **kind)
 
 

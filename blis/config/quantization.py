@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import translate
 
-from blis.config.hardware import Type8Bit
+from blis.config.hardware import NarrowType, Type8Bit
 from blis.files.decode import Section
 
 BYTES_16BIT = 2.0
@@ -35,13 +35,13 @@ class Quantization:
         attention_bytes: bytes per weight of the attention projections.
         mlp_bytes: bytes per weight of dense and shared MLPs.
         expert_bytes: bytes per weight of the routed experts.
-        activation_type: type of the activations if they are 8 bit; None: weights are expanded to 16 bit first.
+        activation_type: type of the activations if they are of 8 or 4 bits; None: weights are expanded to 16 bit first.
     """
 
     attention_bytes: float = BYTES_16BIT
     mlp_bytes: float = BYTES_16BIT
     expert_bytes: float = BYTES_16BIT
-    activation_type: Type8Bit | None = None
+    activation_type: NarrowType | None = None
 
     @property
     def is_4bit(self) -> bool:

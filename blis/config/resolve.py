@@ -306,6 +306,8 @@ def _find_gpu(deployment: Deployment, name: str | None, *, is_label: bool, notes
         if not is_label:
             return hardware.get(name)  # raises, with the names that come nearest
         notes.append(Note("warning", f"hardware: {name} is not in the hardware file and serves as a label only"))
+    if assumption := hardware.assumption(name):
+        notes.append(Note("warning", f"hardware: {assumption}"))
     return gpu
 
 

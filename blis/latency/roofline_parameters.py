@@ -32,7 +32,7 @@ QUERIES_PER_SM = 64
     ATTENTION_WEIGHTS,  # memory time of the same
     MLP_PER_TOKEN,
     MLP,
-    ROUTER_PER_TOKEN,
+    ROUTER_PER_TOKEN,  # and of what else is always of 16 bit
     ROUTER,
     ELEMENTWISE_PER_TOKEN,
     EXPERTS_PER_TOKEN,  # compute time of the routed experts
@@ -116,7 +116,7 @@ def _set_matrices(parameters: NDArray[np.float64], model: Model, gpu: Gpu, tp: i
     for per_token, once, weights, weight_bytes in (
         (ATTENTION_WEIGHTS_PER_TOKEN, ATTENTION_WEIGHTS, model.mixer_parameters, quantization.attention_bytes),
         (MLP_PER_TOKEN, MLP, model.mlp_parameters, quantization.mlp_bytes),
-        (ROUTER_PER_TOKEN, ROUTER, model.router_parameters, BYTES_16BIT),
+        (ROUTER_PER_TOKEN, ROUTER, model.router_parameters + model.other_parameters, BYTES_16BIT),
         (HEAD_PER_REQUEST, HEAD, model.vocabulary_parameters, BYTES_16BIT),
     ):
         rate = _flops_per_us(model, gpu, weight_bytes, gpu.efficiency.linear_16bit, gpu.efficiency.linear_8bit)
@@ -171,10 +171,15 @@ def _alike(layers: tuple[Experts, ...]) -> Experts:
 def _flops_per_us(
     model: Model, gpu: Gpu, weight_bytes: float, efficiency_16bit: float, efficiency_8bit: float
 ) -> float:
-    """8-bit arithmetic needs weights and activations of 8 bit and a GPU that has the type."""
-    if model.quantization.activation_type in gpu.types_8bit and weight_bytes <= BYTES_8BIT:
-        return gpu.peak_8bit_tflops * 1e6 * efficiency_8bit
-    return gpu.peak_16bit_tflops * 1e6 * efficiency_16bit
+    """Narrow arithmetic needs weights and activations that are as narrow and a GPU that has the type.
+
+    Of 4 bits it reaches the same share of its peak as of 8. Weights of 8 bit beside such of 4 are FP8.
+    """
+    kind = model.quantization.activation_type
+    if kind == "fp4" and weight_bytes >= BYTES_8BIT:
+        kind = "fp8"
+    peak = gpu.peak_of(kind) if kind is not None and weight_bytes <= BYTES_8BIT else None
+    return gpu.peak_16bit_tflops * 1e6 * efficiency_16bit if peak is None else peak * 1e6 * efficiency_8bit
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,8 @@ def _kinds_of_attention(model: Model, gpu: Gpu, tp: int, kv_element_bytes: int) 
     layers: Counter[tuple[_Attention, int]] = Counter()
     for mixer in model.attention:
         layers[_shape(mixer, tp, kv_element_bytes), mixer.reach_tokens] += 1
-        if isinstance(mixer, LatentAttention) and (indexer := mixer.indexer) is not None:
+        indexer = mixer.indexer if isinstance(mixer, LatentAttention) else None
+        if indexer is not None and not indexer.is_shared:
             flops = 2 * indexer.head_dim  # its heads and keys are on every GPU
             layers[_Attention(indexer.num_heads, indexer.token_bytes, flops, flops, is_8bit=True), 0] += 1
     kinds = []
@@ -225,7 +231,8 @@ def _shape(mixer: Attention | LatentAttention, tp: int, kv_element_bytes: int) -
 def _costs(shape: _Attention, gpu: Gpu) -> tuple[float, ...]:
     """The parameters from KV_PER_TOKEN on: one reading of the cache against the FLOPs of all query-key pairs."""
     bytes_per_us = gpu.memory_bandwidth_gb_per_s * 1e3 * gpu.efficiency.decode_attention
-    peak = gpu.peak_8bit_tflops if shape.is_8bit and "fp8" in gpu.types_8bit else gpu.peak_16bit_tflops
+    peak = gpu.peak_of("fp8") if shape.is_8bit else None
+    peak = gpu.peak_16bit_tflops if peak is None else peak
     flops_per_us = peak * 1e6 * gpu.efficiency.prefill_attention
     return (
         shape.bytes_per_token / bytes_per_us,

@@ -95,28 +95,22 @@ def _coefficients(rows: Sequence[Entry]) -> Table:
 
 def gpus(entries: Sequence[Entry]) -> Iterator[Any]:
     """A row per GPU."""
-    names = ("TFLOPS", "8 bit", "GB/s", "GiB", "link", "status", "aliases")
-    made = table("GPU", *names, words=("status",), folded=("aliases",))
+    made = table("GPU", "16bit", "FP8", "INT8", "FP4", "GB/s", "GiB", "link", "status", words=("status",))
     for entry in entries:
-        made.add_row(
-            entry["name"],
-            *(number(entry[f"peak_{bits}bit_tflops"], 0) for bits in (16, 8)),
-            number(entry["memory_bandwidth_gb_per_s"], 0),
-            number(entry["nominal_memory_gib"], 0),
-            number(entry["link_gb_per_s"], 0),
-            entry["status"],
-            ", ".join(entry["aliases"]),
-        )
+        peaks = ("peak_16bit_tflops", "peak_fp8_tflops", "peak_int8_tops", "peak_fp4_tflops")
+        others = ("memory_bandwidth_gb_per_s", "nominal_memory_gib", "link_gb_per_s")
+        made.add_row(entry["name"], *(_whole(entry[name]) for name in (*peaks, *others)), entry["status"])
     yield made
     yield (
-        "\nDense peaks; GB/s of the memory, and of the link to other GPUs in one direction. Efficiencies are measured"
-        " or a prior guess (status). blis hardware NAME shows all figures and their sources."
+        "\nDense peaks in TFLOPS, - where a GPU has no such arithmetic; GB/s of the memory, of the link to other GPUs"
+        " in one direction. Efficiencies are measured or a prior guess (status). blis hardware NAME shows all figures,"
+        " their sources, and the other names that a GPU is found by."
     )
 
 
 def gpu(entry: Entry) -> Iterator[Any]:
     """All figures of one GPU, then the source of each."""
-    figures = {key: value for key, value in entry.items() if key not in ("name", "sources")}
+    figures = {key: value for key, value in entry.items() if key not in ("name", "sources") and value not in (None, ())}
     yield pairs(entry["name"], [(name.replace("_", " "), _word(value)) for name, value in _flat(figures)])
     yield ""
     made = table("Figure", "source", folded=("source",))
@@ -190,6 +184,10 @@ def _lengths(figures: Entry) -> str:
 
 def _deployment(default: Entry | None) -> str:
     return "-" if default is None else f"{default['hardware']} TP {default['tp']}, {default['vllm_version']}"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _short(model: str) -> str:

@@ -17,7 +17,7 @@ StateKind = Literal["mamba1", "mamba2", "gdn", "kda", "lightning", "conv"]
 #: sixteenth as fast as those of matrix products. Mamba-2 (arXiv:2405.21060, section 6): 4 between chunks; what is done
 #: within one comes on top. Gated delta rules (arXiv:2412.06464, arXiv:2510.26692), chunks of 64 and heads of 128: 6
 #: and 5. Lightning attention (arXiv:2401.04658), chunks of 256 and heads of 128: 4 and 8.
-_SCAN_FLOPS: dict[StateKind, int] = {"mamba1": 144, "mamba2": 4, "gdn": 11, "kda": 11, "lightning": 12}
+_SCAN_FLOPS: dict[StateKind, int] = {"mamba1": 144, "mamba2": 4, "gdn": 11, "kda": 11, "lightning": 12, "conv": 0}
 _MAMBA2_CHUNK_TOKENS = 256
 
 
