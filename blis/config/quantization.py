@@ -10,12 +10,15 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import translate
+from typing import Literal
 
-from blis.config.hardware import NarrowType, Type8Bit
+from blis.config.hardware import Type8Bit
 from blis.files.decode import Section
 
 BYTES_16BIT = 2.0
 BYTES_8BIT = 1.0
+#: Types that weights are multiplied in if not at 16 bit.
+ActivationType = Literal["fp8", "int8", "fp4"]
 #: MXFP4: 4 bits and an 8-bit scale for every 32 weights.
 BYTES_MXFP4 = 0.53125
 
@@ -29,19 +32,19 @@ _EXPERTS = ("mlp.experts.0.gate_proj", "feed_forward.experts.0.gate_proj", "bloc
 
 @dataclass(frozen=True)
 class Quantization:
-    """Bytes per weight, and the type in which 8-bit weights are multiplied.
+    """Bytes per weight, scales included, and the type in which weights are multiplied.
 
     Attributes:
-        attention_bytes: bytes per weight of the attention projections.
-        mlp_bytes: bytes per weight of dense and shared MLPs.
-        expert_bytes: bytes per weight of the routed experts.
-        activation_type: type of the activations if they are of 8 or 4 bits; None: weights are expanded to 16 bit first.
+        attention_bytes: bytes per weight of mixers, on average over all layers.
+        mlp_bytes: bytes per weight of dense and shared MLPs, likewise.
+        expert_bytes: bytes per weight of the routed experts, likewise.
+        activation_type: type of the activations that meet quantised weights; None: these are expanded to 16 bit first.
     """
 
     attention_bytes: float = BYTES_16BIT
     mlp_bytes: float = BYTES_16BIT
     expert_bytes: float = BYTES_16BIT
-    activation_type: NarrowType | None = None
+    activation_type: ActivationType | None = None
 
     @property
     def is_4bit(self) -> bool:

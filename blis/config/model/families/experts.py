@@ -1,0 +1,100 @@
+"""Mixtures of experts, by the names that families give to their sizes, and which layers have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blis.config.model.families.parts import dense_mlp
+from blis.config.model.layers import Experts, Mlp
+from blis.config.model.strict import ModelConfig
+
+COUNT = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts")
+WIDTH = ("moe_intermediate_size", "expert_intermediate_size")
+_SHARED_COUNT = ("n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts")
+_SHARED_WIDTH = (
+    *("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"),
+    *("shared_intermediate_size", "share_expert_dim", "shared_expert_dim"),
+)
+_DENSE_FIRST = ("first_k_dense_replace", "num_dense_layers", "moe_layer_num_skipped")
+
+
+def has_experts(config: ModelConfig) -> bool:
+    """Whether tokens are routed at all; one expert is none."""
+    return any(config.has(key) for key in COUNT) and config.size(*COUNT, least=0) > 1
+
+
+def routed(config: ModelConfig, *, num_matrices: int = 3, width: int | None = None) -> Experts:
+    """The experts of a layer.
+
+    Args:
+        config: the configuration.
+        num_matrices: of one expert.
+        width: of one expert, where the configuration does not say it as such.
+    """
+    count = config.size(*COUNT)
+    chosen = config.size(*CHOSEN)
+    if chosen > count:
+        said = next(key for key in CHOSEN if config.has(key))
+        named = next(key for key in COUNT if config.has(key))
+        config.fail(said, f"must be <= {named} ({count}), got {chosen}")
+    one = config.size(*WIDTH, default=width)
+    return Experts(count, chosen, one, _shared_width(config, one), num_matrices)
+
+
+def _shared_width(config: ModelConfig, expert_width: int) -> int:
+    says_width = any(config.has(key) for key in _SHARED_WIDTH)
+    each = config.size(*_SHARED_WIDTH, default=expert_width, least=0)
+    return config.size(*_SHARED_COUNT, default=int(says_width), least=0) * each
+
+
+def sparse_layers(config: ModelConfig, count: int) -> list[bool]:
+    """Of each layer, whether it has experts: those that no key makes dense."""
+    types = config.layer_texts("mlp_layer_types", count)
+    first = config.size(*_DENSE_FIRST, default=0, least=0)
+    if first >= count:
+        config.fail(_DENSE_FIRST[0], f"must be < num_hidden_layers ({count}), got {first}")
+    dense = config.numbers_of_layers("mlp_only_layers", count)
+    step = config.integer("decoder_sparse_step", 1, least=1)
+    frequent = _by_frequency(config, count)
+    if types:
+        return [_is_sparse_type(config, i, name) for i, name in enumerate(types)]
+    return [i >= first and i not in dense and (i + 1) % step == 0 and frequent[i] for i in range(count)]
+
+
+def _is_sparse_type(config: ModelConfig, i: int, name: str) -> bool:
+    if name not in ("dense", "sparse", "moe"):
+        config.fail(f"mlp_layer_types[{i}]", f"{name!r} is not understood; valid: dense, sparse")
+    return name != "dense"
+
+
+def _by_frequency(config: ModelConfig, count: int) -> Sequence[bool]:
+    if config.holds_list("moe_layer_freq"):
+        return [value > 0 for value in config.per_layer("moe_layer_freq", count=count, least=0)]
+    period = config.integer("moe_layer_freq", 1, least=1)
+    return [i % period == 0 for i in range(count)]
+
+
+def mlps(
+    config: ModelConfig, count: int, *, num_matrices: int = 3, is_as_wide: bool = False
+) -> list[Mlp | Experts]:
+    """The MLPs of all layers, some of which have experts.
+
+    Args:
+        config: the configuration.
+        count: of layers.
+        num_matrices: of an MLP or expert.
+        is_as_wide: whether ``intermediate_size`` is an expert's width, too.
+    """
+    if not has_experts(config):
+        config.ignore(*CHOSEN, *WIDTH, *_SHARED_COUNT, *_SHARED_WIDTH, *_DENSE_FIRST, "moe_layer_freq")
+        config.ignore("decoder_sparse_step", "mlp_only_layers")
+        return [dense_mlp(config, num_matrices=num_matrices)] * count
+    sparse = sparse_layers(config, count)
+    width = config.size("intermediate_size") if is_as_wide else None
+    experts = routed(config, num_matrices=num_matrices, width=width)
+    if all(sparse):
+        config.ignore("intermediate_size")
+        return [experts] * count
+    dense = dense_mlp(config, num_matrices=num_matrices)
+    return [experts if is_sparse else dense for is_sparse in sparse]

@@ -1,0 +1,393 @@
+"""Models in which some or all layers keep a state instead of a cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from blis.config.model.families.experts import has_experts, mlps, routed
+from blis.config.model.families.family import TIED, Family
+from blis.config.model.families.latent import latent_attention
+from blis.config.model.families.parts import (
+    FULL_TYPES,
+    count_layers,
+    dense_mlp,
+    full_attention,
+    hidden_size,
+    stack,
+)
+from blis.config.model.families.states import (
+    gated_delta_net,
+    kimi_delta_attention,
+    lightning_attention,
+    mamba1,
+    mamba2,
+    short_convolution,
+)
+from blis.config.model.layers import Attention, Experts, LatentAttention, Layer, Mixer, Mlp, StateMixer
+from blis.config.model.strict import ModelConfig
+
+_STATE_TYPES = ("linear_attention", "mamba", "recurrent", "conv", "lightning_attention")
+_TYPE_KEYS = ("layer_types", "layers_block_type")
+
+
+def _by_type(
+    config: ModelConfig, attention: Attention | LatentAttention, state: StateMixer, default: Sequence[bool]
+) -> list[Mixer]:
+    """The mixers of all layers: by the list of their types, else by what ``default`` says of attention."""
+    count = len(default)
+    key = next((key for key in _TYPE_KEYS if config.has(key)), _TYPE_KEYS[0])
+    types = config.layer_texts(key, count)
+    config.ignore(*_TYPE_KEYS)
+    for i, name in enumerate(types):
+        if name not in FULL_TYPES and name not in _STATE_TYPES:
+            config.fail(f"{key}[{i}]", f"{name!r} is not understood for models of this family")
+    attends = [name in FULL_TYPES for name in types] if types else default
+    return [attention if flag else state for flag in attends]
+
+
+def _qwen(config: ModelConfig) -> tuple[Layer, ...]:
+    """Qwen3-Next and 3.5: Gated DeltaNet but for every n-th layer, whose attention has a gate."""
+    count = count_layers(config)
+    interval = config.integer("full_attention_interval", 4, least=1)
+    attention = replace(full_attention(config), has_gate=config.flag("attn_output_gate", True))
+    config.ignore("use_sliding_window", "sliding_window", "max_window_layers")
+    mixers = _by_type(
+        config, attention, gated_delta_net(config), [(i + 1) % interval == 0 for i in range(count)]
+    )
+    return stack(mixers, mlps(config, count))
+
+
+def _jamba(config: ModelConfig) -> tuple[Layer, ...]:
+    """Jamba: attention and experts in layers of their own periods."""
+    count = count_layers(config)
+    period, offset = config.size("attn_layer_period"), config.integer("attn_layer_offset")
+    mixers = _by_type(
+        config, full_attention(config), _mamba1_of_jamba(config), [i % period == offset for i in range(count)]
+    )
+    return stack(mixers, _mlps_of_jamba(config, count))
+
+
+def _mlps_of_jamba(config: ModelConfig, count: int) -> list[Mlp | Experts]:
+    period, offset = config.size("expert_layer_period"), config.integer("expert_layer_offset")
+    dense = dense_mlp(config)
+    if not has_experts(config):
+        config.ignore("num_experts_per_tok")
+        return [dense] * count
+    experts = routed(config, width=dense.width)
+    return [experts if i % period == offset else dense for i in range(count)]
+
+
+def _time_rank(config: ModelConfig, key: str) -> int:
+    if config.plain().get(key) in (None, "auto"):
+        config.ignore(key)
+        return math.ceil(hidden_size(config) / 16)
+    return config.size(key)
+
+
+def _mamba1_of_jamba(config: ModelConfig) -> StateMixer:
+    return mamba1(
+        config,
+        inner=config.size("mamba_expand") * hidden_size(config),
+        state=config.size("mamba_d_state"),
+        kernel=config.size("mamba_d_conv"),
+        rank=_time_rank(config, "mamba_dt_rank"),
+    )
+
+
+def _mamba2_of_bamba(config: ModelConfig, inner: int) -> StateMixer:
+    """Mamba-2 in the words of Bamba, Granite 4 and Falcon-H1."""
+    heads = config.size("mamba_n_heads")
+    if config.plain().get("mamba_d_head") in (None, "auto"):
+        config.ignore("mamba_d_head")
+        head_dim = inner // heads
+    else:
+        head_dim = config.size("mamba_d_head")
+    if heads * head_dim != inner:
+        config.fail("mamba_n_heads", f"must split {inner} channels, got {heads} heads of {head_dim}")
+    groups, state, kernel = (config.size(key) for key in ("mamba_n_groups", "mamba_d_state", "mamba_d_conv"))
+    return mamba2(config, heads=heads, head_dim=head_dim, state=state, groups=groups, kernel=kernel)
+
+
+def _bamba(config: ModelConfig) -> tuple[Layer, ...]:
+    count = count_layers(config)
+    attends = config.numbers_of_layers("attn_layer_indices", count)
+    state = _mamba2_of_bamba(config, config.size("mamba_expand") * hidden_size(config))
+    mixers = _by_type(config, full_attention(config), state, [i in attends for i in range(count)])
+    return stack(mixers, [dense_mlp(config)] * count)
+
+
+def _granite(config: ModelConfig) -> tuple[Layer, ...]:
+    """Granite 4: its dense MLP is the shared expert, which models without experts keep."""
+    count = count_layers(config)
+    shared = config.size("shared_intermediate_size")
+    state = _mamba2_of_bamba(config, config.size("mamba_expand") * hidden_size(config))
+    config.ignore(*(key for key in config.names() if key.startswith("mamba_")))
+    mixers = _by_type(config, full_attention(config), state, [False] * count)
+    if has_experts(config):
+        return stack(mixers, [routed(config, width=config.size("intermediate_size"))] * count)
+    config.ignore("intermediate_size", "num_experts_per_tok", "num_local_experts")
+    return stack(mixers, [Mlp(shared)] * count)
+
+
+def _falcon_h1(config: ModelConfig) -> tuple[Layer, ...]:
+    """Falcon-H1: attention and Mamba-2 side by side in each layer."""
+    inner = config.size("mamba_d_ssm", default=config.size("mamba_expand") * hidden_size(config))
+    config.ignore("attn_layer_indices", *_TYPE_KEYS, "mamba_use_mlp")
+    layer = Layer((full_attention(config), _mamba2_of_bamba(config, inner)), dense_mlp(config))
+    return (layer,) * count_layers(config)
+
+
+_LETTERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
+_PARTS = {"linear_attention": "mamba", "full_attention": "attention", **{name: name for name in _LETTERS.values()}}
+
+
+def _nemotron_h(config: ModelConfig) -> tuple[Layer, ...]:
+    """Nemotron-H and Nemotron 3: each layer is one part, by a letter of a pattern or its name in a list."""
+    made: dict[str, Layer] = {}
+    config.ignore("time_step_rank", "attention_head_dim", "head_dim", "expand", "intermediate_size")
+    config.ignore("sliding_window") if not config.has("sliding_window") else None
+    for name in (parts := _parts_of_nemotron(config)):
+        if name not in made:
+            made[name] = _layer_of_nemotron(config, name)
+    _ignore_unused(config, made)
+    return tuple(made[name] for name in parts)
+
+
+def _parts_of_nemotron(config: ModelConfig) -> list[str]:
+    names = [config.text("hybrid_override_pattern")[i : i + 1] for i in range(len(config.text("hybrid_override_pattern")))] if config.has("hybrid_override_pattern") else []
+    for i, letter in enumerate(names):
+        if letter not in _LETTERS:
+            config.fail("hybrid_override_pattern", f"letter {i + 1}: {letter!r} is not understood; valid: {' '.join(_LETTERS)}")
+    listed = config.texts("layers_block_type") or config.texts("layer_types")
+    config.ignore("layer_types", "layers_block_type")
+    for i, name in enumerate(listed):
+        if name not in _PARTS:
+            config.fail(f"layers_block_type[{i}]", f"{name!r} is not understood; valid: {', '.join(_LETTERS.values())}")
+    parts = [_PARTS[name] for name in listed] or [_LETTERS[letter] for letter in names]
+    if not parts:
+        config.fail("hybrid_override_pattern", "missing")
+    if config.has("num_hidden_layers") and config.integer("num_hidden_layers") != len(parts):
+        config.fail("num_hidden_layers", f"must be the number of layers in the pattern ({len(parts)})")
+    return parts
+
+
+def _layer_of_nemotron(config: ModelConfig, name: str) -> Layer:
+    if name == "attention":
+        return Layer((full_attention(config),), None)
+    if name == "mlp":
+        return Layer((), dense_mlp(config, num_matrices=2))
+    if name == "moe":
+        latent = config.size("moe_latent_size") if config.has("moe_latent_size") else None
+        return Layer((), replace(routed(config, num_matrices=2), latent_size=latent))
+    return Layer((_mamba2_of_nemotron(config),), None)
+
+
+def _mamba2_of_nemotron(config: ModelConfig) -> StateMixer:
+    return mamba2(
+        config,
+        heads=config.size("mamba_num_heads"),
+        head_dim=config.size("mamba_head_dim"),
+        state=config.size("ssm_state_size"),
+        groups=config.size("n_groups", "mamba_n_groups"),
+        kernel=config.size("conv_kernel", "mamba_d_conv"),
+        default_bytes=4,
+    )
+
+
+def _ignore_unused(config: ModelConfig, made: dict[str, Layer]) -> None:
+    """Sizes of parts that the pattern does not have are written all the same."""
+    if "moe" not in made:
+        config.ignore("n_routed_experts", "n_shared_experts", "moe_intermediate_size", "num_experts_per_tok")
+        config.ignore("moe_shared_expert_intermediate_size", "moe_latent_size")
+    if "mamba" not in made:
+        config.ignore("mamba_num_heads", "mamba_head_dim", "ssm_state_size", "n_groups", "conv_kernel")
+        config.ignore("mamba_ssm_cache_dtype")
+
+
+def _minimax(config: ModelConfig) -> tuple[Layer, ...]:
+    """MiniMax-Text-01 and M1: lightning attention but for some layers; experts in all."""
+    count = count_layers(config)
+    attention = full_attention(config)
+    flags = config.per_layer("attn_type_list", count=count, least=0) if config.has("attn_type_list") else None
+    default = [flag == 1 for flag in flags] if flags else [i % 2 == 0 for i in range(count)]
+    config.ignore("block_size")
+    state = lightning_attention(hidden_size(config), attention.num_heads, attention.head_dim)
+    return stack(_by_type(config, attention, state, default), mlps(config, count, is_as_wide=True))
+
+
+def _ring_linear(config: ModelConfig) -> tuple[Layer, ...]:
+    """Ring-Linear: lightning attention but for the last layer of each group."""
+    count = count_layers(config)
+    group = config.size("layer_group_size")
+    attention = full_attention(config)
+    whole = count // group * group
+    state = lightning_attention(hidden_size(config), attention.num_heads, attention.head_dim)
+    attends = [(i + 1) % group == 0 or i >= whole for i in range(count)]
+    config.ignore("use_sliding_window", "sliding_window", "max_window_layers")
+    return stack([attention if flag else state for flag in attends], mlps(config, count))
+
+
+def _kimi_linear(config: ModelConfig) -> tuple[Layer, ...]:
+    """Kimi Linear: Kimi Delta Attention but for some layers of latent attention; layers are counted from 1."""
+    count, linear = count_layers(config), config.section("linear_attn_config")
+    state = kimi_delta_attention(
+        hidden_size(config),
+        linear.integer("num_heads", least=1),
+        linear.integer("head_dim", least=1),
+        linear.integer("short_conv_kernel_size", 4, least=1),
+    )
+    full = [section.integer(name, least=1) for section, name in linear.entries("full_attn_layers")]
+    mixers = [latent_attention(config) if i + 1 in full else state for i in range(count)]
+    return stack(mixers, mlps(config, count))
+
+
+def _lfm2(config: ModelConfig) -> tuple[Layer, ...]:
+    """LFM2: short convolutions but for some layers; the width of its MLPs is given before it is rounded."""
+    count = count_layers(config)
+    full = config.numbers_of_layers("full_attn_idxs", count)
+    state = short_convolution(hidden_size(config), config.size("conv_L_cache"))
+    config.ignore("conv_dim", "conv_dim_out", "conv_use_xavier_init", "block_mlp_init_scale", "block_out_init_scale")
+    config.ignore("block_dim", "block_use_swiglu", "block_use_xavier_init", "use_pos_enc", "num_heads", "block_norm_eps")
+    default = [i in full or not full for i in range(count)]
+    mixers = _by_type(config, full_attention(config), state, default)
+    if has_experts(config):
+        return stack(mixers, mlps(config, count))
+    return stack(mixers, [Mlp(_width_of_lfm2(config))] * count)
+
+
+def _width_of_lfm2(config: ModelConfig) -> int:
+    width = config.size("block_ff_dim", "intermediate_size")
+    multiple = config.size("block_multiple_of")
+    factor = config.number("block_ffn_dim_multiplier")
+    if not config.flag("block_auto_adjust_ff_dim"):
+        return width
+    return multiple * math.ceil(int(factor * int(2 * width / 3)) / multiple)
+
+
+def _mamba(config: ModelConfig) -> tuple[Layer, ...]:
+    d = hidden_size(config)
+    inner = config.size("intermediate_size", "d_inner", default=int(config.number("expand") * d))
+    state = mamba1(
+        config,
+        inner=inner,
+        state=config.size("state_size"),
+        kernel=config.size("conv_kernel"),
+        rank=_time_rank(config, "time_step_rank"),
+    )
+    config.ignore("n_layer", "d_model", "ssm_cfg", "fused_add_norm", "pad_vocab_size_multiple")
+    return (Layer((state,), None),) * count_layers(config)
+
+
+def _mamba2(config: ModelConfig) -> tuple[Layer, ...]:
+    state = mamba2(
+        config,
+        heads=config.size("num_heads"),
+        head_dim=config.size("head_dim"),
+        state=config.size("state_size"),
+        groups=config.size("n_groups"),
+        kernel=config.size("conv_kernel"),
+    )
+    config.ignore("expand", "time_step_rank", "intermediate_size")
+    return (Layer((state,), None),) * count_layers(config)
+
+
+_GDN = {
+    "head_dim": 256,
+    "num_key_value_heads": 2,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "vocab_size": 151936,
+}
+_GDN_EXPERTS = {"moe_intermediate_size": 512, "shared_expert_intermediate_size": 512, "num_attention_heads": 16}
+_QWEN_NEXT = Family(_qwen, {**_GDN, **_GDN_EXPERTS, "num_experts": 512, "num_experts_per_tok": 10})
+_QWEN35 = Family(
+    _qwen,
+    {
+        **_GDN,
+        "vocab_size": 248320,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 4,
+    },
+)
+_QWEN35_MOE = Family(
+    _qwen,
+    {
+        **_GDN,
+        **_GDN_EXPERTS,
+        "vocab_size": 248320,
+        "hidden_size": 2048,
+        "num_hidden_layers": 40,
+        "num_experts": 256,
+        "num_experts_per_tok": 8,
+    },
+)
+_MAMBA2 = {"mamba_n_heads": 128, "mamba_n_groups": 1, "mamba_d_state": 256, "mamba_d_conv": 4, "mamba_expand": 2}
+_MAMBA = {"state_size": 16, "conv_kernel": 4, "expand": 2}
+_LFM2 = {
+    **TIED,
+    "conv_L_cache": 3,
+    "num_key_value_heads": 8,
+    "block_multiple_of": 256,
+    "block_ffn_dim_multiplier": 1.0,
+    "block_auto_adjust_ff_dim": True,
+}
+
+HYBRID: dict[str, Family] = {
+    "qwen3_next": _QWEN_NEXT,
+    "qwen3_5": _QWEN35,
+    "qwen3_5_text": _QWEN35,
+    "qwen3_5_moe": _QWEN35_MOE,
+    "qwen3_5_moe_text": _QWEN35_MOE,
+    "jamba": Family(
+        _jamba,
+        {
+            "num_key_value_heads": 8,
+            "num_experts": 16,
+            "num_experts_per_tok": 2,
+            "attn_layer_period": 8,
+            "attn_layer_offset": 4,
+            "expert_layer_period": 2,
+            "expert_layer_offset": 1,
+            "mamba_d_state": 16,
+            "mamba_d_conv": 4,
+            "mamba_expand": 2,
+        },
+    ),
+    "bamba": Family(_bamba, {**_MAMBA2, "num_key_value_heads": 8}),
+    "granitemoehybrid": Family(
+        _granite, {**_MAMBA2, "shared_intermediate_size": 1024, "num_local_experts": 8, "num_experts_per_tok": 2}
+    ),
+    "falcon_h1": Family(_falcon_h1, {**_MAMBA2, "mamba_d_ssm": 1024, "num_key_value_heads": 8}),
+    "nemotron_h": Family(
+        _nemotron_h,
+        {
+            "head_dim": 128,
+            "num_key_value_heads": 8,
+            "ssm_state_size": 128,
+            "mamba_num_heads": 128,
+            "mamba_head_dim": 64,
+            "n_groups": 8,
+            "conv_kernel": 4,
+            "n_shared_experts": 1,
+        },
+    ),
+    "minimax": Family(_minimax, {"num_key_value_heads": 8}),
+    "minimax_text_01": Family(_minimax),
+    "minimax_m1": Family(_minimax),
+    "bailing_moe_linear": Family(_ring_linear),
+    "bailing_moe_linear_v2": Family(_ring_linear),
+    "kimi_linear": Family(_kimi_linear, {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}),
+    "lfm2": Family(_lfm2, _LFM2),
+    "lfm2_moe": Family(_lfm2, {**_LFM2, "num_dense_layers": 2}),
+    "mamba": Family(_mamba, {**TIED, **_MAMBA}),
+    "falcon_mamba": Family(_mamba, {**TIED, **_MAMBA}),
+    "mamba2": Family(_mamba2, {"num_heads": 128, "head_dim": 64, "state_size": 128, "n_groups": 8, "conv_kernel": 4}),
+}

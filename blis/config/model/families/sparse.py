@@ -1,0 +1,248 @@
+"""Mixtures of experts whose attention has KV heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from blis.config.model.families.dense import lettered_windows
+from blis.config.model.families.experts import has_experts, mlps, routed
+from blis.config.model.families.family import TIED, Family
+from blis.config.model.families.parts import (
+    Windowed,
+    all_layers,
+    attentions,
+    count_layers,
+    dense_mlp,
+    from_max_window_layers,
+    full_attention,
+    reaches,
+    stack,
+    with_reach,
+)
+from blis.config.model.layers import Attention, Experts, Layer, Mlp
+from blis.config.model.strict import ModelConfig
+
+
+def _with(windowed: Windowed | None = None, *, is_as_wide: bool = False, **defaults: object) -> Family:
+    """A family whose layers differ in windows and in whether they have experts.
+
+    Args:
+        windowed: the rule of windows where ``layer_types`` is not given.
+        is_as_wide: whether ``intermediate_size`` is the width of an expert.
+        defaults: of the class.
+    """
+
+    def read(config: ModelConfig) -> tuple[Layer, ...]:
+        mixers = attentions(config, windowed)
+        return stack(mixers, mlps(config, len(mixers), is_as_wide=is_as_wide))
+
+    return Family(read, defaults)
+
+
+def without_windows(config: ModelConfig, count: int) -> list[bool]:
+    """No windows: Qwen's mixtures have keys for them, which are never used."""
+    if config.flag("use_sliding_window", False):
+        config.fail("use_sliding_window", "windows are not understood for models of this family")
+    config.ignore("sliding_window", "max_window_layers")
+    return [False] * count
+
+
+def _alternating(config: ModelConfig, count: int) -> list[bool]:
+    return [i % 2 == 0 for i in range(count)]
+
+
+def _bailing(config: ModelConfig) -> tuple[Layer, ...]:
+    """Ling: windows only in configurations that say so; their layers' number is none."""
+    without_windows(config, 0)
+    config.ignore("moe_shared_expert_intermediate_size") if not config.has("num_shared_experts") else None
+    mixers = attentions(config)
+    return stack(mixers, mlps(config, len(mixers)))
+
+
+def _ernie(config: ModelConfig) -> tuple[Layer, ...]:
+    """ERNIE 4.5: experts from one layer to another."""
+    mixers = attentions(config)
+    count = len(mixers)
+    config.ignore("moe_num_attn_experts")
+    start = config.integer("moe_layer_start_index", 1)
+    end = config.integer("moe_layer_end_index", -1, least=-1) % count
+    interval = config.integer("moe_layer_interval", 1, least=1)
+    dense, experts = dense_mlp(config), routed(config)
+    return stack(mixers, [experts if start <= i <= end and (i + 1) % interval == 0 else dense for i in range(count)])
+
+
+def _gpt_oss(config: ModelConfig) -> tuple[Layer, ...]:
+    config.ignore("initial_context_length", "experts_per_token")
+    mixers = attentions(config, _alternating)
+    return stack(mixers, mlps(config, len(mixers), is_as_wide=True))
+
+
+def _llama4(config: ModelConfig) -> tuple[Layer, ...]:
+    """Llama 4: chunks in layers with rotary embedding, experts in every n-th layer, one shared one as wide."""
+    count = count_layers(config)
+    one = full_attention(config)
+    width = config.size("intermediate_size")
+    experts = replace(routed(config, width=width), shared_width=width)
+    dense = Mlp(config.size("intermediate_size_mlp"))
+    step = config.size("interleave_moe_layer_step")
+    sparse = config.numbers_of_layers("moe_layers", count) or set(range(step - 1, count, step))
+    config.ignore("for_llm_compressor", "attn_scale")
+    return stack(
+        [with_reach(one, reach) for reach in _reaches_of_llama4(config, count)],
+        [experts if i in sparse else dense for i in range(count)],
+    )
+
+
+def _reaches_of_llama4(config: ModelConfig, count: int) -> Sequence[tuple]:
+    rotary = config.per_layer("no_rope_layers", count=count, least=0) if config.holds_list("no_rope_layers") else []
+    config.ignore("no_rope_layers")
+    if config.has("layer_types"):
+        return reaches(config, count)
+    interval = config.integer("no_rope_layer_interval", 4, least=1)
+    rotary = rotary or [(i + 1) % interval for i in range(count)]
+    tokens = config.integer("attention_chunk_size", 0)
+    return [("chunk", tokens) if has_rope and tokens else ("full", 0) for has_rope in rotary]
+
+
+def _dbrx(config: ModelConfig) -> tuple[Layer, ...]:
+    """DBRX, with its own names."""
+    attention, experts = config.section("attn_config"), config.section("ffn_config")
+    heads = config.size("n_heads")
+    head_dim = config.size("d_model") // heads
+    mixer = Attention(heads, attention.integer("kv_n_heads", least=1), head_dim, head_dim)
+    count, chosen = experts.integer("moe_num_experts", least=1), experts.integer("moe_top_k", least=1)
+    mlp = Experts(count, chosen, experts.integer("ffn_hidden_size", least=1))
+    return stack([mixer] * (layers := count_layers(config)), [mlp] * layers)
+
+
+def _arctic(config: ModelConfig) -> tuple[Layer, ...]:
+    """Arctic: beside its experts each layer has a dense MLP, as wide as the model."""
+    if not config.flag("use_residual", True) or config.integer("moe_layer_frequency", 1) != 1:
+        config.fail("use_residual", "only a dense MLP and experts in all layers are understood")
+    config.ignore("parallel_attn_mlp_res", "enable_expert_tensor_parallelism", "moe_layer_frequency", "quantization")
+    mixers = attentions(config)
+    width = config.size("intermediate_size")
+    experts = replace(routed(config, width=width), shared_width=config.size("hidden_size"))
+    return stack(mixers, [experts] * len(mixers))
+
+
+def _hunyuan(config: ModelConfig) -> tuple[Layer, ...]:
+    """Hunyuan: sizes per layer, and with ``use_cla`` layers that read the cache of an earlier one."""
+    count = count_layers(config)
+    one = full_attention(config)
+    share = config.size("cla_share_factor", default=1) if config.flag("use_cla", False) else 1
+    config.ignore("cla_share_factor", "num_shared_expert", "moe_topk", "moe_intermediate_size")
+    config.ignore("use_mixed_mlp_moe", "intermediate_size", "org_vocab_size", "moe_layer_num_skipped")
+    mixers = [replace(one, keeps_cache=i % share == 0) for i in range(count)]
+    return stack(mixers, _experts_of_hunyuan(config, count))
+
+
+def _experts_of_hunyuan(config: ModelConfig, count: int) -> list[Mlp | Experts]:
+    if not has_experts(config):
+        return [dense_mlp(config)] * count
+    experts = config.size("num_experts")
+    chosen = config.per_layer("moe_topk", "num_experts_per_tok", count=count)
+    widths = config.per_layer("moe_intermediate_size", "intermediate_size", count=count)
+    has_shared = config.flag("use_mixed_mlp_moe", True)
+    shared = config.per_layer("num_shared_expert", count=count, default=1) if has_shared else [0] * count
+    first = config.integer("moe_layer_num_skipped", 0)
+    sparse = [Experts(experts, k, width, s * width) for k, width, s in zip(chosen, widths, shared, strict=True)]
+    return [dense_mlp(config) if i < first else sparse[i] for i in range(count)]
+
+
+def _mimo_v2(config: ModelConfig) -> tuple[Layer, ...]:
+    """MiMo-V2: layers with a window have heads of their own."""
+    count = count_layers(config)
+    heads = full_attention(config)
+    full = replace(heads, value_head_dim=config.size("v_head_dim", default=heads.head_dim))
+    windowed = Attention(
+        config.size("swa_num_attention_heads", default=full.num_heads),
+        config.size("swa_num_key_value_heads", default=2 * full.num_kv_heads),
+        config.size("swa_head_dim", default=full.head_dim),
+        config.size("swa_v_head_dim", default=full.value_head_dim),
+        "window",
+        config.size("sliding_window", "sliding_window_size", default=128),
+    )
+    config.ignore("attention_chunk_size", "hybrid_block_size", "add_swa_attention_sink_bias")
+    has_window = config.per_layer("hybrid_layer_pattern", count=count, least=0)
+    mixers = [windowed if flag else full for flag in has_window]
+    return stack(mixers, mlps(config, count))
+
+
+def _exaone_moe(config: ModelConfig) -> tuple[Layer, ...]:
+    mixers = attentions(config, lettered_windows)
+    return stack(mixers, mlps(config, len(mixers)))
+
+
+_QWEN_MOE = _with(without_windows, num_key_value_heads=4, **{"num_experts": 128, "num_experts_per_tok": 8})
+_QWEN3_VL = {
+    "vocab_size": 151936,
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "moe_intermediate_size": 1408,
+    "num_experts_per_tok": 4,
+    "num_experts": 60,
+}
+_LLAMA4 = {
+    "vocab_size": 202048,
+    "hidden_size": 5120,
+    "intermediate_size": 8192,
+    "intermediate_size_mlp": 16384,
+    "num_hidden_layers": 48,
+    "num_attention_heads": 40,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "num_experts_per_tok": 1,
+    "num_local_experts": 16,
+    "interleave_moe_layer_step": 1,
+    "attention_chunk_size": 8192,
+}
+_GLM4_MOE = _with(num_key_value_heads=8, head_dim=128)
+_HUNYUAN = Family(_hunyuan)
+_BAILING = Family(_bailing)
+
+SPARSE: dict[str, Family] = {
+    "mixtral": _with(all_layers, is_as_wide=True, num_key_value_heads=8, num_local_experts=8, num_experts_per_tok=2),
+    "phimoe": _with(
+        all_layers, is_as_wide=True, num_key_value_heads=8, num_local_experts=16, num_experts_per_tok=2
+    ),
+    "qwen2_moe": _with(
+        without_windows,
+        num_key_value_heads=16,
+        num_experts=60,
+        num_experts_per_tok=4,
+        moe_intermediate_size=1408,
+        shared_expert_intermediate_size=5632,
+    ),
+    "qwen3_moe": _QWEN_MOE,
+    "qwen3_vl_moe": _with(without_windows, **_QWEN3_VL),
+    "qwen3_vl_moe_text": _with(without_windows, **_QWEN3_VL),
+    "deepseek": _with(),
+    "glm4_moe": _GLM4_MOE,
+    "glm4v_moe": _GLM4_MOE,
+    "glm4v_moe_text": _GLM4_MOE,
+    "dots1": _with(from_max_window_layers),
+    "solar_open": _with(num_key_value_heads=8, head_dim=128, n_shared_experts=1),
+    "gpt_oss": Family(_gpt_oss, {"sliding_window": 128, "head_dim": 64, "num_key_value_heads": 8}),
+    "llama4": Family(_llama4, _LLAMA4),
+    "llama4_text": Family(_llama4, _LLAMA4),
+    "olmoe": _with(is_as_wide=True, num_experts=64, num_experts_per_tok=8),
+    "granitemoe": _with(is_as_wide=True, num_local_experts=8, num_experts_per_tok=2),
+    "granitemoeshared": _with(is_as_wide=True, num_local_experts=8, num_experts_per_tok=2),
+    "minimax_m2": _with(is_as_wide=True, head_dim=128, num_key_value_heads=8),
+    "ernie4_5_moe": Family(
+        _ernie, {**TIED, "moe_num_shared_experts": 2, "moe_layer_start_index": 1, "moe_layer_interval": 1}
+    ),
+    "bailing_moe": _BAILING,
+    "bailing_moe_v2": _BAILING,
+    "hunyuan": _HUNYUAN,
+    "hunyuan_v1_moe": _HUNYUAN,
+    "mimo_v2_flash": Family(_mimo_v2),
+    "exaone_moe": Family(_exaone_moe, {"sliding_window": 4096, "first_k_dense_replace": 1, "num_shared_experts": 1}),
+    "dbrx": Family(_dbrx),
+    "arctic": Family(_arctic),
+}
