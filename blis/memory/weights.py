@@ -18,10 +18,15 @@ from blis.config.quantization import BYTES_8BIT, BYTES_16BIT, BYTES_MXFP4
 _VOCABULARY_ROWS = 64
 #: Kernels for MXFP4 work on widths that are multiples of these: of one expert on a GPU, and of what experts read.
 _MXFP4_WIDTH, _MXFP4_HIDDEN = 128, 256
+#: The same of 8-bit experts without a gate, which have two matrices (FlashInfer).
+_UNGATED_8BIT_WIDTH, _UNGATED = 128, 2
 #: Families with positions in three directions, for which the table of rotary positions is four times as long.
 _MULTIMODAL_ROTARY = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen2_5_omni", "qwen3_omni", "glm4v")
 #: Families whose encoders hand features to several layers, kept in buffers for a batch of tokens; how many layers.
 _DEEP_FEATURES = {"qwen3_vl": 3}
+
+#: Averages over layers below this count as 8 bit.
+_LEAST_16BIT = 1.5
 
 #: On ROCm rows of unquantised experts whose size is a multiple of 512 bytes are lengthened by 256 (vLLM's default).
 _ROCM_ROW_BYTES, _ROCM_PADDING_BYTES = 512, 256
@@ -96,6 +101,8 @@ def _expert_bytes(experts: Experts, model: Model, tp: int, *, is_rocm: bool) -> 
     if per_weight == BYTES_MXFP4:
         width = -(-math.ceil(width) // _MXFP4_WIDTH) * _MXFP4_WIDTH
         hidden = -(-hidden // _MXFP4_HIDDEN) * _MXFP4_HIDDEN
+    elif is_8bit(per_weight) and experts.num_matrices == _UNGATED:
+        width = -(-math.ceil(width) // _UNGATED_8BIT_WIDTH) * _UNGATED_8BIT_WIDTH
     one = experts.num_matrices * hidden * width * per_weight
     if is_rocm and per_weight == BYTES_16BIT:
         one += _rocm_padding(experts, hidden, width)
@@ -116,7 +123,12 @@ def _rocm_padding(experts: Experts, hidden: int, width: float) -> float:
 
 
 def _rocm_linear(bytes_per_weight: float, *, is_rocm: bool) -> float:
-    return _ROCM_FP8_LINEAR if is_rocm and bytes_per_weight == BYTES_8BIT else 1.0
+    return _ROCM_FP8_LINEAR if is_rocm and is_8bit(bytes_per_weight) else 1.0
+
+
+def is_8bit(bytes_per_weight: float) -> bool:
+    """Whether weights are of 8 bits, with scales, on average."""
+    return BYTES_8BIT <= bytes_per_weight < _LEAST_16BIT
 
 
 def _table_bytes(model: Model, tokens: int) -> float:

@@ -12,9 +12,9 @@ import math
 
 from blis.config.hardware import Gpu
 from blis.config.model.model import Model
-from blis.config.quantization import BYTES_8BIT, BYTES_16BIT
+from blis.config.quantization import BYTES_16BIT
 from blis.memory.releases import Release
-from blis.memory.weights import deep_features
+from blis.memory.weights import deep_features, is_8bit
 
 GIB = 2**30
 ACTIVATION_BYTES = 2
@@ -57,7 +57,7 @@ def expert_workspace_bytes(model: Model, gpu: Gpu, release: Release, tp: int, to
     experts = model.moe_layers
     if not experts or not release.keeps_workspace(model.quantization.expert_bytes):
         return 0.0
-    is_fp8 = model.quantization.expert_bytes == BYTES_8BIT and not gpu.name.startswith(_GATHERING)
+    is_fp8 = is_8bit(model.quantization.expert_bytes) and not gpu.name.startswith(_GATHERING)
     buffers = _FP8_EXPERT_BUFFERS if is_fp8 else _EXPERT_BUFFERS
     width = max(
         each.experts_per_token
