@@ -42,7 +42,7 @@ class Serving:
         gpu_memory_utilization: share of the visible memory that vLLM may use.
         kv_element_bytes: of cached keys and values.
         block_size_tokens: tokens of a KV block, as asked for.
-        prefix_caching: whether prefixes are cached; None: as the release does.
+        prefix_caching: whether prefixes are cached, by releases that do so by default.
         enforce_eager: no CUDA graphs.
         activation_gib: activations of the whole TP group instead of the derived figure.
     """
@@ -54,7 +54,7 @@ class Serving:
     gpu_memory_utilization: float = 0.9
     kv_element_bytes: int = 2
     block_size_tokens: int = 16
-    prefix_caching: bool | None = None
+    prefix_caching: bool = True
     enforce_eager: bool = False
     activation_gib: float | None = None
 
@@ -148,9 +148,7 @@ def memory_budget(model: Model, gpu: Gpu, tp: int, serving: Serving) -> Budget:
 def kv_plan(model: Model, tp: int, serving: Serving, available_bytes: int) -> KvPlan:
     """How so much memory of each GPU is divided."""
     release = serving.release
-    caching = serving.prefix_caching
-    if caching is None or (model.states and not release.caches_prefixes_of_states):
-        caching = release.caches_prefixes_of_states or not model.states
+    can_cache = release.caches_prefixes_of_states or not model.states
     kernel = kernel_block_tokens(model)
     settings = Settings(
         available_bytes=available_bytes,
@@ -159,7 +157,7 @@ def kv_plan(model: Model, tp: int, serving: Serving, available_bytes: int) -> Kv
         batches_in_flight=_BATCHES_IN_FLIGHT,
         block_size_tokens=max(serving.block_size_tokens, kernel),
         kernel_block_tokens=kernel,
-        prefix_caching=caching,
+        prefix_caching=serving.prefix_caching and can_cache,
         rules=release.rules,
     )
     return plan_kv_cache(layer_caches(model, tp, serving.kv_element_bytes), settings)

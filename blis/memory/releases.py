@@ -44,9 +44,13 @@ _FROM_0_19 = Rules(
     logs="groups",
 )
 
-#: Copies of one request's logits in the sampler, in bytes per entry of the vocabulary: those of sampling by a sorted
-#: list, in 16 and 32 bit with indices, and those of sampling without one.
-SORTING_BYTES_PER_LOGIT, _SORTING_LATER, _NOT_SORTING = 53.0, 37.7, 15.0
+#: Copies of one request's logits while sampling, in bytes per entry of the vocabulary, by the release from which on
+#: they are made: sorted with indices (two ways), by FlashInfer's kernels in between, and by kernels of vLLM's own.
+_LOGIT_BYTES = (((0, 17), 15.0), ((0, 11, 1), 37.7), ((0, 11), 15.0), ((0,), 53.0))
+#: Experts' buffers stay reserved from these releases on: those of unquantised experts, and others.
+_FIRST_TO_KEEP_16BIT_BUFFERS, _FIRST_TO_KEEP_BUFFERS = (0, 14), (0, 17)
+#: From this release on prefixes are cached by default whatever the layers are.
+_FIRST_TO_CACHE_STATES = (0, 33)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Release:
         keeps_workspace_16bit: what unquantised experts work in stays reserved; else it is free again when others work.
         keeps_workspace_quantised: the same of quantised experts.
         counts_graphs: memory for CUDA graphs is left free of KV caches; else graphs go into what utilisation leaves.
-        caches_prefixes_of_states: prefix caching is on by default also for models with state layers.
+        caches_prefixes_of_states: prefix caching is on by default also for models with state layers; before, it is off.
     """
 
     rules: Rules
@@ -79,11 +83,11 @@ def release_of(version: str | None) -> Release:
     number = parse_version(version or NEWEST)
     return Release(
         rules=_rules(number),
-        sampler_bytes_per_logit=_sampler_bytes(number),
-        keeps_workspace_16bit=number >= (0, 14),
-        keeps_workspace_quantised=number >= (0, 17),
+        sampler_bytes_per_logit=next(size for first, size in _LOGIT_BYTES if number >= first),
+        keeps_workspace_16bit=number >= _FIRST_TO_KEEP_16BIT_BUFFERS,
+        keeps_workspace_quantised=number >= _FIRST_TO_KEEP_BUFFERS,
         counts_graphs=number >= FIRST_WITH_GRAPHS_COUNTED,
-        caches_prefixes_of_states=number >= (0, 33),
+        caches_prefixes_of_states=number >= _FIRST_TO_CACHE_STATES,
     )
 
 
@@ -93,9 +97,3 @@ def _rules(number: tuple[int, ...]) -> Rules:
     if number < (0, 19):
         return _FROM_0_11
     return _FROM_0_19 if number < (0, 33) else Rules()
-
-
-def _sampler_bytes(number: tuple[int, ...]) -> float:
-    if number < (0, 11):
-        return SORTING_BYTES_PER_LOGIT
-    return _SORTING_LATER if (0, 11, 1) <= number < (0, 17) else _NOT_SORTING

@@ -132,13 +132,10 @@ def is_8bit(bytes_per_weight: float) -> bool:
 
 
 def _table_bytes(model: Model, tokens: int) -> float:
-    """Tables of rotary positions, one for each kind of attention, and buffers for features of encoders."""
+    """Tables of rotary positions, one for each size of heads, and buffers for features of encoders."""
     lengthened = 4 if model.family.startswith(_MULTIMODAL_ROTARY) else 1
-    sizes = {
-        (mixer.qk_rope_head_dim, "full") if isinstance(mixer, LatentAttention) else (mixer.head_dim, mixer.reach)
-        for mixer in model.attention
-    }
-    rotary = lengthened * (model.context_length or 0) * sum(size for size, _ in sizes)
+    sizes = {m.qk_rope_head_dim if isinstance(m, LatentAttention) else m.head_dim for m in model.attention}
+    rotary = lengthened * (model.context_length or 0) * sum(sizes)
     return (rotary + deep_features(model) * model.hidden_size * tokens) * BYTES_16BIT
 
 
