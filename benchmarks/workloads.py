@@ -8,7 +8,8 @@ import numpy as np
 
 from blis.config.defaults import load_defaults
 from blis.config.hardware import load_hardware
-from blis.config.huggingface import load_architecture, shipped_config_folder
+from blis.config.huggingface import shipped_config_folder
+from blis.config.model.reading import read_model
 from blis.config.schema import EngineConfig
 from blis.latency.blackbox import blackbox_model
 from blis.latency.roofline import roofline_model
@@ -45,7 +46,7 @@ def blackbox():
 
 def roofline():
     """The analytical model of `MODEL` on one H100."""
-    return roofline_model(load_architecture(shipped_config_folder(MODEL)), load_hardware().get("H100"), 1, "full")
+    return roofline_model(read_model(shipped_config_folder(MODEL)), load_hardware().get("H100"), 1, "full")
 
 
 def independent(rate, num_requests=NUM_REQUESTS):

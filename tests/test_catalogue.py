@@ -1,10 +1,13 @@
 """What blis lists: all there is, with the figures that are used, and the words of the README."""
 
+import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import blis
 from blis.cli.main import main
@@ -15,6 +18,8 @@ from blis.config.catalogue.policies import policies, policies_named
 from blis.config.catalogue.workloads import workload, workloads
 from blis.config.explained import EXPLAINED
 from blis.config.schema import ADMISSION_POLICIES, PRIORITY_POLICIES, ROUTING_POLICIES, SCORERS, Scheduler
+from blis.files.resources import data_path
+from blis.report import catalogue_tables
 
 README = (Path(blis.__file__).parent.parent / "README.md").read_text()
 
@@ -57,16 +62,74 @@ def test_models_have_the_figures_of_their_architecture():
     assert len(by_name) == len(model_ids())
 
 
+def test_a_model_has_layers_by_kind_caches_states_and_weights_by_part():
+    entry = model("qwen3-next-80b-a3b-instruct")
+    assert entry["layers"] == {"gdn": 36, "experts": 48, "full attention": 12}
+    assert entry["num_active_parameters"] < entry["num_parameters"] / 20
+    # 12 layers of 2 KV heads of 256, keys and values of 2 bytes
+    assert (entry["kv_bytes_per_token"], entry["windowed_kv_bytes_per_token"]) == (12 * 2 * 2 * 256 * 2, 0)
+    # 32 heads of 128 x 128, and 3 tokens of the convolution over 2 x 16 x 128 + 32 x 128 channels, of 2 bytes
+    assert entry["state_bytes_per_request"] == 36 * 2 * (32 * 128 * 128 + 3 * (2 * 16 * 128 + 32 * 128))
+    assert sum(entry["weight_bytes_by_part"].values()) == entry["weight_bytes"]
+
+
+def test_layers_with_windows_are_counted_apart():
+    entry = model("gpt-oss-20b")  # every second of 24 layers has a window; 8 KV heads of 64
+    assert entry["kv_bytes_per_token"] == entry["windowed_kv_bytes_per_token"] == 12 * 2 * 8 * 64 * 2
+
+
+def test_a_folder_of_the_users_own_has_the_same_figures(capsys, tmp_path):
+    (tmp_path / "own").mkdir()
+    shutil.copy(data_path("model_configs") / "gpt-oss-20b" / "config.json", tmp_path / "own")
+    assert main(["models", "--model-config-folder", str(tmp_path / "own"), "--output", "json"]) == 0
+    entry, shipped = json.loads(capsys.readouterr().out), model("gpt-oss-20b")
+    assert entry.keys() == shipped.keys()
+    same = entry.keys() - {"model", "default", "coefficient_rows", "coefficients", "sources"}
+    assert {name: entry[name] for name in same} == json.loads(json.dumps({name: shipped[name] for name in same}))
+    assert (entry["model"], entry["default"], entry["coefficients"]) == ("own", None, [])
+    assert main(["models", "--model-config-folder", str(tmp_path / "own"), "--output", "table"]) == 0
+    assert "12 x window 128" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_model_is_one_line(capsys, tmp_path):
+    assert main(["models", "--model-config-folder", str(tmp_path)]) == 2
+    assert "config.json: cannot be read" in capsys.readouterr().err
+    assert main(["models", "gpt-oss-20b", "--model-config-folder", str(tmp_path)]) == 2
+    assert "not both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+@pytest.mark.parametrize("command", ["models", "hardware"])
+def test_lists_fit_into_the_terminal(command, columns):
+    tables = {"models": catalogue_tables.models, "hardware": catalogue_tables.gpus}
+    entries = {"models": models, "hardware": gpus}
+    console = Console(width=int(columns), record=True, file=io.StringIO())
+    console.print(next(tables[command](entries[command]())))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    assert sum(line.startswith(("gpt-oss-20b", "RTX-PRO-6000-Workstation")) for line in lines) == 1
+    assert "…" not in console.export_text()
+
+
 def test_a_model_is_found_by_the_last_part_of_its_id():
     assert model("Llama-3.1-8B-Instruct") == model("meta-llama/llama-3.1-8b-instruct")
     assert len(model("llama-3.1-8b-instruct")["coefficients"]) == 6
 
 
+def test_a_model_shows_parts_that_are_alike_once(capsys):
+    architecture = model("gpt-oss-120b")["architecture"]
+    assert [layers["count"] for layers in architecture["layers"]] == [18, 18]
+    assert main(["models", "gpt-oss-120b", "--output", "table"]) == 0
+    shown = re.sub(r" +", " ", capsys.readouterr().out)
+    assert "\n18 x window 128 num heads 64, num kv heads 8, head dim 64" in shown
+    assert "\n36 x experts num experts 128, experts per token 4, " in shown
+
+
 def test_every_figure_of_a_gpu_has_a_source():
     for listed in gpus():
         entry = gpu(listed["name"])
-        figures = entry.keys() - {"name", "aliases", "status", "sources"}
-        assert figures <= entry["sources"].keys()
+        known = {name for name, value in entry.items() if value is not None}
+        assert known - {"name", "aliases", "assumed_for", "status", "sources"} <= entry["sources"].keys()
         assert all(gpu(alias) == entry for alias in entry["aliases"])
 
 
@@ -88,6 +151,10 @@ def test_a_name_may_be_a_policy_and_a_scorer():
     [
         ("models", "llama-3.1-8b-instrukt", "did you mean 'llama-3.1-8b-instruct'"),
         ("models", "zzz", "blis models lists all"),
+        ("models", "Qwen/Qwen2.5-32B-Instruct-FP8", "as --model qwen2.5-32b-instruct --quantization fp8"),
+        ("models", "llama-3.1-70b-instruct-fp8-dynamic", "as --model llama-3.1-70b-instruct --quantization fp8"),
+        ("models", "zzz-fp8", "blis models lists all"),
+        ("hardware", "rtx pro", "it may be RTX-PRO-6000-Server or RTX-PRO-6000-Workstation or RTX-PRO-6000-Max-Q"),
         ("hardware", "h1000", "did you mean 'H100'"),
         ("policies", "weightd", "did you mean 'weighted'"),
         ("workloads", "chatbt", "did you mean 'chatbot'"),
@@ -107,7 +174,7 @@ def test_wrong_names_get_the_nearest(capsys, command, wrong, hint):
     [
         (["models"], ["llama-3.1-8b-instruct", "128.0"]),
         (["models", "mixtral-8x7b-instruct-v0.1"], ["num experts", "alpha"]),
-        (["hardware"], ["H100-SXM", "3,350", "measured"]),
+        (["hardware"], ["H100-SXM", "3350", "measured"]),
         (["hardware", "MI300X"], ["memory bandwidth gb per s", "5,300.0", "source"]),
         (["policies"], ["--scheduler orders", "shortest prompt first"]),
         (["policies", "weighted"], ["--routing-cache-weight", "0.6"]),

@@ -10,7 +10,8 @@ from helpers_fit import measure, poisson
 import blis
 from blis.cli.main import main
 from blis.config.hardware import load_hardware
-from blis.config.huggingface import load_architecture, shipped_config_folder
+from blis.config.huggingface import shipped_config_folder
+from blis.config.model.reading import read_model
 from blis.errors import InputError, WorkloadError
 from blis.latency.blackbox import blackbox_model
 from blis.latency.law import step_durations_us
@@ -95,7 +96,7 @@ def changed_h100(**values):
 
 
 def roofline_of(gpu, model=LLAMA):
-    return roofline_model(load_architecture(shipped_config_folder(model)), gpu, 1, "full")
+    return roofline_model(read_model(shipped_config_folder(model)), gpu, 1, "full")
 
 
 @pytest.fixture

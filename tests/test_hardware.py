@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blis.config.hardware import AllReduce, Efficiency, Gpu, HostProfile, canonical_gpu_name, load_hardware
 from blis.errors import ConfigError
@@ -21,16 +24,42 @@ def load(tmp_path, content):
     return load_hardware(path)
 
 
-# Datasheets of the vendors, dense figures: 16-bit and 8-bit TFLOPS, GB/s, GiB as sold and as seen, SMs, GB/s of link.
+# Datasheets of the vendors, dense figures: TFLOPS at 16 bit, FP8, INT8, FP4, GB/s, GiB as sold and as seen, SMs, GB/s
+# of link.
 DATASHEETS = {
-    "H100-SXM": (989.4, 1978.9, 3350, 80, 79.2, 132, 450),
-    "A100-80-SXM": (312, 624, 2039, 80, 79.2, 108, 300),
-    "H200-SXM": (989.4, 1978.9, 4800, 141, 139.8, 132, 450),
-    "L40S": (362.05, 733, 864, 48, 44.4, 142, 32),
-    "RTX-PRO-6000-Server": (480, 960, 1597, 96, 95.0, 188, 64),
-    "RTX-4090": (165.2, 330.3, 1008, 24, 23.5, 128, 32),
-    "B200-SXM": (2250, 4500, 7700, 180, 178.4, 148, 900),
-    "MI300X": (1307.4, 2614.9, 5300, 192, 191.5, 304, 448),
+    "H100-SXM": (989.4, 1978.9, 1978.9, None, 3350, 80, 79.2, 132, 450),
+    "A100-80-SXM": (312, None, 624, None, 2039, 80, 79.2, 108, 300),
+    "H200-SXM": (989.4, 1978.9, 1978.9, None, 4800, 141, 139.8, 132, 450),
+    "L40S": (362.05, 733, 733, None, 864, 48, 44.4, 142, 32),
+    "RTX-PRO-6000-Server": (480, 960, 960, 1920, 1597, 96, 95, 188, 64),
+    "RTX-4090": (165.2, 330.3, 330.3, None, 1008, 24, 23.5, 128, 32),
+    "B200-SXM": (2250, 4500, 4500, 9000, 7700, 180, 178.4, 148, 900),
+    "MI300X": (1307.4, 2614.9, 2614.9, None, 5300, 192, 191.5, 304, 448),
+    "H100-PCIe": (756.5, 1513, 1513, None, 2000, 80, 79.2, 114, 64),
+    "H100-NVL": (835.5, 1670.5, 1670.5, None, 3900, 94, 93.1, 132, 300),
+    "H200-NVL": (835.5, 1670.5, 1670.5, None, 4800, 141, 139.8, 132, 450),
+    "H20": (148, 296, 296, None, 4000, 96, 95, 78, 450),
+    "GH200-96": (989.4, 1978.9, 1978.9, None, 4000, 96, 94.5, 132, 450),
+    "GH200-144": (989.4, 1978.9, 1978.9, None, 4900, 144, 142.5, 132, 450),
+    "A100-40-SXM": (312, None, 624, None, 1555, 40, 39.4, 108, 300),
+    "A100-80-PCIe": (312, None, 624, None, 1935, 80, 79.2, 108, 32),
+    "A100-40-PCIe": (312, None, 624, None, 1555, 40, 39.4, 108, 32),
+    "A10G": (70, None, 140, None, 600, 24, 22, 80, 32),
+    "A30": (165, None, 330, None, 933, 24, 23.5, 56, 32),
+    "L4": (121, 242.5, 242.5, None, 300, 24, 22, 58, 32),
+    "T4": (65, None, 130, None, 320, 16, 14.56, 40, 16),
+    "RTX-3090": (71, None, 284, None, 936, 24, 23.6, 82, 32),
+    "RTX-5090": (209.5, 419, 838, 1676, 1792, 32, 31.36, 170, 64),
+    "RTX-PRO-6000-Workstation": (503.8, 1007.6, 1007.6, 2015.2, 1792, 96, 95, 188, 64),
+    "RTX-PRO-6000-Max-Q": (438.9, 877.8, 877.8, 1755.5, 1792, 96, 95, 188, 64),
+    "B300-SXM": (2250, 4500, 125, 13500, 8000, 288, 267.69, 148, 900),
+    "GB200": (2500, 5000, 5000, 10000, 8000, 186, 184.31, 152, 900),
+    "GB300": (2500, 5000, 167, 15000, 8000, 288, 276.5, 152, 900),
+    "MI325X": (1307.4, 2614.9, 2614.9, None, 6000, 256, 255.98, 304, 448),
+    "MI355X": (2516.6, 5033.2, 5033.2, 10066.3, 8000, 288, 287.98, 256, 537.6),
+    "Gaudi-3": (1835, 1835, None, None, 3700, 128, 126.5, 64, 525),
+    "TPU-v5e": (197, None, 393, None, 819, 16, 15.75, 1, 200),
+    "TPU-v6e": (918, None, 1836, None, 1638, 32, 31.25, 1, 400),
 }
 
 
@@ -38,7 +67,9 @@ def test_all_gpus_are_there_with_the_datasheets_figures():
     assert {
         gpu.name: (
             gpu.peak_16bit_tflops,
-            gpu.peak_8bit_tflops,
+            gpu.peak_of("fp8"),
+            gpu.peak_of("int8"),
+            gpu.peak_of("fp4"),
             gpu.memory_bandwidth_gb_per_s,
             gpu.nominal_memory_gib,
             gpu.visible_memory_gib,
@@ -66,16 +97,35 @@ def test_figures_of_one_gpu_in_full():
 
 def test_what_differs_between_gpus():
     gpus = {gpu.name: gpu for gpu in load_hardware().gpus}
-    assert {name for name, gpu in gpus.items() if gpu.status == "prior"} == {"RTX-4090", "MI300X"}
-    assert {name for name, gpu in gpus.items() if gpu.host_factor != 1.0} == {"A100-80-SXM"}
+    assert [name for name, gpu in gpus.items() if gpu.status == "measured"] == [
+        "H100-SXM", "A100-80-SXM", "H200-SXM", "L40S", "RTX-PRO-6000-Server", "B200-SXM"
+    ]  # fmt: skip
+    assert {name for name, gpu in gpus.items() if gpu.host_factor != 1.0} == {n for n in gpus if n.startswith("A100-")}
     assert gpus["A100-80-SXM"].host_factor == 1.6
     assert gpus["A100-80-SXM"].types_8bit == ("int8",)
+    assert gpus["GB200"].link_domain_gpus == 72
+    assert gpus["T4"].pcie_generation == 3
+
+
+def test_priors_are_those_of_a_gpu_that_came_with_its_own():
+    gpus = load_hardware().gpus
+    own = {gpu.efficiency for gpu in gpus if gpu.status == "measured" or gpu.name in ("RTX-4090", "MI300X")}
+    for gpu in gpus:
+        assert gpu.efficiency in own or gpu.name == "Gaudi-3"
+        assert gpu.status == "measured" or gpu.sources["efficiency"].startswith("prior: "), gpu.name
+
+
+def test_types_may_have_peaks_of_their_own(tmp_path, entry):
+    gpu = load(tmp_path, {"H100": {**entry, "peak_int8_tops": 5, "peak_fp4_tflops": 7}}).get("H100")
+    assert [gpu.peak_of(kind) for kind in ("fp8", "int8", "fp4")] == [1978.9, 5, 7]
+    gpu = load(tmp_path, {"H100": {**entry, "types_8bit": ["fp8"]}}).get("H100")
+    assert [gpu.peak_of(kind) for kind in ("fp8", "int8", "fp4")] == [1978.9, None, None]
 
 
 def test_every_figure_names_its_source():
-    figures = {f.name for f in dataclasses.fields(Gpu)} - {"name", "aliases", "status", "sources"}
     for gpu in load_hardware().gpus:
-        assert set(gpu.sources) == figures, gpu.name
+        known = {f.name for f in dataclasses.fields(Gpu) if getattr(gpu, f.name) is not None}
+        assert set(gpu.sources) == known - {"name", "aliases", "assumed_for", "status", "sources"}, gpu.name
         assert all(len(text) > 5 for text in gpu.sources.values()), gpu.name
 
 
@@ -90,6 +140,31 @@ def test_every_figure_names_its_source():
         ("rtx_pro_6000_server", "RTX-PRO-6000-Server"),
         ("h200", "H200-SXM"),
         ("mi300x", "MI300X"),
+        ("A100-PCIE-80", "A100-80-PCIe"),
+        ("NVIDIA H100 80GB HBM3", "H100-SXM"),
+        ("H100-80GB-HBM3", "H100-SXM"),
+        ("nvidia-h100-80gb", "H100-SXM"),
+        ("NVIDIA H100 NVL", "H100-NVL"),
+        ("NVIDIA H100 PCIe", "H100-PCIe"),
+        ("NVIDIA A100-SXM4-80GB", "A100-80-SXM"),
+        ("NVIDIA A100-SXM4-40GB", "A100-40-SXM"),
+        ("NVIDIA A100 80GB PCIe", "A100-80-PCIe"),
+        ("NVIDIA A100-PCIE-40GB", "A100-40-PCIe"),
+        ("NVIDIA GH200 480GB", "GH200-96"),
+        ("NVIDIA GH200 144G HBM3e", "GH200-144"),
+        ("NVIDIA B300 SXM6 AC", "B300-SXM"),
+        ("a10g", "A10G"),
+        ("Tesla T4", "T4"),
+        ("L4-24GB", "L4"),
+        ("NVIDIA GeForce RTX 4090", "RTX-4090"),
+        ("rtx5090", "RTX-5090"),
+        ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "RTX-PRO-6000-Workstation"),
+        ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", "RTX-PRO-6000-Max-Q"),
+        ("AMD Instinct MI355X OAM", "MI355X"),
+        ("gaudi3", "Gaudi-3"),
+        ("tpu-v5-lite-podslice", "TPU-v5e"),
+        ("A100", "A100-80-SXM"),
+        ("RTX-PRO-6000", "RTX-PRO-6000-Server"),
     ],
 )
 def test_names_and_aliases(name, expected):
@@ -97,11 +172,75 @@ def test_names_and_aliases(name, expected):
     assert canonical_gpu_name(name) == expected
 
 
+def test_gpus_that_differ_are_not_taken_for_each_other():
+    for name in ("H200-NVL", "NVIDIA H200 NVL"):
+        assert load_hardware().get(name).name == "H200-NVL"
+    for name in ("H800", "A10", "L40", "B100", "RTX 6000 Ada Generation", "RTX PRO 4000 Blackwell", "H100 MIG 1g.10gb"):
+        assert load_hardware().find(name) is None
+
+
+@given(st.sampled_from([(gpu, name) for gpu in load_hardware().gpus for name in gpu.names]), st.data())
+def test_neither_order_nor_case_nor_words_that_say_nothing_matter(named, data):
+    gpu, name = named
+    words = [*name.split("-"), *data.draw(st.lists(st.sampled_from(["NVIDIA", "AMD", "HBM3e", "OAM"]), max_size=2))]
+    mixed = data.draw(st.sampled_from([" ", "-", "_"])).join(data.draw(st.permutations(words)))
+    assert load_hardware().find(data.draw(st.sampled_from([mixed, mixed.upper(), mixed.lower()]))) is gpu
+
+
+@given(st.text(max_size=30))
+def test_any_name_is_one_gpu_or_one_line(name):
+    gpu = load_hardware().find(name)
+    if gpu is None:
+        with pytest.raises(ConfigError):
+            load_hardware().get(name)
+
+
+def test_all_names_find_their_gpu():
+    for gpu in load_hardware().gpus:
+        for name in gpu.names:
+            backwards = "-".join(reversed(name.split("-")))
+            assert load_hardware().find(name) is gpu
+            assert load_hardware().find(f"NVIDIA {backwards.lower()}") is gpu
+
+
+def test_what_was_taken_for_a_name_that_several_have_is_said():
+    hardware = load_hardware()
+    assert hardware.assumption("a100") == "a100 is taken for A100-80-SXM, not A100-40-SXM, A100-80-PCIe, A100-40-PCIe"
+    assert hardware.assumption("NVIDIA GH200") == "NVIDIA GH200 is taken for GH200-96, not GH200-144"
+    assert hardware.assumption("A100-80-SXM") is hardware.assumption("H100") is hardware.assumption("H1000") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("RTX PRO", "it may be RTX-PRO-6000-Server or RTX-PRO-6000-Workstation or RTX-PRO-6000-Max-Q"),
+        ("TPU", "it may be TPU-v5e or TPU-v6e"),
+        ("H100-NVL-80GB", "did you mean 'H100-NVL'"),
+        ("MIG 1g.10gb H100", "valid: H100-SXM"),
+        ("", "valid: H100-SXM"),
+    ],
+)
+def test_what_names_no_single_gpu_is_refused(name, hint):
+    assert load_hardware().find(name) is None
+    with pytest.raises(ConfigError, match=re.escape(hint)):
+        load_hardware().get(name)
+
+
+def test_names_that_differ_only_for_people_are_two_gpus_of_a_users_own(tmp_path, entry):
+    entry["aliases"] = []
+    own = load(tmp_path, {"A-80": entry, "A-80GB": {**entry, "num_sms": 9}})
+    assert [own.get(name).num_sms for name in ("a-80", "a_80gb")] == [132, 9]
+    with pytest.raises(ConfigError, match="it may be A-80 or A-80GB"):
+        own.get("NVIDIA A 80GB")
+
+
 def test_unknown_gpus():
     with pytest.raises(ConfigError, match=r"^hardware: unknown GPU 'H10' in .*; did you mean 'H100'"):
         load_hardware().get("H10")
-    with pytest.raises(ConfigError, match=r"unknown GPU 'TPUv5' in .*; valid: H100-SXM, A100-80-SXM, H200-SXM, L40S, "):
-        load_hardware().get("TPUv5")
+    with pytest.raises(
+        ConfigError, match=r"unknown GPU 'MTT S4000' in .*; valid: H100-SXM, A100-80-SXM, H200-SXM, L40S, "
+    ):
+        load_hardware().get("MTT S4000")
     assert canonical_gpu_name(" My_GPU") == "my-gpu"
 
 
@@ -181,15 +320,38 @@ def documented_rows():
     return [row for row in rows if row[0] in names]
 
 
+def shown(figures):
+    return ["–" if figure is None else f"{figure:g}" for figure in figures]
+
+
 def test_the_documentation_states_the_shipped_figures():
     hardware = load_hardware()
+    tables = {12: [], 16: [], 7: []}
     for name, *cells in documented_rows():
+        tables[len(cells)].append(name)
         gpu = hardware.get(name)
-        if len(cells) == 7:
-            assert tuple(map(float, cells)) == DATASHEETS[name]
-        else:
-            all_reduce = [figure for cost in gpu.all_reduce.values() for figure in dataclasses.astuple(cost)]
+        all_reduce = [figure for cost in gpu.all_reduce.values() for figure in dataclasses.astuple(cost)]
+        if len(cells) == 12:
+            links = (gpu.link_domain_gpus, gpu.pcie_generation, gpu.network_gb_per_s)
+            assert cells == shown((*DATASHEETS[name], *links))
+        elif len(cells) == 16:
             figures = [*dataclasses.astuple(gpu.efficiency), gpu.prefill_extra_context_tokens, *all_reduce]
-            assert [float(cell) for cell in cells[:-1]] == figures
-            assert cells[-1] == gpu.status
-    assert len(documented_rows()) == 2 * len(DATASHEETS)
+            assert cells == [*shown(figures), gpu.status]
+        else:
+            like = hardware.get(cells[0].removesuffix(", e8 = e16, m8 = m16"))
+            shares = like.efficiency
+            if like.name != cells[0]:
+                shares = dataclasses.replace(shares, linear_8bit=shares.linear_16bit, experts_8bit=shares.experts_16bit)
+            assert shares == gpu.efficiency
+            assert like.prefill_extra_context_tokens == gpu.prefill_extra_context_tokens
+            assert cells[1:] == shown(all_reduce)
+    assert tables[12] == list(DATASHEETS)
+    assert sorted(tables[16] + tables[7]) == sorted(DATASHEETS)
+
+
+def test_the_documentation_lists_names_that_are_assumed():
+    text = (data_path("hardware_config.json").parent / "docs" / "roofline.md").read_text()
+    for gpu in load_hardware().gpus:
+        for name in gpu.assumed_for:
+            others = load_hardware().assumption(name).partition(", not ")[2]
+            assert f"| {name} | {gpu.name} | {others} |" in text

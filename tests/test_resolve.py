@@ -60,7 +60,7 @@ def test_no_matching_coefficients_lead_to_the_roofline():
     assert r.latency.name == "roofline"
     warnings = texts(r, "warning")
     assert (
-        "roofline, since no coefficients match H200-SXM:2:0.8.4; coefficients exist for A100-80:1:0.8.4, " in warnings
+        "roofline, since no coefficients match H200-SXM:2:0.33.0; coefficients exist for A100-80:1:0.8.4, " in warnings
     )
     assert "± 15 %" in warnings
 
@@ -74,7 +74,8 @@ def test_another_version_than_the_published_one_leads_to_the_roofline():
 def test_a_model_without_coefficients():
     r = decide(QWEN3, hardware="H100", tp=1)
     assert r.latency.name == "roofline"
-    assert r.vllm_version is None
+    assert r.vllm_version == "0.33.0"
+    assert "vllm_version: 0.33.0, the newest that is modelled" in texts(r, "info")
     assert "no coefficients of this model are known" in texts(r, "warning")
     assert r.details["latency_model"] == {
         "name": "roofline",
@@ -82,6 +83,7 @@ def test_a_model_without_coefficients():
         "host_profile": "full",
         "accuracy_percent": 15,
         "hardware_status": "measured",
+        "kv_element_bytes": 2,
     }
 
 
@@ -105,7 +107,7 @@ def test_every_roofline_result_says_how_far_to_trust_it(model, hardware, tp, per
 def test_roofline_can_be_forced():
     r = decide(latency_model="roofline")
     assert r.latency.name == "roofline"
-    assert r.details["latency_model"]["host_profile"] == "piecewise"
+    assert (r.vllm_version, r.details["latency_model"]["host_profile"]) == ("0.33.0", "full")
     assert "no coefficients match" not in texts(r)
 
 
@@ -230,8 +232,9 @@ def test_published_blocks_where_nothing_can_be_derived(tmp_path):
 @pytest.mark.parametrize("model", ["latency_model", "coefficients"])
 def test_a_model_that_does_not_fit_is_refused(model):
     kind = {"latency_model": "roofline"} if model == "latency_model" else OWN
+    small = EngineOptions(max_num_running_reqs=256, max_num_scheduled_tokens=2048)
     with pytest.raises(CapacityError, match=r"does not fit 1 x H100-SXM .* smallest tp that fits: 2"):
-        decide("meta-llama/llama-3.3-70b-instruct", hardware="H100", tp=1, **kind)
+        decide("meta-llama/llama-3.3-70b-instruct", hardware="H100", tp=1, options=small, **kind)
 
 
 # ---- The scheduler's rules ----
@@ -243,7 +246,7 @@ def test_a_model_that_does_not_fit_is_refused(model):
         ("0.8.4", 64, False, "vLLM up to 0.8.4"),
         ("0.8.5", 0, False, "vLLM 0.8.5 to 0.18"),
         ("0.19.0", 0, True, "vLLM from 0.19"),
-        (None, 0, False, "vLLM 0.8.5 to 0.18"),
+        (None, 0, True, "vLLM from 0.19"),
     ],
 )
 def test_the_version_selects_the_rules(version, preallocated_tokens, reserve_full_prompt, profile):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,13 +18,22 @@ Tables = Callable[[Any], Iterable[Any]]
 
 @click.command()
 @click.argument("name", required=False, shell_complete=model_completions)
+@click.option(
+    "--model-config-folder",
+    type=click.Path(path_type=Path),
+    help="Show the model of this folder's config.json instead.",
+)
 @click.option("--output", **OUTPUT_FORM)
-def models(name: str | None, output: str | None) -> None:
-    """List the models that ship with blis, or show all that is known of NAME."""
+def models(name: str | None, model_config_folder: Path | None, output: str | None) -> None:
+    """List the models that ship with blis, or show all that is known of NAME or of a folder of your own."""
     from blis.config.catalogue import models as known
     from blis.report import catalogue_tables as tables
 
-    if name is None:
+    if name is not None and model_config_folder is not None:
+        raise click.UsageError("give NAME or --model-config-folder, not both")
+    if model_config_folder is not None:
+        _print(known.model_in(model_config_folder), tables.model, output)
+    elif name is None:
         _print(known.models(), tables.models, output)
     else:
         _print(known.model(name), tables.model, output)

@@ -7,6 +7,7 @@ the field's default.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -32,11 +33,12 @@ from blis.config.schema import (
     ClusterOptions,
     Deployment,
     EngineOptions,
+    KvCacheDtype,
 )
 
 SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
 
-_PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
 
 
 _model = under("Model and hardware")
@@ -52,7 +54,7 @@ _measured = under("Measurement")
 _fit = under("Fit and output")
 
 _SLO_HELP = "Limit, such as p99_ttft=200ms, mean_e2e=3s, or ttft=200ms for each request; may be repeated."
-_MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
+MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
 _deployment_options = all_of(
     _model(
         "--hardware",
@@ -74,13 +76,13 @@ _deployment_options = all_of(
         metavar="B0,B1,B2[,B3,B4]",
         help="Step-time coefficients, likewise; the parameters of a function.",
     ),
-    _model("--model-config-folder", type=_PATH, help="Folder with the model's HuggingFace config.json."),
-    _model("--hardware-config", type=_PATH, help="GPU specifications in place of the shipped file."),
-    _model("--defaults-filepath", type=_PATH, help="Defaults and coefficients in place of the shipped file."),
+    _model("--model-config-folder", type=PATH, help="Folder with the model's HuggingFace config.json."),
+    _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),
+    _model("--defaults-filepath", type=PATH, help="Defaults and coefficients in place of the shipped file."),
 )
 
 model_options = all_of(
-    _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=_MODEL_HELP),
+    _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=MODEL_HELP),
     _deployment_options,
 )
 #: The same for traces that may say themselves which model was measured.
@@ -89,15 +91,15 @@ measured_model_options = all_of(
         "--model",
         metavar="ID",
         shell_complete=model_completions,
-        help=_MODEL_HELP + "  [default: what the trace says]",
+        help=MODEL_HELP + "  [default: what the trace says]",
     ),
     _deployment_options,
 )
 
 _kinds = (
     _workload("--workload", **one_of(*WORKLOADS), default="distribution", help="Kind of workload."),
-    _workload("--workload-traces-filepath", type=_PATH, help="Trace to replay, .csv or .parquet (--workload traces)."),
-    _workload("--workload-spec", type=_PATH, help="Clients from a YAML file, in place of --workload."),
+    _workload("--workload-traces-filepath", type=PATH, help="Trace to replay, .csv or .parquet (--workload traces)."),
+    _workload("--workload-spec", type=PATH, help="Clients from a YAML file, in place of --workload."),
     _workload("--scenario", **one_of(*SCENARIOS), help="Clients of a known kind, in place of --workload."),
 )
 _shapes = (
@@ -124,14 +126,20 @@ workload_options = all_of(
 load_options = all_of(*_kinds, *_shapes)
 
 _PROFILE = "  [default: as the vLLM version does]"
+_BY_ITSELF = "  [default: as vLLM does on the GPU]"
 
 engine_options = all_of(
     _engine("--total-kv-blocks", type=int, help="KV cache blocks (num_gpu_blocks).  [default: derived]"),
     _engine(
         "--gpu-memory-utilization",
         type=float,
-        default=Deployment.gpu_memory_utilization,
-        help="Share of the GPU memory vLLM may use.",
+        help="Share of the GPU memory vLLM may use." + _BY_ITSELF,
+    ),
+    _engine(
+        "--kv-cache-dtype",
+        **one_of(*get_args(KvCacheDtype)),
+        default=Deployment.kv_cache_dtype,
+        help="Type of cached keys and values; auto: as the checkpoint says.",
     ),
     _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
     _engine(
@@ -139,16 +147,14 @@ engine_options = all_of(
         "--max-num-seqs",
         "max_num_running_reqs",
         type=int,
-        default=EngineOptions.max_num_running_reqs,
-        help="Most requests in the running batch.",
+        help="Most requests in the running batch." + _BY_ITSELF,
     ),
     _engine(
         "--max-num-scheduled-tokens",
         "--max-num-batched-tokens",
         "max_num_scheduled_tokens",
         type=int,
-        default=EngineOptions.max_num_scheduled_tokens,
-        help="Most new tokens per step.",
+        help="Most new tokens per step." + _BY_ITSELF,
     ),
     _engine(
         "--block-size-in-tokens",
@@ -289,13 +295,13 @@ cluster_options = all_of(
         default=EngineOptions.priority_policy,
         help="What the schedulers by priority go by.",
     ),
-    _cluster("--policy-config", type=_PATH, help="Policies from a YAML file; flags win over it."),
+    _cluster("--policy-config", type=PATH, help="Policies from a YAML file; flags win over it."),
 )
 
 fit_options = all_of(
-    _measured("--trace-header", type=_PATH, multiple=True, help="Header of a measured trace (YAML); may be repeated."),
-    _measured("--trace-data", type=_PATH, multiple=True, help="Its data (CSV), for each header."),
-    _measured("--step-log", type=_PATH, help="Log of single steps instead: vLLM's, or a .csv or .parquet table."),
+    _measured("--trace-header", type=PATH, multiple=True, help="Header of a measured trace (YAML); may be repeated."),
+    _measured("--trace-data", type=PATH, multiple=True, help="Its data (CSV), for each header."),
+    _measured("--step-log", type=PATH, help="Log of single steps instead: vLLM's, or a .csv or .parquet table."),
     _fit("--law", **one_of("blackbox", "extended", "roofline"), default="blackbox", help="What is to be found."),
     _fit(
         "--free",
@@ -306,7 +312,7 @@ fit_options = all_of(
     _fit("--hold", type=held_values, metavar="NAME[=VALUE],…", help="Coefficients that are not to be found."),
     _fit("--holdout", type=float, default=0.3, help="Share of the measurement, its end, that nothing is learnt from."),
     _fit(
-        "--export", type=_PATH, metavar="FILE", help="Write what was found: .yaml defaults, .json hardware (roofline)."
+        "--export", type=PATH, metavar="FILE", help="Write what was found: .yaml defaults, .json hardware (roofline)."
     ),
     _fit("--output", **OUTPUT_FORM),
     _fit("--quiet", **QUIET),
@@ -333,14 +339,14 @@ capacity_options = all_of(
 )
 
 replay_options = all_of(
-    _workload("--trace-header", type=_PATH, required=True, help="Header of the trace (YAML)."),
-    _workload("--trace-data", type=_PATH, required=True, help="Its data (CSV)."),
+    _workload("--trace-header", type=PATH, required=True, help="Header of the trace (YAML)."),
+    _workload("--trace-data", type=PATH, required=True, help="Its data (CSV)."),
     _workload("--seed", type=int, default=42, help="Seed of regret samples; all else is recorded."),
 )
 
 evaluation_options = all_of(
     _evaluation("--trace-level", **one_of("none", "decisions"), default="none", help="Which decisions to record."),
-    _evaluation("--trace-path", type=_PATH, help="Write the recorded decisions as Parquet."),
+    _evaluation("--trace-path", type=PATH, help="Write the recorded decisions as Parquet."),
     _evaluation(
         "--counterfactual-k",
         type=click.IntRange(min=0),
@@ -371,11 +377,11 @@ evaluation_options = all_of(
 
 output_options = all_of(
     _output("--horizon", "horizon_us", type=int, metavar="TICKS", help="End of simulated time, µs.  [default: none]"),
-    _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
-    _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
+    _output("--results-path", "--metrics-path", "results_path", type=PATH, help="Write summary and requests as JSON."),
+    _output("--outcomes-path", type=PATH, help="Write one row per request as Parquet."),
     _output("--report", **REPORT),
-    _output("--trace-output", type=_PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
-    _output("--timeline", type=_PATH, help="Write steps and requests as a trace for Perfetto (JSON); runs slower."),
+    _output("--trace-output", type=PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
+    _output("--timeline", type=PATH, help="Write steps and requests as a trace for Perfetto (JSON); runs slower."),
     _output(
         "--timeline-window",
         type=seconds_range,
@@ -386,7 +392,7 @@ output_options = all_of(
     _output("--output", **OUTPUT_FORM),
     _output("--quiet", **QUIET),
     _output("--log", **LOG | {"help": "Verbosity on stderr; debug: all events of requests, trace: steps, too."}),
-    _output("--log-file", type=_PATH, metavar="FILE", help="Write these events there instead (--log debug or trace)."),
+    _output("--log-file", type=PATH, metavar="FILE", help="Write these events there instead (--log debug or trace)."),
 )
 
 server_options = all_of(
@@ -405,16 +411,16 @@ server_options = all_of(
 )
 
 recorded_options = all_of(
-    _workload("--trace-header", type=_PATH, help="Header of a TraceV2 (YAML) to send, in place of --workload."),
-    _workload("--trace-data", type=_PATH, help="Its data (CSV)."),
-    _workload("--defaults-filepath", type=_PATH, help="Presets in place of the shipped ones."),
+    _workload("--trace-header", type=PATH, help="Header of a TraceV2 (YAML) to send, in place of --workload."),
+    _workload("--trace-data", type=PATH, help="Its data (CSV)."),
+    _workload("--defaults-filepath", type=PATH, help="Presets in place of the shipped ones."),
 )
 
 measurement_options = all_of(
     _measurement(
-        "--trace-output", type=_PATH, required=True, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv."
+        "--trace-output", type=PATH, required=True, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv."
     ),
-    _measurement("--chunk-times", type=_PATH, help="Write the arrival of each piece of each answer as Parquet."),
+    _measurement("--chunk-times", type=PATH, help="Write the arrival of each piece of each answer as Parquet."),
     _measurement("--max-concurrency", type=int, default=256, help="Most requests in flight."),
     _measurement("--timeout", "timeout_s", type=float, default=300.0, help="Longest time for an answer, s."),
     _measurement(

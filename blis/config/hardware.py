@@ -6,18 +6,20 @@ docs/roofline.md explains each one and where the law of step time uses it.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, cast
 
+from blis.config.gpu_names import name_parts, plain_name
 from blis.config.versions import HostProfileName
 from blis.errors import ConfigError, nearest
 from blis.files.decode import Section, read_json
 from blis.files.resources import data_path
 
 Type8Bit = Literal["fp8", "int8"]
+NarrowType = Literal["fp8", "int8", "fp4"]
 Status = Literal["measured", "prior"]
 
 
@@ -71,15 +73,21 @@ class Gpu:
     Attributes:
         name: the file's key.
         aliases: other names for it.
+        assumed_for: names that other GPUs have, too, for which this one is taken, as ``A100``.
         status: whether the efficiencies were ``measured`` or are ``prior`` guesses.
         peak_16bit_tflops: BF16 and FP16.
         peak_8bit_tflops: of the types in ``types_8bit``.
-        types_8bit: 8-bit types the tensor cores multiply.
+        types_8bit: 8-bit types the tensor cores multiply at that rate.
+        peak_int8_tops: of INT8 where it has a peak of its own; None: as ``types_8bit`` says.
+        peak_fp4_tflops: of 4-bit floats; None: the GPU has no such arithmetic.
         memory_bandwidth_gb_per_s: peak of the memory.
         nominal_memory_gib: as sold.
         visible_memory_gib: as vLLM sees it.
         num_sms: streaming multiprocessors (compute units).
         link_gb_per_s: to other GPUs, one direction.
+        link_domain_gpus: how many GPUs that link joins; 1: there is only PCIe; None: not said.
+        pcie_generation: of the link to the host; None: not said.
+        network_gb_per_s: to other hosts, per GPU and direction, in the usual system; None: not said.
         efficiency: shares of the peaks that kernels reach.
         prefill_extra_context_tokens: context added to each new prefill token, for wasted tiles and Q/K/V/O traffic.
         all_reduce: cost by number of GPUs.
@@ -105,11 +113,33 @@ class Gpu:
     host_factor: float
     host_profiles: Mapping[HostProfileName, HostProfile]
     sources: Mapping[str, str]
+    assumed_for: tuple[str, ...] = ()
+    peak_int8_tops: float | None = None
+    peak_fp4_tflops: float | None = None
+    link_domain_gpus: int | None = None
+    pcie_generation: int | None = None
+    network_gb_per_s: float | None = None
+
+    def peak_of(self, narrow_type: NarrowType) -> float | None:
+        """Peak of a type below 16 bit, in TFLOPS (TOPS); None if the GPU cannot multiply it."""
+        if narrow_type == "fp4":
+            return self.peak_fp4_tflops
+        if narrow_type == "int8" and self.peak_int8_tops is not None:
+            return self.peak_int8_tops
+        return self.peak_8bit_tflops if narrow_type in self.types_8bit else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names it is found by."""
+        return (self.name, *self.aliases, *self.assumed_for)
 
     @property
     def tp_degrees(self) -> tuple[int, ...]:
         """Numbers of GPUs for which the cost of an all-reduce is known, and 1."""
         return (1, *sorted(self.all_reduce))
+
+
+_OPTIONAL = [f.name for f in fields(Gpu) if f.default is not MISSING]
 
 
 @dataclass(frozen=True)
@@ -120,12 +150,19 @@ class Hardware:
     gpus: tuple[Gpu, ...]
 
     def find(self, name: str) -> Gpu | None:
-        """The GPU of that name or alias (upper and lower case, ``_`` and blanks for ``-`` alike), if any."""
-        wanted = _plain(name)
-        for gpu in self.gpus:
-            if wanted in map(_plain, (gpu.name, *gpu.aliases)):
-                return gpu
-        return None
+        """The GPU of that name, if there is one and no other.
+
+        Case, ``_`` and blanks for ``-``, the order of parts and words like ``NVIDIA`` or ``HBM3`` don't matter.
+        """
+        if exact := self._by_name.get(plain_name(name)):
+            return exact
+        parts = name_parts(name)
+        found = [gpu for gpu in self.gpus if parts in _all_parts(gpu)]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def _by_name(self) -> dict[str, Gpu]:
+        return {plain_name(name): gpu for gpu in self.gpus for name in gpu.names}
 
     def get(self, name: str) -> Gpu:
         """The GPU of that name or alias.
@@ -135,17 +172,40 @@ class Hardware:
         """
         gpu = self.find(name)
         if gpu is None:
-            names = [n for g in self.gpus for n in (g.name, *g.aliases)]
-            close = nearest(name.upper(), names)
-            hint = close if close.startswith("did") else "valid: " + ", ".join(g.name for g in self.gpus)
-            raise ConfigError(f"hardware: unknown GPU {name!r} in {self.source}; {hint}")
+            raise ConfigError(f"hardware: unknown GPU {name!r} in {self.source}; {self.hint(name)}")
         return gpu
+
+    def hint(self, name: str) -> str:
+        """What may be meant by a name that names no GPU."""
+        if candidates := self.candidates(name):
+            return f"it may be {' or '.join(gpu.name for gpu in candidates)}"
+        close = nearest(name.upper(), [n for gpu in self.gpus for n in gpu.names])
+        return close if close.startswith("did") else "valid: " + ", ".join(gpu.name for gpu in self.gpus)
+
+    def candidates(self, name: str) -> list[Gpu]:
+        """All GPUs whose names have all parts of that name."""
+        parts = name_parts(name)
+        return [gpu for gpu in self.gpus if parts and any(parts <= names for names in _all_parts(gpu))]
+
+    def assumption(self, name: str) -> str | None:
+        """What was assumed to find a GPU by that name, in words; None if nothing was."""
+        gpu = self.find(name)
+        if gpu is None or name_parts(name) not in map(name_parts, gpu.assumed_for):
+            return None
+        others = ", ".join(other.name for other in self.candidates(name) if other is not gpu)
+        return f"{name} is taken for {gpu.name}" + (f", not {others}" if others else "")
+
+
+def _all_parts(gpu: Gpu) -> list[frozenset[str]]:
+    """The parts of all its names, with and without the size of its memory."""
+    parts = [name_parts(name) for name in gpu.names]
+    return parts + [each | {f"{gpu.nominal_memory_gib:g}"} for each in parts]
 
 
 def canonical_gpu_name(name: str) -> str:
     """One spelling for all aliases of a shipped GPU; other names lose only their case and blanks."""
     gpu = load_hardware().find(name)
-    return gpu.name if gpu else _plain(name)
+    return gpu.name if gpu else plain_name(name)
 
 
 def load_hardware(path: Path | None = None) -> Hardware:
@@ -157,7 +217,7 @@ def load_hardware(path: Path | None = None) -> Hardware:
     return _read_hardware(path) if path is not None else _shipped_hardware()
 
 
-@functools.cache
+@cache
 def _shipped_hardware() -> Hardware:
     return _read_hardware(data_path("hardware_config.json"))
 
@@ -169,15 +229,15 @@ def _read_hardware(path: Path) -> Hardware:
         raise ConfigError(f"{root.source}: must describe at least one GPU")
     names: dict[str, str] = {}
     for gpu in gpus:
-        for name in (gpu.name, *gpu.aliases):
-            other = names.setdefault(_plain(name), gpu.name)
+        for name in gpu.names:
+            other = names.setdefault(plain_name(name), gpu.name)
             if other != gpu.name:
                 raise ConfigError(f"{root.source}: {gpu.name}.aliases: {name!r} already names {other}")
     return Hardware(root.source, gpus)
 
 
 def _read_gpu(name: str, entry: Section) -> Gpu:
-    entry.require(f.name for f in fields(Gpu) if f.name not in ("name", "aliases", "sources"))
+    entry.require(f.name for f in fields(Gpu) if f.name not in ("name", "aliases", "sources", *_OPTIONAL))
     gpu = Gpu(
         name=name,
         aliases=entry.texts("aliases"),
@@ -196,6 +256,12 @@ def _read_gpu(name: str, entry: Section) -> Gpu:
         host_factor=_positive(entry, "host_factor"),
         host_profiles=_read_host_profiles(entry.section("host_profiles")),
         sources=_read_sources(entry),
+        assumed_for=entry.texts("assumed_for"),
+        peak_int8_tops=_positive_if_any(entry, "peak_int8_tops"),
+        peak_fp4_tflops=_positive_if_any(entry, "peak_fp4_tflops"),
+        link_domain_gpus=entry.integer("link_domain_gpus", least=1) if entry.has("link_domain_gpus") else None,
+        pcie_generation=entry.integer("pcie_generation", least=1) if entry.has("pcie_generation") else None,
+        network_gb_per_s=_positive_if_any(entry, "network_gb_per_s"),
     )
     entry.finish()
     _check_physics(gpu, entry)
@@ -207,6 +273,10 @@ def _positive(section: Section, key: str, *, most: float = float("inf")) -> floa
     if value == 0:
         section.fail(key, "must be above 0, got 0")
     return value
+
+
+def _positive_if_any(section: Section, key: str) -> float | None:
+    return _positive(section, key) if section.has(key) else None
 
 
 def _read_types(entry: Section) -> tuple[Type8Bit, ...]:
@@ -259,7 +329,3 @@ def _check_physics(gpu: Gpu, entry: Section) -> None:
     for num_gpus, cost in gpu.all_reduce.items():
         if cost.rate_gb_per_s > gpu.link_gb_per_s:
             entry.fail(f"all_reduce.{num_gpus}.rate_gb_per_s", f"must be <= link_gb_per_s, got {cost.rate_gb_per_s:g}")
-
-
-def _plain(name: str) -> str:
-    return name.strip().casefold().replace("_", "-").replace(" ", "-")

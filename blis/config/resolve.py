@@ -18,19 +18,24 @@ Every choice taken for the user becomes a `Note`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
+from blis.config.engine_defaults import OF_COEFFICIENTS, filled_in, vllm_defaults
 from blis.config.hardware import Gpu, load_hardware
-from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
+from blis.config.huggingface import shipped_config_folder
+from blis.config.model.model import Model
+from blis.config.model.reading import read_model
+from blis.config.model_names import model_hint, shipped_models
 from blis.config.notes import Note
 from blis.config.schema import (
     LATENCY_MODELS,
     Deployment,
     EngineConfig,
     EngineOptions,
+    KvCacheDtype,
     check_policy_name,
     is_function_name,
 )
@@ -38,6 +43,7 @@ from blis.config.servability import check_servable
 from blis.config.versions import (
     FIRST_WITH_PRIORITY_SCHEDULING,
     FIRST_WITH_V1_ENGINE,
+    NEWEST,
     host_profile_name,
     normalize_version,
     parse_version,
@@ -45,15 +51,13 @@ from blis.config.versions import (
 )
 from blis.errors import CombinationError, ConfigError, nearest
 from blis.latency.blackbox import blackbox_model
-from blis.latency.kv_capacity import GIB, KvCapacity, kv_block_bytes, kv_capacity
 from blis.latency.law import LatencyModel
 from blis.latency.roofline import roofline_model
+from blis.memory.kv_blocks import UNKNOWN_TOTAL_KV_BLOCKS, KnownModel, choose_kv_blocks
 from blis.policies.custom import load_latency_model
 
 #: Most memory for activations: beyond what any GPUs have together.
 _MOST_GIB = 1e6
-#: Where nothing says how many KV blocks there are: in effect, no limit.
-UNKNOWN_TOTAL_KV_BLOCKS = 1_000_000
 #: How far roofline predictions of step time are off: dense models, and everything less sure.
 ROOFLINE_PERCENT = 15
 ROOFLINE_PERCENT_LESS_SURE = 30
@@ -113,7 +117,14 @@ class _Target:
     vllm_version: str | None
     row: CoefficientRow | None
     gpu: Gpu | None
-    architecture: ModelArchitecture | None
+    architecture: Model | None
+
+    @property
+    def known(self) -> KnownModel | None:
+        """Model and GPUs, if all are known."""
+        if self.architecture is None or self.gpu is None or self.tp is None:
+            return None
+        return KnownModel(self.architecture, self.gpu, self.tp, self.vllm_version)
 
     @property
     def key(self) -> str:
@@ -152,16 +163,66 @@ def look_up(deployment: Deployment) -> LookedUp:
     defaults = load_defaults(deployment.defaults_filepath)
     target = _find_target(deployment, defaults, notes)
     latency, details = _choose_latency(deployment, target, defaults, notes)
+    if latency.name != "roofline" and deployment.kv_cache_dtype != "auto":
+        text = f"kv_cache_dtype: {deployment.kv_cache_dtype} has no effect on step times, which are not roofline's"
+        notes.append(Note("warning", text))
     return LookedUp(deployment, target, latency, details, tuple(notes))
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model whose layers are known, and the GPU that it is to run on.
+
+    Attributes:
+        name: HuggingFace id, lower case.
+        model: its layers.
+        gpu: the GPU.
+        tp: tensor parallelism degree; None: neither given nor the default of the model.
+        vllm_version: release number; the newest that is modelled if none is given.
+        notes: what was decided for the user.
+    """
+
+    name: str
+    model: Model
+    gpu: Gpu
+    tp: int | None
+    vllm_version: str
+    notes: tuple[Note, ...]
+
+
+def look_up_model(deployment: Deployment) -> FoundModel:
+    """The part of `look_up` that has nothing to do with time.
+
+    Raises:
+        ConfigError: if something asked for is invalid, unknown or missing; says what would be valid.
+    """
+    version = NEWEST if deployment.vllm_version is None else normalize_version(deployment.vllm_version)
+    _check(deployment)
+    notes: list[Note] = []
+    defaults = load_defaults(deployment.defaults_filepath)
+    target = _find_target(dataclasses.replace(deployment, vllm_version=version), defaults, notes)
+    if target.architecture is None:
+        raise _nothing_is_known(deployment, target, defaults)
+    if target.hardware is None:
+        raise CombinationError(f"hardware: not given, and {target.model} has no default")
+    gpu = target.gpu or load_hardware(deployment.hardware_config).get(target.hardware)
+    return FoundModel(target.model, target.architecture, gpu, target.tp, version, tuple(notes))
 
 
 def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
     """The rest of `resolve`."""
     deployment, target, notes = known.deployment, known.target, list(known.notes)
+    by_itself = OF_COEFFICIENTS
+    if known.latency.name == "roofline" and target.vllm_version is not None:
+        by_itself = vllm_defaults(target.vllm_version, target.gpu)
+    deployment, options, taken = filled_in(deployment, options, by_itself)
+    notes += taken
     engine, profile = _choose_rules(options, target.vllm_version, notes)
-    total_kv_blocks, kv_details = _choose_kv_blocks(deployment, engine, target, notes)
-    engine, architecture = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
-    notes += check_servable(engine, architecture, target.tp, target.vllm_version, allow=options.allow_unservable)
+    kv_blocks = choose_kv_blocks(deployment, engine, target.known, target.row)
+    notes += kv_blocks.notes
+    engine, model = dataclasses.replace(engine, total_kv_blocks=kv_blocks.total), target.architecture
+    longest, allow = kv_blocks.longest_request_tokens, options.allow_unservable
+    notes += check_servable(engine, model, target.tp, target.vllm_version, longest, allow=allow)
     return Resolved(
         engine=engine,
         latency=known.latency,
@@ -169,9 +230,9 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
         hardware=target.hardware,
         tp=target.tp,
         vllm_version=target.vllm_version,
-        context_length=architecture.context_length if architecture is not None else None,
+        context_length=model.context_length if model is not None else None,
         notes=tuple(notes),
-        details={"latency_model": known.latency_details, "kv_blocks": kv_details, "scheduler_profile": profile},
+        details={"latency_model": known.latency_details, "kv_blocks": kv_blocks.details, "scheduler_profile": profile},
     )
 
 
@@ -180,8 +241,13 @@ def _check(deployment: Deployment) -> None:
         raise ConfigError("model: must not be empty; give a HuggingFace id such as meta-llama/llama-3.1-8b-instruct")
     if deployment.tp is not None and deployment.tp < 1:
         raise ConfigError(f"tp: must be >= 1, got {deployment.tp}")
-    if not 0.0 < deployment.gpu_memory_utilization <= 1.0:
-        raise ConfigError(f"gpu_memory_utilization: must be in (0, 1], got {deployment.gpu_memory_utilization}")
+    share = deployment.gpu_memory_utilization
+    if share is not None and not 0.0 < share <= 1.0:
+        raise ConfigError(f"gpu_memory_utilization: must be in (0, 1], got {share}")
+    if deployment.kv_cache_dtype not in (valid := get_args(KvCacheDtype)):
+        raise ConfigError(
+            f"kv_cache_dtype: unknown name {deployment.kv_cache_dtype!r}; {nearest(deployment.kv_cache_dtype, valid)}"
+        )
     if deployment.activation_gib is not None and not 0.0 <= deployment.activation_gib <= _MOST_GIB:
         raise ConfigError(f"activation_gib: must be in [0, {_MOST_GIB:g}], got {deployment.activation_gib}")
     if deployment.latency_model is not None:
@@ -196,25 +262,40 @@ def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) 
     is_own = is_function_name(deployment.latency_model or "")
     gives_some = is_own or deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None
     gives_all = not is_own and deployment.alpha_coeffs is not None and deployment.beta_coeffs is not None
-    filled = deployment if gives_all else _fill_in(deployment, defaults.default(model), notes)
+    filled = deployment if gives_all else _fill_in(deployment, defaults.default(model))
     hardware, tp = filled.hardware, filled.tp
     version = normalize_version(filled.vllm_version) if filled.vllm_version is not None else None
     row = None
     if not gives_all and hardware is not None and tp is not None and version is not None:
         row = defaults.find(model, hardware, tp, version)
+    by_roofline = deployment.latency_model == "roofline" or (deployment.latency_model is None and row is None)
+    is_known = hardware is not None and tp is not None
+    if by_roofline and is_known and not gives_some and deployment.vllm_version is None:
+        filled, version, row = dataclasses.replace(filled, vllm_version=NEWEST), NEWEST, None
+    notes += _origins(deployment, filled)
     gpu = _find_gpu(deployment, hardware, is_label=gives_some or row is not None, notes=notes)
     folder = deployment.model_config_folder or shipped_config_folder(model)
-    architecture = load_architecture(folder) if folder is not None else None
+    architecture = read_model(folder) if folder is not None else None
+    notes += [Note("warning", f"model: {doubt}") for doubt in (architecture.doubts if architecture is not None else ())]
     return _Target(model, gpu.name if gpu else hardware, tp, version, row, gpu, architecture)
 
 
-def _fill_in(deployment: Deployment, default: ModelDefault | None, notes: list[Note]) -> Deployment:
+def _fill_in(deployment: Deployment, default: ModelDefault | None) -> Deployment:
     """The deployment with the model's default GPU, TP and vLLM version where none was given."""
     if default is None:
         return deployment
     missing = {name: value for name, value in dataclasses.asdict(default).items() if getattr(deployment, name) is None}
-    notes += [Note("info", f"{name}: {value}, the default of {deployment.model}") for name, value in missing.items()]
     return dataclasses.replace(deployment, **missing)
+
+
+def _origins(given: Deployment, filled: Deployment) -> Iterator[Note]:
+    """What was not given, and where its value comes from."""
+    for name in ("hardware", "tp", "vllm_version"):
+        value = getattr(filled, name)
+        if getattr(given, name) is None and value is not None:
+            is_newest = name == "vllm_version" and value == NEWEST
+            origin = "the newest that is modelled" if is_newest else f"the default of {given.model}"
+            yield Note("info", f"{name}: {value}, {origin}")
 
 
 def _find_gpu(deployment: Deployment, name: str | None, *, is_label: bool, notes: list[Note]) -> Gpu | None:
@@ -226,6 +307,8 @@ def _find_gpu(deployment: Deployment, name: str | None, *, is_label: bool, notes
         if not is_label:
             return hardware.get(name)  # raises, with the names that come nearest
         notes.append(Note("warning", f"hardware: {name} is not in the hardware file and serves as a label only"))
+    if assumption := hardware.assumption(name):
+        notes.append(Note("warning", f"hardware: {assumption}"))
     return gpu
 
 
@@ -292,11 +375,13 @@ def _roofline(
     if architecture is None or gpu is None or tp is None:
         raise _nothing_is_known(deployment, target, defaults)
     profile = host_profile_name(target.vllm_version)
-    model = roofline_model(architecture, gpu, tp, profile)
+    element_bytes = architecture.kv_element_bytes(deployment.kv_cache_dtype)
+    model = roofline_model(architecture, gpu, tp, profile, kv_element_bytes=element_bytes)
     if deployment.latency_model is None:
         known = _known(target, defaults)
         notes.append(Note("warning", f"latency_model: roofline, since no coefficients match {target.key}; {known}"))
-    less_sure = architecture.is_moe or architecture.quantization.is_4bit or gpu.status == "prior"
+    is_usual = not architecture.is_moe and not architecture.states and not architecture.quantization.is_4bit
+    less_sure = not is_usual or gpu.status == "prior"
     percent = ROOFLINE_PERCENT_LESS_SURE if less_sure else ROOFLINE_PERCENT
     notes.append(Note("warning", f"latency_model: roofline step times are good to about ± {percent} %"))
     if gpu.status == "prior":
@@ -308,6 +393,7 @@ def _roofline(
         "host_profile": profile,
         "accuracy_percent": percent,
         "hardware_status": gpu.status,
+        "kv_element_bytes": element_bytes,
     }
 
 
@@ -332,76 +418,7 @@ def _known(target: _Target, defaults: Defaults) -> str:
         return "coefficients exist for " + ", ".join(map(str, rows))
     if target.model in defaults.models or target.architecture is not None:
         return "no coefficients of this model are known"
-    close = nearest(target.model, defaults.models)
-    return close if close.startswith("did") else "defaults.yaml lists the known models"
-
-
-def _choose_kv_blocks(
-    deployment: Deployment, engine: EngineConfig, target: _Target, notes: list[Note]
-) -> tuple[int, dict[str, Any]]:
-    row, given = target.row, deployment.total_kv_blocks
-    if given is not None:
-        _warn_if_larger_than_memory(given, engine, target, notes)
-        return given, {"origin": "given", "total": given}
-    capacity = _derive_capacity(deployment, engine, target)
-    if capacity is not None:
-        notes.append(Note("info", _capacity_text(capacity, row)))
-        share = deployment.gpu_memory_utilization
-        return capacity.total_kv_blocks, _describe_capacity(capacity, row) | {"gpu_memory_utilization": share}
-    if row is not None:
-        text = f"total_kv_blocks: {row.total_kv_blocks} as published for {row}, a count that was never measured"
-        notes.append(Note("warning", text + (" and is about tp times too large" if row.tp > 1 else "")))
-        return row.total_kv_blocks, {"origin": "published", "total": row.total_kv_blocks}
-    text = f"total_kv_blocks: {UNKNOWN_TOTAL_KV_BLOCKS}, since model, GPU and TP do not tell; set it if memory matters"
-    notes.append(Note("warning", text))
-    return UNKNOWN_TOTAL_KV_BLOCKS, {"origin": "default", "total": UNKNOWN_TOTAL_KV_BLOCKS}
-
-
-def _derive_capacity(deployment: Deployment, engine: EngineConfig, target: _Target) -> KvCapacity | None:
-    if target.architecture is None or target.gpu is None or target.tp is None:
-        return None
-    return kv_capacity(
-        target.architecture,
-        target.gpu,
-        target.tp,
-        block_size_tokens=engine.block_size_tokens,
-        max_num_scheduled_tokens=engine.max_num_scheduled_tokens,
-        max_num_running_reqs=engine.max_num_running_reqs,
-        gpu_memory_utilization=deployment.gpu_memory_utilization,
-        activation_gib=deployment.activation_gib,
-    )
-
-
-def _describe_capacity(capacity: KvCapacity, row: CoefficientRow | None) -> dict[str, Any]:
-    return {
-        "origin": "derived",
-        "total": capacity.total_kv_blocks,
-        "published": row.total_kv_blocks if row is not None else None,
-        "bytes_per_gpu": {
-            name.removesuffix("_bytes"): value for name, value in vars(capacity).items() if name.endswith("_bytes")
-        },
-    }
-
-
-def _warn_if_larger_than_memory(blocks: int, engine: EngineConfig, target: _Target, notes: list[Note]) -> None:
-    if target.architecture is None or target.gpu is None or target.tp is None:
-        return
-    gib = blocks * kv_block_bytes(target.architecture, target.tp, engine.block_size_tokens) / GIB
-    if gib > target.gpu.visible_memory_gib:
-        memory = f"{gib:,.0f} GiB per GPU, which has {target.gpu.visible_memory_gib:g} GiB"
-        notes.append(Note("warning", f"total_kv_blocks: {blocks} blocks take {memory}"))
-
-
-def _capacity_text(capacity: KvCapacity, row: CoefficientRow | None) -> str:
-    parts = [f"{capacity.usable_bytes / GIB:.2f} GiB usable per GPU - {capacity.weight_bytes / GIB:.2f} weights"]
-    parts += [f"{capacity.activation_bytes / GIB:.2f} activations", f"{capacity.non_torch_bytes / GIB:.2f} non-torch"]
-    if capacity.vision_encoder_bytes:
-        parts.append(f"{capacity.vision_encoder_bytes / GIB:.2f} allowed for the image encoder")
-    text = f"total_kv_blocks: {capacity.total_kv_blocks}, derived: ({' - '.join(parts)})"
-    text += f" / {capacity.block_bytes / 2**20:.2f} MiB per block"
-    if row is not None:
-        text += f"; the published count of {row.total_kv_blocks} was never measured"
-    return text
+    return model_hint(target.model, (*defaults.models, *shipped_models())) or "blis models lists those that are known"
 
 
 def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]) -> tuple[EngineConfig, str]:

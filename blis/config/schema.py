@@ -16,6 +16,8 @@ from blis.errors import CombinationError, ConfigError, nearest
 
 SchedulingPolicy = Literal["fcfs", "priority"]
 Scheduler = Literal["fcfs", "priority-fcfs", "sjf", "reverse-priority"]
+#: vLLM's names of types of cached keys and values, and ``bf16`` for short.
+KvCacheDtype = Literal["auto", "bf16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2"]
 
 #: Built-in names where a function of the user's own may stand, too.
 LATENCY_MODELS = ("blackbox", "roofline")
@@ -72,7 +74,8 @@ class Deployment:
         hardware_config: a hardware file of the user's own.
         defaults_filepath: a defaults file of the user's own.
         total_kv_blocks: vLLM's ``num_gpu_blocks``, the reserved block included.
-        gpu_memory_utilization: share of the GPU's memory that vLLM may use.
+        gpu_memory_utilization: share of the GPU's memory that vLLM may use; None: what the engine takes by itself.
+        kv_cache_dtype: type of cached keys and values; ``auto``: what the checkpoint asks for, else 16 bit.
         activation_gib: memory for activations of the whole TP group instead of the derived figure.
     """
 
@@ -87,20 +90,22 @@ class Deployment:
     hardware_config: Path | None = None
     defaults_filepath: Path | None = None
     total_kv_blocks: int | None = None
-    gpu_memory_utilization: float = 0.9
+    gpu_memory_utilization: float | None = None
+    kv_cache_dtype: KvCacheDtype = "auto"
     activation_gib: float | None = None
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """vLLM server parameters, as asked for. None: what the vLLM version's scheduler profile says.
+    """vLLM server parameters, as asked for. None: what the engine does by itself
+    (`blis.config.engine_defaults`) or the vLLM version's scheduler profile says.
 
     The fields mean what they mean in `EngineConfig`. With ``allow_unservable`` settings are simulated which vLLM itself
     refuses when it starts (docs/commands.md).
     """
 
-    max_num_running_reqs: int = 256
-    max_num_scheduled_tokens: int = 2048
+    max_num_running_reqs: int | None = None
+    max_num_scheduled_tokens: int | None = None
     block_size_tokens: int = 16
     long_prefill_token_threshold: int = 0
     max_model_len: int | None = None

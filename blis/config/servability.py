@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from blis.config.huggingface import ModelArchitecture
+from blis.config.model.model import Model
 from blis.config.notes import Note
 from blis.config.schema import EngineConfig
 from blis.config.versions import parse_version
@@ -27,9 +27,10 @@ _FIRST_WITH_KV_GROUPS = (0, 11)
 
 def check_servable(
     engine: EngineConfig,
-    architecture: ModelArchitecture | None,
+    model: Model | None,
     tp: int | None,
     version: str | None,
+    longest_request_tokens: int | None = None,
     *,
     allow: bool,
 ) -> list[Note]:
@@ -37,9 +38,10 @@ def check_servable(
 
     Args:
         engine: what is going to be simulated.
-        architecture: of the model, if known.
+        model: what runs, if known.
         tp: tensor parallelism degree, if known.
         version: of vLLM, if known.
+        longest_request_tokens: for which the KV cache has room, if that was derived.
         allow: simulate them all the same.
 
     Returns:
@@ -48,7 +50,7 @@ def check_servable(
     Raises:
         CombinationError: if they are not; begins with the field.
     """
-    reasons = list(_reasons(engine, architecture, tp, parse_version(version) if version is not None else None))
+    reasons = list(unservable(engine, model, tp, version, longest=longest_request_tokens))
     if reasons and not allow:
         raise CombinationError(
             f"{reasons[0]}; vLLM refuses to start so, allow_unservable (--allow-unservable) simulates it all the same"
@@ -56,10 +58,19 @@ def check_servable(
     return [Note("warning", f"{reason}; vLLM refuses to start so, simulated all the same") for reason in reasons]
 
 
-def _reasons(
-    engine: EngineConfig, architecture: ModelArchitecture | None, tp: int | None, release: tuple[int, ...] | None
+def unservable(
+    engine: EngineConfig, model: Model | None, tp: int | None, version: str | None, *, longest: int | None
 ) -> Iterator[str]:
-    """Why vLLM would not start, each beginning with a field."""
+    """Why vLLM would not start, each reason beginning with a field; ``longest`` is what the KV cache has room for."""
+    release = parse_version(version) if version is not None else None
+    yield from _reasons(engine, model, tp, release)
+    yield from _too_long(engine, model, release, longest)
+
+
+def _reasons(
+    engine: EngineConfig, model: Model | None, tp: int | None, release: tuple[int, ...] | None
+) -> Iterator[str]:
+    """Those that have nothing to do with memory."""
     size, length = engine.block_size_tokens, engine.max_model_len
     if not _is_block_size(size, release):
         choices = ", ".join(map(str, _BLOCK_SIZES))
@@ -69,18 +80,29 @@ def _reasons(
     tokens, requests = engine.max_num_scheduled_tokens, engine.max_num_running_reqs
     if tokens < requests:
         yield f"max_num_scheduled_tokens: must be >= max_num_running_reqs ({requests}), got {tokens}"
-    if architecture is not None and tp is not None and not architecture.splits_over(tp):
-        heads = f"{architecture.num_attention_heads} attention heads and {architecture.num_kv_heads} KV heads"
+    if model is not None and tp is not None and (heads := model.heads_not_split_over(tp)) is not None:
         yield f"tp: {heads} cannot be split over {tp} GPUs"
     if length is None:
         return
-    context = architecture.context_length if architecture is not None else None
+    context = model.context_length if model is not None else None
     if context is not None and length > context:
         yield f"max_model_len: must be <= {context}, the model's own context, got {length}"
-    blocks = engine.total_kv_blocks
+
+
+def _too_long(
+    engine: EngineConfig, model: Model | None, release: tuple[int, ...] | None, longest: int | None
+) -> Iterator[str]:
+    """Why the KV cache has no room for a request of full length."""
+    length, size, blocks = engine.max_model_len, engine.block_size_tokens, engine.total_kv_blocks
+    if length is None:
+        return
+    if longest is not None:
+        if longest < length:
+            yield f"max_model_len: must be <= {longest}, the longest request that the KV cache holds, got {length}"
+        return
     if release is not None and release >= _FIRST_WITHOUT_RESERVED_BLOCK:
         blocks -= 1
-    if length > blocks * size and not _may_have_kv_groups(architecture, release):
+    if length > blocks * size and not _may_have_kv_groups(model, release):
         yield f"max_model_len: must be <= {blocks * size}, the tokens that {blocks} KV blocks hold, got {length}"
 
 
@@ -92,6 +114,6 @@ def _is_block_size(tokens: int, release: tuple[int, ...] | None) -> bool:
     return is_choice if release < _FIRST_WITHOUT_CHOICES else suits_kernels
 
 
-def _may_have_kv_groups(architecture: ModelArchitecture | None, release: tuple[int, ...] | None) -> bool:
-    windowed = architecture is not None and architecture.num_sliding_window_layers > 0
-    return windowed and (release is None or release >= _FIRST_WITH_KV_GROUPS)
+def _may_have_kv_groups(model: Model | None, release: tuple[int, ...] | None) -> bool:
+    has_window = model is not None and any(mixer.reach_tokens > 0 for mixer in model.attention)
+    return has_window and (release is None or release >= _FIRST_WITH_KV_GROUPS)

@@ -16,6 +16,8 @@ HostProfileName = Literal["piecewise", "full"]
 
 #: vLLM's own priority scheduling came with this release.
 FIRST_WITH_PRIORITY_SCHEDULING = (0, 9)
+#: What is meant where nothing says which release, and no coefficients stand for one.
+NEWEST = "0.33.0"
 #: The V1 engine, the only one modelled, is the default from this release on.
 FIRST_WITH_V1_ENGINE = (0, 8)
 

@@ -5,7 +5,7 @@ datasheet times an efficiency; kernels are added; the host's time is added on to
 docs/roofline.md derives each formula and says how far to trust it; the symbols are explained there.
 
 `_terms` is the one place where the formulas live: the law that the engine calls and `step_terms` both evaluate
-it. Everything that does not depend on the batch is multiplied out once, by `_parameters`.
+it. Everything that does not depend on the batch is multiplied out once (`blis.latency.roofline_parameters`).
 """
 
 from __future__ import annotations
@@ -14,81 +14,65 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from blis.compiled.function import Source, compiled
 from blis.config.hardware import Gpu
-from blis.config.huggingface import ModelArchitecture
-from blis.config.quantization import BYTES_8BIT, BYTES_16BIT
+from blis.config.model.model import Model
 from blis.config.versions import HostProfileName
 from blis.errors import CombinationError, ConfigError
 from blis.latency.law import LatencyModel, law_source
-
-#: b and bk: bytes per element of activations and of cached keys and values.
-ACTIVATION_BYTES = 2
-KV_ELEMENT_BYTES = 2
-#: π: decode attention runs in the kernel meant for long queries when the step also prefills.
-MIXED_STEP_PENALTY = 0.9
-#: Launch gaps between kernels, per layer and per MoE layer.
-GAP_US_PER_LAYER = 30.0
-GAP_US_PER_MOE_LAYER = 35.0
-#: Queries per streaming multiprocessor below which prefill attention cannot fill the GPU.
-QUERIES_PER_SM = 64
-
-# Positions in the array of parameters. All costs are in µs.
-(
-    ATTENTION_WEIGHTS_PER_TOKEN,  # compute time of the attention projections, per token
-    ATTENTION_WEIGHTS,  # memory time of the same
-    MLP_PER_TOKEN,
-    MLP,
-    ROUTER_PER_TOKEN,
-    ROUTER,
-    ELEMENTWISE_PER_TOKEN,
-    EXPERTS_PER_TOKEN,  # compute time of the routed experts
-    ONE_EXPERT,  # memory time of one expert in every MoE layer
-    NUM_EXPERTS,
-    SHARE_OF_EXPERTS_MISSED,  # (1 − k/N)^D: chance that one token of each rank leaves an expert alone
-    HEAD_PER_REQUEST,
-    HEAD,
-    FULL_LAYERS,
-    WINDOWED_LAYERS,
-    WINDOW_TOKENS,
-    KV_PER_TOKEN,  # memory time of what one layer caches of one token
-    DECODE_PER_PAIR,  # compute time of one query-key pair in one layer
-    PREFILL_PER_PAIR,
-    LEAST_QUERIES,  # n0
-    EXTRA_CONTEXT_TOKENS,  # x0
+from blis.latency.roofline_parameters import (
+    ATTENTION_WEIGHTS,
+    ATTENTION_WEIGHTS_PER_TOKEN,
     COMM,
-    COMM_PER_TOKEN,
     COMM_PER_REQUEST,
+    COMM_PER_TOKEN,
+    DECODE_LAUNCH,
+    DECODE_PER_PAIR,
+    ELEMENTWISE_PER_TOKEN,
+    EXPERTS_PER_TOKEN,
+    EXTRA_CONTEXT_TOKENS,
+    FULL_LAYERS,
     GAPS,
+    HEAD,
+    HEAD_PER_REQUEST,
     HOST,
     HOST_PER_REQUEST,
+    IS_MIXED,
+    KV_PER_TOKEN,
+    LEAST_QUERIES,
+    MLP,
+    MLP_PER_TOKEN,
+    NUM_EXPERTS,
+    NUM_FURTHER_KINDS,
+    NUM_OF_KIND,
+    ONE_EXPERT,
     PREFILL_LAUNCH,
-    DECODE_LAUNCH,
-    NUM_PARAMETERS,
-) = range(30)
-#: Positions of times, to all of which together the length of a step is proportional; the others are counts and shares.
-TIMES = tuple(
-    sorted(
-        set(range(NUM_PARAMETERS))
-        - {NUM_EXPERTS, SHARE_OF_EXPERTS_MISSED, FULL_LAYERS, WINDOWED_LAYERS, WINDOW_TOKENS}
-        - {LEAST_QUERIES, EXTRA_CONTEXT_TOKENS}
-    )
+    PREFILL_PER_PAIR,
+    ROUTER,
+    ROUTER_PER_TOKEN,
+    SCAN_PER_TOKEN,
+    SHARE_OF_EXPERTS_MISSED,
+    STATE_PER_REQUEST,
+    WINDOW_TOKENS,
+    WINDOWED_LAYERS,
+    parameters_of,
+    times_of,
 )
+
+#: π: decode attention runs in the kernel meant for long queries when the step also prefills.
+MIXED_STEP_PENALTY = 0.9
 
 
 class StepTerms(NamedTuple):
     """What one step consists of, in µs.
 
     Attributes:
-        linear: projections of attention, dense and shared MLPs, routers.
+        linear: projections of attention and other mixers, dense and shared MLPs, routers.
         elementwise: norms, rotary embedding, activation functions, residuals.
         experts: routed experts.
         head: LM head.
-        decode_attention: attention of decoding requests.
-        prefill_attention: attention of prefilling requests.
+        decode_attention: attention of decoding requests, and their states.
+        prefill_attention: attention of prefilling requests, scans and states.
         comm: all-reduces, the gathering of logits, exchange between data-parallel ranks.
         gaps: gaps between kernels.
         host: scheduling, preparing inputs, sampling.
@@ -113,12 +97,13 @@ class StepTerms(NamedTuple):
 
 
 def roofline_model(
-    architecture: ModelArchitecture,
+    model: Model,
     gpu: Gpu,
     tp: int,
     host_profile: HostProfileName,
     *,
     data_parallel_ranks: int = 1,
+    kv_element_bytes: int = 2,
 ) -> LatencyModel:
     """The roofline law of a model on ``tp`` GPUs, or of one of several such ranks that share their experts.
 
@@ -126,32 +111,34 @@ def roofline_model(
     in lockstep, so that a step of one is a step of all.
 
     Args:
-        architecture: the model.
+        model: the model.
         gpu: the GPU, with its efficiencies.
         tp: tensor parallelism degree, of each rank.
         host_profile: how the vLLM version launches kernels (`blis.config.versions.host_profile_name`).
         data_parallel_ranks: D; each has its own attention on ``tp`` GPUs, the experts are spread over all of them.
+        kv_element_bytes: of cached keys and values: 2, or 1 for FP8 (`Model.kv_element_bytes`).
 
     Raises:
-        ConfigError: if the model cannot be split over ``tp`` GPUs, their communication is unknown, or a dense
-            model is to have ranks.
+        ConfigError: if the model cannot be split over ``tp`` GPUs, their communication is unknown, a dense model is
+            to have ranks, or MoE layers differ in what the law takes to be alike.
     """
-    architecture.check_tp(tp)
+    model.check_tp(tp)
     if tp not in gpu.tp_degrees:
         valid = ", ".join(map(str, gpu.tp_degrees))
         problem = f"the cost of an all-reduce over {tp} GPUs is not known for {gpu.name}"
         raise CombinationError(f"tp: {problem}; valid: {valid}")
-    _check_ranks(architecture, gpu, tp, data_parallel_ranks)
-    parameters = _parameters(architecture, gpu, tp, data_parallel_ranks, host_profile)
+    _check_ranks(model, gpu, tp, data_parallel_ranks)
+    parameters = parameters_of(model, gpu, tp, data_parallel_ranks, host_profile, kv_element_bytes)
+    times = times_of(parameters)
     return LatencyModel(
-        "roofline", (0.0, 0.0, 0.0), _compiled_law, parameters, last_prompt_token_is_decode=True, times=TIMES
+        "roofline", (0.0, 0.0, 0.0), _compiled_law, parameters, last_prompt_token_is_decode=True, times=times
     )
 
 
-def _check_ranks(arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int) -> None:
+def _check_ranks(model: Model, gpu: Gpu, tp: int, ranks: int) -> None:
     if ranks < 1:
         raise ConfigError(f"data_parallel_ranks: must be a whole number >= 1, got {ranks}")
-    if ranks > 1 and not arch.is_moe:
+    if ranks > 1 and not model.is_moe:
         raise ConfigError(
             f"data_parallel_ranks: ranks of a dense model are independent instances; got {ranks}, valid: 1"
         )
@@ -184,117 +171,6 @@ def step_terms(
     return StepTerms(*map(float, _terms(*aggregates, model.parameters)))
 
 
-def _parameters(
-    arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int, host_profile: HostProfileName
-) -> NDArray[np.float64]:
-    parameters = np.zeros(NUM_PARAMETERS)
-    _set_matrices(parameters, arch, gpu, tp)
-    _set_experts(parameters, arch, gpu, tp, ranks)
-    _set_attention(parameters, arch, gpu, tp)
-    _set_all_reduces(parameters, arch, gpu, tp, ranks)
-    _set_exchange_between_ranks(parameters, arch, gpu, tp, ranks)
-    profile = gpu.host_profiles[host_profile]
-    parameters[GAPS] = GAP_US_PER_LAYER * arch.num_layers + GAP_US_PER_MOE_LAYER * arch.num_moe_layers
-    parameters[HOST] = gpu.host_factor * profile.step_us
-    parameters[HOST_PER_REQUEST] = profile.per_request_us
-    parameters[PREFILL_LAUNCH] = gpu.host_factor * profile.prefill_launch_us_per_layer * arch.num_layers
-    parameters[DECODE_LAUNCH] = gpu.host_factor * profile.decode_launch_us_per_layer * arch.num_layers
-    return parameters
-
-
-def _set_matrices(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int) -> None:
-    """Matrix products: 2 FLOPs per weight and token against one reading of the weights."""
-    quantization = arch.quantization
-    streaming = gpu.memory_bandwidth_gb_per_s * 1e3 * gpu.efficiency.weight_streaming  # bytes per µs
-    for per_token, once, weights, weight_bytes in (
-        (ATTENTION_WEIGHTS_PER_TOKEN, ATTENTION_WEIGHTS, arch.attention_parameters, quantization.attention_bytes),
-        (MLP_PER_TOKEN, MLP, arch.mlp_parameters, quantization.mlp_bytes),
-        (ROUTER_PER_TOKEN, ROUTER, arch.router_parameters, BYTES_16BIT),
-        (HEAD_PER_REQUEST, HEAD, arch.vocabulary_parameters, BYTES_16BIT),
-    ):
-        rate = _flops_per_us(arch, gpu, weight_bytes, gpu.efficiency.linear_16bit, gpu.efficiency.linear_8bit)
-        parameters[per_token] = weights / tp * 2 / rate
-        parameters[once] = weights / tp * weight_bytes / streaming
-
-    # Ranks change nothing here: each GPU has 1/(D·t) of the experts' work for the tokens of D ranks.
-    moe_width = arch.shared_intermediate_size + arch.experts_per_token * arch.expert_intermediate_size
-    mlp_width = arch.num_dense_layers * arch.intermediate_size + arch.num_moe_layers * moe_width
-    elements = arch.num_layers * (4 * arch.hidden_size + arch.qkv_elements_per_token(tp)) + 1.5 * mlp_width / tp
-    parameters[ELEMENTWISE_PER_TOKEN] = ACTIVATION_BYTES * elements / streaming
-
-
-def _set_experts(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int) -> None:
-    """Routed experts: k of them multiply each token; those that any token of any rank wants are read once.
-
-    Spread over D·t GPUs they are as much work per GPU as without ranks, D·T tokens on 1/D of the experts, but
-    more of them are wanted and each GPU reads fewer.
-    """
-    if not arch.is_moe:
-        return
-    weight_bytes = arch.quantization.expert_bytes
-    rate = _flops_per_us(arch, gpu, weight_bytes, gpu.efficiency.experts_16bit, gpu.efficiency.experts_8bit)
-    streaming = gpu.memory_bandwidth_gb_per_s * 1e3 * gpu.efficiency.expert_streaming
-    expert = arch.one_expert_parameters / tp
-    parameters[EXPERTS_PER_TOKEN] = expert * 2 * arch.experts_per_token / rate
-    parameters[ONE_EXPERT] = expert / ranks * weight_bytes / streaming
-    parameters[NUM_EXPERTS] = arch.num_experts
-    parameters[SHARE_OF_EXPERTS_MISSED] = (1 - arch.experts_per_token / arch.num_experts) ** ranks
-
-
-def _flops_per_us(
-    arch: ModelArchitecture, gpu: Gpu, weight_bytes: float, efficiency_16bit: float, efficiency_8bit: float
-) -> float:
-    """8-bit arithmetic needs weights and activations of 8 bit and a GPU that has the type."""
-    if arch.quantization.activation_type in gpu.types_8bit and weight_bytes <= BYTES_8BIT:
-        return gpu.peak_8bit_tflops * 1e6 * efficiency_8bit
-    return gpu.peak_16bit_tflops * 1e6 * efficiency_16bit
-
-
-def _set_attention(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int) -> None:
-    """Attention over the cache: one reading of it against the FLOPs of all query-key pairs."""
-    heads = arch.num_attention_heads / tp
-    kv_bytes = arch.kv_elements_per_token(tp) * KV_ELEMENT_BYTES
-    bytes_per_us = gpu.memory_bandwidth_gb_per_s * 1e3 * gpu.efficiency.decode_attention
-    flops_per_us = gpu.peak_16bit_tflops * 1e6 * gpu.efficiency.prefill_attention
-    parameters[FULL_LAYERS] = arch.num_layers - arch.num_sliding_window_layers
-    parameters[WINDOWED_LAYERS] = arch.num_sliding_window_layers
-    parameters[WINDOW_TOKENS] = arch.sliding_window_tokens
-    parameters[KV_PER_TOKEN] = kv_bytes / bytes_per_us
-    parameters[DECODE_PER_PAIR] = heads * arch.decode_flops_per_pair / flops_per_us
-    parameters[PREFILL_PER_PAIR] = heads * arch.prefill_flops_per_pair / flops_per_us
-    parameters[LEAST_QUERIES] = QUERIES_PER_SM * gpu.num_sms / heads
-    parameters[EXTRA_CONTEXT_TOKENS] = gpu.prefill_extra_context_tokens
-
-
-def _set_all_reduces(parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int) -> None:
-    """Two all-reduces per layer among a rank's GPUs, and one gathering of logits.
-
-    With several ranks the exchange between them takes the place of an MoE layer's second all-reduce.
-    """
-    if tp == 1:
-        return
-    all_reduces = arch.num_layers + (arch.num_layers if ranks == 1 else arch.num_dense_layers)
-    cost = gpu.all_reduce[tp]
-    bytes_per_us = cost.rate_gb_per_s * 1e3
-    share = (tp - 1) / tp
-    hidden_bytes = arch.hidden_size * ACTIVATION_BYTES
-    parameters[COMM] = (all_reduces + 1) * cost.latency_us
-    parameters[COMM_PER_TOKEN] = all_reduces * 2 * share * hidden_bytes / bytes_per_us
-    parameters[COMM_PER_REQUEST] = share * arch.vocab_size * ACTIVATION_BYTES / bytes_per_us
-
-
-def _set_exchange_between_ranks(
-    parameters: NDArray[np.float64], arch: ModelArchitecture, gpu: Gpu, tp: int, ranks: int
-) -> None:
-    """Per MoE layer an all-gather before the experts and a reduce-scatter behind them, vLLM's default."""
-    if ranks == 1:
-        return
-    cost = gpu.all_reduce[tp * ranks]
-    hidden_bytes = arch.hidden_size * ACTIVATION_BYTES
-    parameters[COMM] += arch.num_moe_layers * 2 * cost.latency_us
-    parameters[COMM_PER_TOKEN] += arch.num_moe_layers * 2 * (ranks - 1) * hidden_bytes / (cost.rate_gb_per_s * 1e3)
-
-
 @functools.cache
 def _compiled_law() -> Any:
     return compiled(source())
@@ -302,7 +178,7 @@ def _compiled_law() -> Any:
 
 def source() -> Source:
     """What the law is compiled from."""
-    return law_source(_step_time_us, _terms, _total_us)
+    return law_source(_step_time_us, _attention, _terms, _total_us)
 
 
 def _step_time_us(
@@ -359,25 +235,67 @@ def _terms(
         experts = max(tokens * p[EXPERTS_PER_TOKEN], distinct * p[ONE_EXPERT])
     head = max(requests * p[HEAD_PER_REQUEST], p[HEAD]) if requests > 0 else 0.0
 
-    kv_tokens = float(decode_context_tokens + num_decodes)  # S: each decode also reads the token it writes
-    windowed = min(kv_tokens, p[WINDOW_TOKENS] * num_decodes)
-    kv_tokens = p[FULL_LAYERS] * kv_tokens + p[WINDOWED_LAYERS] * windowed
-    penalty = 1.0 + MIXED_STEP_PENALTY if prefill_tokens > 0 else 1.0
-    decode_attention = max(kv_tokens * p[KV_PER_TOKEN] * penalty, kv_tokens * p[DECODE_PER_PAIR])
-
-    prefill_attention = 0.0
-    if prefill_tokens > 0:
-        pairs = max(float(attention_pairs), p[LEAST_QUERIES] * max_prefill_context_tokens)
-        extra = p[EXTRA_CONTEXT_TOKENS] * prefill_tokens
-        context = float(prefill_context_tokens)
-        windowed_context = min(context, p[WINDOW_TOKENS] * num_prefills + prefill_tokens)
-        windowed_pairs = min(pairs, p[WINDOW_TOKENS] * prefill_tokens)
-        prefill_attention = max(
-            (p[FULL_LAYERS] * (pairs + extra) + p[WINDOWED_LAYERS] * (windowed_pairs + extra)) * p[PREFILL_PER_PAIR],
-            (p[FULL_LAYERS] * context + p[WINDOWED_LAYERS] * windowed_context) * p[KV_PER_TOKEN],
-        )
+    decode_attention, prefill_attention = _attention(
+        prefill_tokens,
+        num_decodes,
+        decode_context_tokens,
+        attention_pairs,
+        prefill_context_tokens,
+        num_prefills,
+        max_prefill_context_tokens,
+        p,
+        0,
+    )
+    if p[IS_MIXED] > 0:
+        decode_attention += num_decodes * p[STATE_PER_REQUEST]
+        prefill_attention += max(prefill_tokens * p[SCAN_PER_TOKEN], num_prefills * p[STATE_PER_REQUEST])
+        for kind in range(1, 1 + int(p[NUM_FURTHER_KINDS])):
+            decode, prefill = _attention(
+                prefill_tokens,
+                num_decodes,
+                decode_context_tokens,
+                attention_pairs,
+                prefill_context_tokens,
+                num_prefills,
+                max_prefill_context_tokens,
+                p,
+                kind * NUM_OF_KIND,
+            )
+            decode_attention += decode
+            prefill_attention += prefill
 
     comm = p[COMM] + tokens * p[COMM_PER_TOKEN] + requests * p[COMM_PER_REQUEST]
     host = p[HOST] + requests * p[HOST_PER_REQUEST]
     launch = p[PREFILL_LAUNCH] if prefill_tokens > 0 else p[DECODE_LAUNCH]
     return linear, elementwise, experts, head, decode_attention, prefill_attention, comm, p[GAPS], host, launch
+
+
+def _attention(
+    prefill_tokens: int,
+    num_decodes: int,
+    decode_context_tokens: int,
+    attention_pairs: int,
+    prefill_context_tokens: int,
+    num_prefills: int,
+    max_prefill_context_tokens: int,
+    p: Any,
+    at: int,
+) -> tuple[float, float]:
+    """Attention of decodes and of prefills in all layers of one kind, whose parameters lie ``at`` positions further."""
+    full, windowed, window = p[at + FULL_LAYERS], p[at + WINDOWED_LAYERS], p[at + WINDOW_TOKENS]
+    kv_tokens = float(decode_context_tokens + num_decodes)  # S: each decode also reads the token it writes
+    kv_tokens = full * kv_tokens + windowed * min(kv_tokens, window * num_decodes)
+    penalty = 1.0 + MIXED_STEP_PENALTY if prefill_tokens > 0 else 1.0
+    decode = max(kv_tokens * p[at + KV_PER_TOKEN] * penalty, kv_tokens * p[at + DECODE_PER_PAIR])
+    if prefill_tokens == 0:
+        return decode, 0.0
+    pairs = max(float(attention_pairs), p[at + LEAST_QUERIES] * max_prefill_context_tokens)
+    extra = p[EXTRA_CONTEXT_TOKENS] * prefill_tokens
+    context = float(prefill_context_tokens)
+    windowed_context = min(context, window * num_prefills + prefill_tokens)
+    windowed_pairs = min(pairs, window * prefill_tokens)
+    prefill = max(
+        (full * (pairs + extra) + windowed * (windowed_pairs + extra)) * p[at + PREFILL_PER_PAIR],
+        (full * context + windowed * windowed_context) * p[at + KV_PER_TOKEN],
+    )
+    return decode, prefill

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -22,16 +23,18 @@ _KINDS = {
     "priority": "--priority-policy: priority of a request",
 }
 
+#: Sizes of parts that their name says, or that go without saying.
+_UNTOLD = ("reach", "reach_tokens", "keeps_cache")
+
 
 def models(entries: Sequence[Entry]) -> Iterator[Any]:
     """A row per model."""
-    made = table("Model", "params", "layers", "GiB", "KV KiB", "default", "rows", words=("default",), folded=("Model",))
-    for entry in entries:
+    made = table("Model", "params", "GiB", "KV KiB", "default", "rows", words=("default",), folded=("Model",))
+    for entry in sorted(entries, key=lambda entry: _short(entry["model"])):
         known, default = entry["num_parameters"] is not None, entry["default"]
         made.add_row(
             _short(entry["model"]),
-            f"{entry['num_parameters'] / 1e9:,.1f}B" if known else "-",
-            str(entry["num_layers"]) if known else "-",
+            _parameters(entry) if known else "-",
             number(entry["weight_bytes"] / _GIB) if known else "-",
             number(entry["kv_bytes_per_token"] / 1024) if known else "-",
             "-" if default is None else f"{default['hardware']} x{default['tp']}",
@@ -39,9 +42,16 @@ def models(entries: Sequence[Entry]) -> Iterator[Any]:
         )
     yield made
     yield (
-        "\nGiB of weights; KV per token of the whole model; rows of published coefficients. blis models NAME shows one,"
-        " by its full id or the part behind the slash."
+        "\nParameters, and how many of them a token meets; GiB of weights; KV per token of the whole model, but for"
+        " layers with windows; rows of published coefficients. blis models NAME shows one, by its full id or the part"
+        " behind the slash, blis models --model-config-folder DIR one of your own."
     )
+
+
+def _parameters(entry: Entry) -> str:
+    """Total, and how many are active if that is another number."""
+    total, active = (entry[name] / 1e9 for name in ("num_parameters", "num_active_parameters"))
+    return f"{total:,.1f}B" + (f" ({active:,.1f})" if entry["num_experts"] else "")
 
 
 def model(entry: Entry) -> Iterator[Any]:
@@ -50,28 +60,49 @@ def model(entry: Entry) -> Iterator[Any]:
     yield pairs(
         entry["model"],
         [
-            ("default", _deployment(entry["default"])),
-            *(
-                [
-                    ("parameters", f"{entry['num_parameters']:,}"),
-                    ("weights", f"{number(entry['weight_bytes'] / _GIB)} GiB"),
-                    ("KV cache", f"{entry['kv_bytes_per_token']:,.0f} bytes per token at TP 1"),
-                    ("TP", ", ".join(map(str, entry["tp_degrees"]))),
-                ]
-                if known
-                else []
-            ),
+            *([("default", _deployment(entry["default"]))] if entry["default"] else []),
+            *(_sizes(entry) if known else []),
         ],
     )
     if known:
         yield ""
-        rows = [(name.replace("_", " "), _word(value)) for name, value in _flat(entry["architecture"]) if value]
-        yield pairs("Architecture", rows)
+        yield pairs("Architecture", list(_architecture(entry["architecture"])))
         yield f"\nSource: {entry['sources']['architecture']}"
     if entry["coefficients"]:
         yield ""
         yield _coefficients(entry["coefficients"])
         yield f"\nSource: {entry['sources']['coefficients']}; docs/approach.md explains them"
+
+
+def _sizes(entry: Entry) -> Iterator[tuple[str, str]]:
+    """What a model weighs and caches."""
+    yield "parameters", f"{entry['num_parameters']:,}"
+    if entry["num_experts"]:
+        yield "active", f"{entry['num_active_parameters']:,}"
+    yield "layers", ", ".join(f"{count} x {kind}" for kind, count in entry["layers"].items())
+    yield "weights", f"{number(entry['weight_bytes'] / _GIB)} GiB"
+    for part, size in entry["weight_bytes_by_part"].items():
+        yield f"  {part}", f"{size / 2**20:,.1f} MiB" if size < _GIB else f"{size / _GIB:,.2f} GiB"
+    yield "KV cache", f"{entry['kv_bytes_per_token']:,} bytes per token at TP 1"
+    if windowed := entry["windowed_kv_bytes_per_token"]:
+        yield "  in windows", f"{windowed:,} bytes per token at TP 1, until they are full"
+    if state := entry["state_bytes_per_request"]:
+        yield "states", f"{state:,} bytes per request at TP 1"
+    yield "TP", ", ".join(map(str, entry["tp_degrees"]))
+
+
+def _architecture(figures: Entry) -> Iterator[tuple[str, str]]:
+    """Names and values of what there is; parts of layers that are alike once, with their number."""
+    counts: Counter[tuple[tuple[str, Any], ...]] = Counter()
+    for layers in figures["layers"]:
+        for part in filter(None, (*layers["mixers"], layers["mlp"])):
+            counts[tuple(_flat(part))] += layers["count"]
+    for (name, *sizes), count in counts.items():
+        shown = (f"{key.replace('_', ' ')} {_word(value)}" for key, value in sizes if value and key not in _UNTOLD)
+        yield f"{count} x {name[1]}", ", ".join(shown)
+    for key, value in _flat({key: value for key, value in figures.items() if key != "layers"}):
+        if value:
+            yield key.replace("_", " "), _word(value)
 
 
 def _coefficients(rows: Sequence[Entry]) -> Table:
@@ -84,28 +115,22 @@ def _coefficients(rows: Sequence[Entry]) -> Table:
 
 def gpus(entries: Sequence[Entry]) -> Iterator[Any]:
     """A row per GPU."""
-    names = ("TFLOPS", "8 bit", "GB/s", "GiB", "link", "status", "aliases")
-    made = table("GPU", *names, words=("status",), folded=("aliases",))
+    made = table("GPU", "16bit", "FP8", "INT8", "FP4", "GB/s", "GiB", "link", "status", words=("status",))
     for entry in entries:
-        made.add_row(
-            entry["name"],
-            *(number(entry[f"peak_{bits}bit_tflops"], 0) for bits in (16, 8)),
-            number(entry["memory_bandwidth_gb_per_s"], 0),
-            number(entry["nominal_memory_gib"], 0),
-            number(entry["link_gb_per_s"], 0),
-            entry["status"],
-            ", ".join(entry["aliases"]),
-        )
+        peaks = ("peak_16bit_tflops", "peak_fp8_tflops", "peak_int8_tops", "peak_fp4_tflops")
+        others = ("memory_bandwidth_gb_per_s", "nominal_memory_gib", "link_gb_per_s")
+        made.add_row(entry["name"], *(_whole(entry[name]) for name in (*peaks, *others)), entry["status"])
     yield made
     yield (
-        "\nDense peaks; GB/s of the memory, and of the link to other GPUs in one direction. Efficiencies are measured"
-        " or a prior guess (status). blis hardware NAME shows all figures and their sources."
+        "\nDense peaks in TFLOPS, - where a GPU has no such arithmetic; GB/s of the memory, of the link to other GPUs"
+        " in one direction. Efficiencies are measured or a prior guess (status). blis hardware NAME shows all figures,"
+        " their sources, and the other names that a GPU is found by."
     )
 
 
 def gpu(entry: Entry) -> Iterator[Any]:
     """All figures of one GPU, then the source of each."""
-    figures = {key: value for key, value in entry.items() if key not in ("name", "sources")}
+    figures = {key: value for key, value in entry.items() if key not in ("name", "sources") and value not in (None, ())}
     yield pairs(entry["name"], [(name.replace("_", " "), _word(value)) for name, value in _flat(figures)])
     yield ""
     made = table("Figure", "source", folded=("source",))
@@ -179,6 +204,10 @@ def _lengths(figures: Entry) -> str:
 
 def _deployment(default: Entry | None) -> str:
     return "-" if default is None else f"{default['hardware']} TP {default['tp']}, {default['vllm_version']}"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _short(model: str) -> str:

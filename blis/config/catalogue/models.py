@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from blis.config.defaults import Defaults, load_defaults
-from blis.config.huggingface import ModelArchitecture, load_architecture, shipped_config_folder
-from blis.errors import ConfigError, nearest
-from blis.files.resources import data_path
-from blis.latency.kv_capacity import kv_block_bytes
+from blis.config.huggingface import shipped_config_folder
+from blis.config.model.layers import Experts, Mixer, Mlp
+from blis.config.model.model import Model, kind_of
+from blis.config.model.reading import read_model
+from blis.config.model_names import model_hint, shipped_models
+from blis.errors import ConfigError
 
 _SOURCES = {
     "architecture": "the model's HuggingFace config.json, in model_configs",
     "coefficients": "inference-sim project, published February 2026, in defaults.yaml",
 }
+_FIGURES = (
+    "num_parameters",
+    "num_active_parameters",
+    "num_layers",
+    "layers",
+    "num_experts",
+    "weight_bytes",
+    "weight_bytes_by_part",
+    "kv_bytes_per_token",
+    "windowed_kv_bytes_per_token",
+    "state_bytes_per_request",
+    "tp_degrees",
+)
 
 
 def model_ids(defaults: Defaults | None = None) -> list[str]:
     """Ids of all models of the defaults file, and names of those that are known by their architecture only."""
     known = (defaults or load_defaults()).models
     with_rows = {name.rpartition("/")[2] for name in known}
-    folders = (folder.name for folder in data_path("model_configs").iterdir() if (folder / "config.json").is_file())
-    return sorted({*known, *(name for name in folders if name not in with_rows)})
+    return sorted({*known, *(name for name in shipped_models() if name not in with_rows)})
 
 
 def models() -> list[dict[str, Any]]:
@@ -46,9 +61,26 @@ def model(name: str) -> dict[str, Any]:
     folder = shipped_config_folder(found)
     return {
         **_entry(found, defaults),
-        "architecture": None if folder is None else dataclasses.asdict(load_architecture(folder)),
+        "architecture": None if folder is None else _architecture(read_model(folder)),
         "coefficients": [dataclasses.asdict(row) for row in defaults.rows(found)],
         "sources": _SOURCES,
+    }
+
+
+def model_in(folder: Path) -> dict[str, Any]:
+    """The same of a model that does not ship with blis, from the folder of its ``config.json``.
+
+    Raises:
+        ConfigError: it cannot be read, or describes a model that is not supported.
+    """
+    return {
+        "model": folder.resolve().name,
+        **_figures(folder),
+        "default": None,
+        "coefficient_rows": 0,
+        "architecture": _architecture(read_model(folder)),
+        "coefficients": [],
+        "sources": {"architecture": str(folder / "config.json")},
     }
 
 
@@ -59,9 +91,7 @@ def _find(name: str, ids: list[str]) -> str:
     by_part = {known.rpartition("/")[2]: known for known in ids}
     if wanted in by_part:
         return by_part[wanted]
-    close = nearest(wanted, {*ids, *by_part})
-    hint = close if close.startswith("did") else "blis models lists all"
-    raise ConfigError(f"unknown model {name!r}; {hint}")
+    raise ConfigError(f"unknown model {name!r}; {model_hint(wanted, ids) or 'blis models lists all'}")
 
 
 def _entry(name: str, defaults: Defaults) -> dict[str, Any]:
@@ -75,16 +105,37 @@ def _entry(name: str, defaults: Defaults) -> dict[str, Any]:
 
 
 def _figures(folder: Path | None) -> dict[str, Any]:
-    names = ("num_parameters", "num_layers", "num_experts", "weight_bytes", "kv_bytes_per_token", "tp_degrees")
+    """What a model weighs and caches, in bytes at TP 1; None each if its architecture is not known."""
     if folder is None:
-        return dict.fromkeys(names)
-    arch: ModelArchitecture = load_architecture(folder)
+        return dict.fromkeys(_FIGURES)
+    model = read_model(folder)
+    element_bytes = model.kv_element_bytes("auto")
+    growing = model.kv_bytes_per_token(1, element_bytes)
     values = (
-        arch.num_parameters,
-        arch.num_layers,
-        arch.num_experts,
-        arch.weight_bytes,
-        kv_block_bytes(arch, tp=1, block_size_tokens=1),
-        [degree for degree in (1, 2, 4, 8) if arch.splits_over(degree)],
+        model.num_parameters,
+        model.num_active_parameters,
+        model.num_layers,
+        model.layers_by_kind,
+        max((each.num_experts for each in model.moe_layers), default=0),
+        round(model.weight_bytes),
+        {part: round(size) for part, size in model.weight_bytes_by_part.items() if size},
+        growing,
+        model.kv_bytes_per_token(1, element_bytes, growing_only=False) - growing,
+        model.state_bytes_per_request(1),
+        [degree for degree in (1, 2, 4, 8) if model.splits_over(degree)],
     )
-    return dict(zip(names, values, strict=True))
+    return dict(zip(_FIGURES, values, strict=True))
+
+
+def _architecture(model: Model) -> dict[str, Any]:
+    """A model's figures; of layers that are alike once, with their number."""
+    figures = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    layers = [
+        {"count": count, "mixers": [_part(mixer) for mixer in layer.mixers], "mlp": layer.mlp and _part(layer.mlp)}
+        for layer, count in Counter(model.layers).items()
+    ]
+    return {**figures, "quantization": dataclasses.asdict(model.quantization), "layers": layers}
+
+
+def _part(part: Mixer | Mlp | Experts) -> dict[str, Any]:
+    return {"part": kind_of(part), **dataclasses.asdict(part)}

@@ -13,6 +13,13 @@ from typing import Literal
 Reach = Literal["full", "window", "chunk"]
 StateKind = Literal["mamba1", "mamba2", "gdn", "kda", "lightning", "conv"]
 
+#: FLOPs per prefilled token and element of the state (docs/roofline.md). Mamba-1 (arXiv:2312.00752): 9, but by units a
+#: sixteenth as fast as those of matrix products. Mamba-2 (arXiv:2405.21060, section 6): 4 between chunks; what is done
+#: within one comes on top. Gated delta rules (arXiv:2412.06464, arXiv:2510.26692), chunks of 64 and heads of 128: 6
+#: and 5. Lightning attention (arXiv:2401.04658), chunks of 256 and heads of 128: 4 and 8.
+_SCAN_FLOPS: dict[StateKind, int] = {"mamba1": 144, "mamba2": 4, "gdn": 11, "kda": 11, "lightning": 12, "conv": 0}
+_MAMBA2_CHUNK_TOKENS = 256
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -54,6 +61,26 @@ class Attention:
     def kv_elements(self, tp: int) -> int:
         """Elements cached per token on each of ``tp`` GPUs: of one KV head at least."""
         return self.keeps_cache * max(1, self.num_kv_heads // tp) * (self.head_dim + self.value_head_dim)
+
+    def bytes_read(self, tp: int, element_bytes: int) -> int:
+        """What is read of each token looked at, on each of ``tp`` GPUs; an earlier layer may have cached it."""
+        return max(1, self.num_kv_heads // tp) * (self.head_dim + self.value_head_dim) * element_bytes
+
+    def activations(self, hidden_size: int, tp: int) -> float:
+        """Elements of one token's queries, keys, values and gate on each of ``tp`` GPUs."""
+        queries = self.num_heads * self.head_dim * (2 if self.has_gate else 1)
+        keys_and_values = self.keeps_cache * self.num_kv_heads * (self.head_dim + self.value_head_dim)
+        return (queries + keys_and_values) / tp
+
+    @property
+    def decode_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when decoding."""
+        return 2 * (self.head_dim + self.value_head_dim)
+
+    @property
+    def prefill_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when prefilling."""
+        return self.decode_flops_per_pair
 
 
 @dataclass(frozen=True)
@@ -113,6 +140,37 @@ class LatentAttention:
         """Elements cached per token, on every GPU."""
         return self.kv_lora_rank + self.qk_rope_head_dim
 
+    @property
+    def reach_tokens(self) -> int:
+        """Most tokens that a query looks at; 0 if it looks at everything."""
+        return 0 if self.indexer is None else self.indexer.most_tokens
+
+    def bytes_read(self, tp: int, element_bytes: int) -> int:
+        """What is read of each token looked at, on every GPU.
+
+        The FP8 cache of sparse attention has a scale of 4 bytes per 128 elements and leaves positions at 16 bit.
+        """
+        if self.indexer is not None and element_bytes == 1:
+            return self.kv_lora_rank + self.kv_lora_rank // 128 * 4 + self.qk_rope_head_dim * 2
+        return self.kv_width * element_bytes
+
+    def activations(self, hidden_size: int, tp: int) -> float:
+        """Elements of one token's query and of what is cached of it, on each of ``tp`` GPUs."""
+        return self.num_heads * self.query_head_dim / tp + self.kv_width
+
+    @property
+    def decode_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when decoding, which works on the cached vector."""
+        return 2 * (self.kv_width + self.kv_lora_rank)
+
+    @property
+    def prefill_flops_per_pair(self) -> int:
+        """FLOPs of one head per query-key pair when prefilling, on keys and values of its own.
+
+        Sparse attention looks at other tokens with each query and therefore works on the cached vectors.
+        """
+        return 2 * (self.query_head_dim + self.v_head_dim) if self.indexer is None else self.decode_flops_per_pair
+
     def parameters(self, hidden_size: int) -> int:
         """Weights of the projections."""
         queries = self.num_heads * self.query_head_dim
@@ -156,6 +214,16 @@ class StateMixer:
     def parameters(self, hidden_size: int) -> int:
         """Weights of its projections and convolutions."""
         return self.weights
+
+    def activations(self, hidden_size: int, tp: int) -> float:
+        """Elements that its projections give and take per token, on each of ``tp`` GPUs."""
+        return self.weights / hidden_size / tp
+
+    @property
+    def scan_flops_per_token(self) -> int:
+        """FLOPs of the chunked scan per prefilled token, as 16-bit matrix products (docs/roofline.md counts them)."""
+        within_chunk = self.num_groups * self.group_channels // 2 + self.conv_channels if self.kind == "mamba2" else 0
+        return _SCAN_FLOPS[self.kind] * self.state_elements + 2 * _MAMBA2_CHUNK_TOKENS * within_chunk
 
     def state_bytes(self, tp: int) -> int:
         """Memory per request on each of ``tp`` GPUs; groups that cannot be split count as one per GPU (vLLM 0.33)."""

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from blis.config.model.layers import Attention, Experts, LatentAttention, Layer, Mixer, Mlp, StateMixer
 from blis.config.quantization import BYTES_16BIT, Quantization
+from blis.config.schema import KvCacheDtype
 from blis.errors import CombinationError
 
 
@@ -53,6 +54,11 @@ class Model:
         return tuple(mixer for layer in self.layers for mixer in layer.mixers)
 
     @cached_property
+    def mixer_counts(self) -> dict[Mixer, int]:
+        """How many there are of each mixer, in order of their first layers."""
+        return dict(Counter(self.mixers))
+
+    @cached_property
     def attention(self) -> tuple[Attention | LatentAttention, ...]:
         """The mixers that look at a cache of tokens."""
         return tuple(mixer for mixer in self.mixers if not isinstance(mixer, StateMixer))
@@ -71,6 +77,11 @@ class Model:
     def moe_layers(self) -> tuple[Experts, ...]:
         """Of layers with experts."""
         return tuple(layer.mlp for layer in self.layers if isinstance(layer.mlp, Experts))
+
+    @property
+    def num_half_layers(self) -> int:
+        """Mixers and MLPs, of which a usual layer has one each."""
+        return len(self.mixers) + len(self.dense_mlps) + len(self.moe_layers)
 
     @property
     def is_moe(self) -> bool:
@@ -162,7 +173,7 @@ class Model:
     @cached_property
     def layers_by_kind(self) -> dict[str, int]:
         """How many mixers and MLPs there are of each kind, as ``{"full attention": 10, "window 1024": 52}``."""
-        return dict(Counter(kind for layer in self.layers for kind in _kinds(layer)))
+        return dict(Counter(kind_of(part) for layer in self.layers for part in _parts(layer)))
 
     def kv_bytes_per_token(self, tp: int, element_bytes: int, *, growing_only: bool = True) -> int:
         """What all layers cache per token on each of ``tp`` GPUs.
@@ -178,13 +189,23 @@ class Model:
             if not growing_only or isinstance(mixer, LatentAttention) or mixer.reach == "full"
         )
 
+    def kv_element_bytes(self, kv_cache_dtype: KvCacheDtype) -> int:
+        """Bytes per element of cached keys and values; ``auto`` is what the checkpoint asks for, else 16 bit."""
+        kind = self.kv_cache_type or "bf16" if kv_cache_dtype == "auto" else kv_cache_dtype
+        return 1 if kind.startswith("fp8") else 2
+
     def state_bytes_per_request(self, tp: int) -> int:
         """Memory of one request's states on each of ``tp`` GPUs."""
         return sum(state.state_bytes(tp) for state in self.states)
 
     def splits_over(self, tp: int) -> bool:
         """Whether vLLM can split the heads over ``tp`` GPUs."""
-        return all(_splits(mixer, tp) for mixer in set(self.attention))
+        return self.heads_not_split_over(tp) is None
+
+    def heads_not_split_over(self, tp: int) -> str | None:
+        """What cannot be split over ``tp`` GPUs, as ``28 attention heads and 4 KV heads``; None: all can."""
+        attention = (mixer for mixer in self.mixer_counts if not isinstance(mixer, StateMixer))
+        return next((_heads(mixer) for mixer in attention if not _splits(mixer, tp)), None)
 
     def check_tp(self, tp: int) -> None:
         """Refuse a tensor parallelism degree over which the heads cannot be split.
@@ -192,10 +213,10 @@ class Model:
         Raises:
             CombinationError: naming the degrees up to 8 that are possible.
         """
-        if not self.splits_over(tp):
+        heads = self.heads_not_split_over(tp)
+        if heads is not None:
             valid = ", ".join(str(t) for t in (1, 2, 4, 8) if self.splits_over(t))
-            unfit = next(mixer for mixer in self.attention if not _splits(mixer, tp))
-            raise CombinationError(f"tp: {_heads(unfit)} cannot be split over {tp} GPUs; valid: {valid}")
+            raise CombinationError(f"tp: {heads} cannot be split over {tp} GPUs; valid: {valid}")
 
 
 def token_bytes(mixer: Attention | LatentAttention, tp: int, element_bytes: int) -> int:
@@ -219,17 +240,21 @@ def _heads(mixer: Attention | LatentAttention) -> str:
     return f"{mixer.num_heads} attention heads and {mixer.num_kv_heads} KV heads"
 
 
-def _kinds(layer: Layer) -> Iterable[str]:
-    for mixer in layer.mixers:
-        if isinstance(mixer, StateMixer):
-            yield mixer.kind
-        elif isinstance(mixer, LatentAttention):
-            yield "latent attention" if mixer.indexer is None else "sparse latent attention"
-        elif not mixer.keeps_cache:
-            yield "attention to an earlier cache"
-        else:
-            yield "full attention" if mixer.reach == "full" else f"{mixer.reach} {mixer.reach_tokens}"
-    if isinstance(layer.mlp, Experts):
-        yield "experts"
-    elif layer.mlp is not None:
-        yield "mlp"
+def _parts(layer: Layer) -> Iterable[Mixer | Mlp | Experts]:
+    return layer.mixers if layer.mlp is None else (*layer.mixers, layer.mlp)
+
+
+def kind_of(part: Mixer | Mlp | Experts) -> str:
+    """What a mixer or an MLP is called, as ``full attention`` or ``window 1024``."""
+    match part:
+        case Experts():
+            return "experts"
+        case Mlp():
+            return "mlp"
+        case StateMixer():
+            return part.kind
+        case LatentAttention():
+            return "latent attention" if part.indexer is None else "sparse latent attention"
+    if not part.keeps_cache:
+        return "attention to an earlier cache"
+    return "full attention" if part.reach == "full" else f"{part.reach} {part.reach_tokens}"

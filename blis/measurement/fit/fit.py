@@ -12,7 +12,8 @@ import numpy as np
 
 from blis.api import prepare
 from blis.config.hardware import Gpu, load_hardware
-from blis.config.huggingface import load_architecture, shipped_config_folder
+from blis.config.huggingface import shipped_config_folder
+from blis.config.model.reading import read_model
 from blis.config.resolve import Resolved, resolve
 from blis.config.schema import Deployment, EngineOptions
 from blis.config.versions import host_profile_name
@@ -231,7 +232,9 @@ def open_law(options: FitOptions, deployment: Deployment, resolved: Resolved, st
         raise ConfigError(f"law: roofline needs {', '.join(missing)}")
     gpu = load_hardware(deployment.hardware_config).get(resolved.hardware)
     profile = host_profile_name(resolved.vllm_version)
-    return roofline_law(load_architecture(folder), gpu, resolved.tp, profile, options.free)
+    model = read_model(folder)
+    element_bytes = model.kv_element_bytes(deployment.kv_cache_dtype)
+    return roofline_law(model, gpu, resolved.tp, profile, options.free, kv_element_bytes=element_bytes)
 
 
 def _measured(trace: TraceV2, deployment: Deployment, engine: EngineOptions | None) -> Measured:

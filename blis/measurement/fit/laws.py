@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.config.hardware import Efficiency, Gpu
-from blis.config.huggingface import ModelArchitecture
+from blis.config.model.model import Model
 from blis.config.versions import HostProfileName
 from blis.errors import ConfigError, nearest
 from blis.latency.blackbox import blackbox_model
@@ -110,16 +110,17 @@ _LEAST_EFFICIENCY = 0.01
 
 
 def roofline_law(
-    architecture: ModelArchitecture, gpu: Gpu, tp: int, profile: HostProfileName, free: Sequence[str]
+    model: Model, gpu: Gpu, tp: int, profile: HostProfileName, free: Sequence[str], *, kv_element_bytes: int = 2
 ) -> FreeLaw:
     """The roofline law with some fields of the GPU's entry open.
 
     Args:
-        architecture: the model.
+        model: the model.
         gpu: the entry to begin with.
         tp: tensor parallelism degree.
         profile: the host profile in use.
         free: of `ROOFLINE_FIELDS`, each once.
+        kv_element_bytes: of cached keys and values.
 
     Raises:
         ConfigError: there is no such field, or the model cannot run on so many GPUs.
@@ -133,12 +134,12 @@ def roofline_law(
     def changed_gpu(values: Sequence[float]) -> Gpu:
         return with_fields(gpu, profile, dict(zip(free, map(float, values), strict=True)))
 
-    def model(values: Sequence[float]) -> LatencyModel:
-        return roofline_model(architecture, changed_gpu(values), tp, profile)
+    def law(values: Sequence[float]) -> LatencyModel:
+        return roofline_model(model, changed_gpu(values), tp, profile, kv_element_bytes=kv_element_bytes)
 
     coefficients = tuple(_field(gpu, profile, name) for name in free)
-    model([one.start for one in coefficients])  # what cannot run is said before anything is measured
-    return FreeLaw("roofline", coefficients, model, changed_gpu)
+    law([one.start for one in coefficients])  # what cannot run is said before anything is measured
+    return FreeLaw("roofline", coefficients, law, changed_gpu)
 
 
 def with_fields(gpu: Gpu, profile: HostProfileName, values: Mapping[str, float]) -> Gpu:
