@@ -120,7 +120,9 @@ PUBLISHED = {
 
 
 def read(folder, config):
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None or k.startswith("q_")}))
+    (folder / "config.json").write_text(
+        json.dumps({k: v for k, v in config.items() if v is not None or k.startswith("q_")})
+    )
     return read_model(folder)
 
 
