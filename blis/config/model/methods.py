@@ -105,10 +105,7 @@ def _group(section: Section) -> int:
 
 
 def _weights_only(section: Section, *, has_zeros: bool) -> Scheme:
-    bits = _bits(section, "bits", "w_bit")
-    if bits == 8:
-        return Scheme(BYTES_8BIT)
-    return Scheme(grouped_integers(bits, _group(section), has_zeros=has_zeros))
+    return Scheme(grouped_integers(_bits(section, "bits", "w_bit"), _group(section), has_zeros=has_zeros))
 
 
 def _awq(section: Section) -> Plan:
