@@ -251,6 +251,7 @@ SPARSE = {"model_type": "qwen3_moe", **MOE}
     ("changes", "message"),
     [
         ({"hidden_size": None}, "hidden_size: missing"),
+        ({"num_hidden_layers": 2**40}, "num_hidden_layers: must be <= 10000, got 1099511627776"),
         ({"model_type": ""}, "model_type: missing; --assume-dense"),
         ({"model_type": "mllama"}, "'mllama' are not modelled: what is missing is layers of cross attention"),
         ({"model_type": "zamba2"}, "what is missing is blocks whose weights several layers share"),

@@ -14,12 +14,18 @@ Windowed = Callable[[ModelConfig, int], Sequence[bool]]
 FULL_TYPES = ("full_attention", "attention", "full", "global_attention")
 WINDOW_TYPES = ("sliding_attention", "sliding_window", "sliding_window_attention", "local_attention")
 CHUNK_TYPES = ("chunked_attention",)
+#: No model comes near, and each layer is held in memory.
+_MOST_LAYERS = 10_000
 _WINDOW_KEYS = ("sliding_window", "sliding_window_size", "window_size")
 
 
 def count_layers(config: ModelConfig) -> int:
     """L."""
-    return config.size("num_hidden_layers", "num_layers", "n_layers", "n_layer")
+    keys = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
+    count = config.size(*keys)
+    if count > _MOST_LAYERS:
+        config.fail(next(key for key in keys if config.has(key)), f"must be <= {_MOST_LAYERS}, got {count}")
+    return count
 
 
 def hidden_size(config: ModelConfig) -> int:
