@@ -105,8 +105,8 @@ def test_kv_capacities_beside_those_that_vllm_reported():
         **{"Llama-2-7B": "llama-2-7b-hf", "Llama-3.1-70B": L70B, "Qwen2.5-7B": QWEN, "Yi-34B": "yi-34b"},
         "Mistral-Nemo": "mistral-nemo-instruct-2407",
     }
-    for row in table_with("roofline.md", "derived"):
-        blocks = kv_capacity(models[row["model"]], "H100", int(row["TP"]), int(row["T"]), sequences=128).total_kv_blocks
+    for row in table_with("memory.md", "derived"):
+        blocks = kv_capacity(models[row["model"]], "H100", int(row["TP"]), int(row["T"]), sequences=128).plan.num_blocks
         reported = int(row["vLLM"].replace(",", ""))
         error = f"{100 * (blocks / reported - 1):+.1f} %".replace("-", "\u2212")
         assert row["derived"] == f"{blocks:,}"
