@@ -53,6 +53,16 @@ INT4 = bits(4, "int", strategy="group", group_size=128)
 FP8 = bits(8, "float", strategy="channel")
 NVFP4 = bits(4, "float", strategy="tensor_group", group_size=16)
 MODELOPT = {"quant_method": "modelopt"}
+MX_FP4 = {"bits": 4, "group_size": 32, "data_type": "mx_fp", "act_bits": 4}
+
+
+def quark(dtype, **more):
+    setting = {"weight": {"dtype": dtype, **more}, "input_tensors": {"dtype": dtype}}
+    return {"quant_method": "quark", "global_quant_config": setting}
+
+
+def torchao(name, **data):
+    return {"quant_method": "torchao", "quant_type": {"default": {"_type": name, "_data": data}}}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +93,7 @@ MODELOPT = {"quant_method": "modelopt"}
         ({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}, 0.52, None),
         ({"quant_method": "awq", "w_bit": 4, "q_group_size": 64}, 0.531, None),
         ({"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": True}, 0.516, None),
-        ({"quant_method": "auto-round", "bits": 4, "group_size": 32, "data_type": "mx_fp", "act_bits": 4}, 0.53125, "fp4"),
+        ({"quant_method": "auto-round", **MX_FP4}, 0.53125, "fp4"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, 0.5625, None),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, 1, "int8"),
         # ModelOpt
@@ -92,12 +102,12 @@ MODELOPT = {"quant_method": "modelopt"}
         ({**MODELOPT, "config_groups": tensors(NVFP4, NVFP4)["config_groups"]}, 0.5625, "fp4"),
         ({**MODELOPT, "quantization": {"quant_algo": "W4A16_AWQ", "group_size": 128}}, 0.516, None),
         # Quark and torchao
-        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}, "input_tensors": {"dtype": "fp8_e4m3"}}}, 1, "fp8"),
-        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4", "group_size": 32}, "input_tensors": {"dtype": "fp4"}}}, 0.53125, "fp4"),
+        (quark("fp8_e4m3"), 1, "fp8"),
+        (quark("fp4", group_size=32), 0.53125, "fp4"),
         ({"quant_method": "torchao", "quant_type": "int8_weight_only"}, 1, None),
-        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig", "_data": {"group_size": 128}}}}, 0.531, None),
+        (torchao("Int4WeightOnlyConfig", group_size=128), 0.531, None),
     ],
-)  # fmt: skip
+)
 def test_bytes_and_arithmetic_of_each_method(read, config, size, activation):
     assert read(config).quantization == Quantization(size, size, size, activation)
 
@@ -160,7 +170,7 @@ def test_modules_with_schemes_of_their_own(read):
         "group_size": 128,
         "dynamic": {"-:.*self_attn.*": {}, "+:.*mlp.experts.*": {"bits": 8}},
     }
-    assert read(gptq).quantization == Quantization(2, 0.516, 1)
+    assert read(gptq).quantization == Quantization(2, 0.516, 1.016)
 
 
 def test_the_file_beside_the_configuration(read):
@@ -203,6 +213,7 @@ def test_a_quantised_lm_head_stands_as_a_doubt(read):
         (tensors(FP8, kv_cache_scheme=bits(4, "int")), "kv_cache_scheme.num_bits: must be 8 of type float"),
         (tensors(FP8, sparsity_config={"format": "sparse-24-bitmask"}), "sparsity_config: sparse weights"),
         (tensors(FP8, None, ["re:("]), r"ignore: no valid regular expression 're:\('"),
+        ({"quant_method": "fp8", "store_dtype": "mxfp4"}, "store_dtype: bears on memory, and is not understood"),
         ({"quant_method": "torchao", "quant_type": "int3"}, "quant_type: unknown value 'int3'"),
     ],
 )

@@ -25,9 +25,7 @@ from typing import Any, get_args
 from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
 from blis.config.engine_defaults import OF_COEFFICIENTS, filled_in, vllm_defaults
 from blis.config.hardware import Gpu, load_hardware
-from blis.config.huggingface import shipped_config_folder
 from blis.config.model.model import Model
-from blis.config.model.reading import read_model
 from blis.config.model_names import model_hint, shipped_models
 from blis.config.notes import Note
 from blis.config.schema import (
@@ -40,6 +38,7 @@ from blis.config.schema import (
     is_function_name,
 )
 from blis.config.servability import check_servable
+from blis.config.served_model import served_model
 from blis.config.versions import (
     FIRST_WITH_PRIORITY_SCHEDULING,
     FIRST_WITH_V1_ENGINE,
@@ -163,10 +162,18 @@ def look_up(deployment: Deployment) -> LookedUp:
     defaults = load_defaults(deployment.defaults_filepath)
     target = _find_target(deployment, defaults, notes)
     latency, details = _choose_latency(deployment, target, defaults, notes)
-    if latency.name != "roofline" and deployment.kv_cache_dtype != "auto":
-        text = f"kv_cache_dtype: {deployment.kv_cache_dtype} has no effect on step times, which are not roofline's"
-        notes.append(Note("warning", text))
+    if latency.name != "roofline":
+        notes += _without_effect_on_time(deployment)
     return LookedUp(deployment, target, latency, details, tuple(notes))
+
+
+def _without_effect_on_time(deployment: Deployment) -> Iterator[Note]:
+    """Settings that change step times, of which coefficients and laws of the user's own know nothing."""
+    settings = {"kv_cache_dtype": deployment.kv_cache_dtype, "quantization": deployment.quantization}
+    for name, value in settings.items():
+        if value not in ("auto", None):
+            text = f"{name}: {value} changes memory only, since step times are not roofline's (latency_model)"
+            yield Note("warning", text)
 
 
 @dataclass(frozen=True)
@@ -274,8 +281,7 @@ def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) 
         filled, version, row = dataclasses.replace(filled, vllm_version=NEWEST), NEWEST, None
     notes += _origins(deployment, filled)
     gpu = _find_gpu(deployment, hardware, is_label=gives_some or row is not None, notes=notes)
-    folder = deployment.model_config_folder or shipped_config_folder(model)
-    architecture = read_model(folder) if folder is not None else None
+    architecture = served_model(deployment)
     notes += [Note("warning", f"model: {doubt}") for doubt in (architecture.doubts if architecture is not None else ())]
     return _Target(model, gpu.name if gpu else hardware, tp, version, row, gpu, architecture)
 
