@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from blis.studies.plan.planning import Plan, plan
     from blis.studies.sweep.sweeping import sweep
     from blis.workload.distribution import DistributionWorkload
+    from blis.workload.frames import FrameWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
     from blis.workload.scenarios import scenario
     from blis.workload.spec import WorkloadSpec
@@ -67,6 +68,7 @@ __all__ = [
     "EventLog",
     "Fit",
     "FitOptions",
+    "FrameWorkload",
     "InputError",
     "InstancesNeeded",
     "InvariantError",
@@ -133,6 +135,7 @@ _MODULES = {
     "blis.studies.sweep.sweeping": ("sweep",),
     "blis.outcomes.timeline.recording": ("Timeline",),
     "blis.workload.distribution": ("DistributionWorkload",),
+    "blis.workload.frames": ("FrameWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
     "blis.workload.scenarios": ("scenario",),
     "blis.workload.spec": ("WorkloadSpec",),

@@ -31,6 +31,7 @@ def test_exported_names():
         "EventLog",
         "Fit",
         "FitOptions",
+        "FrameWorkload",
         "InputError",
         "InstancesNeeded",
         "InvariantError",

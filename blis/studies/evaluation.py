@@ -27,7 +27,7 @@ from blis.workload.requests import RequestTable
 
 if TYPE_CHECKING:
     from blis.policies._seams import Kind
-    from blis.workload.workload import Workload
+    from blis.workload.workload import Frame, Workload
 
 #: The decisions that a policy can be for.
 SeamName = Literal["admission", "routing", "priority", "step_time"]
@@ -54,7 +54,7 @@ class Scenario:
     Attributes:
         name: unlike that of the others.
         deployment: what runs on which hardware; a model id alone takes that model's defaults.
-        workload: a distribution to draw from, the requests themselves, or the path of a trace.
+        workload: a distribution to draw from, the requests themselves, a data frame, or the path of a trace.
         engine: vLLM server parameters.
         cluster: how many instances, and the policies that are not under test.
         seed: of all draws.
@@ -63,7 +63,7 @@ class Scenario:
 
     name: str
     deployment: Deployment | str
-    workload: Workload | str | Path
+    workload: Workload | Frame | str | Path
     engine: EngineOptions = field(default_factory=EngineOptions)
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
     seed: int = 42
