@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
+    from blis.config.catalogue.frames import hardware, models
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -94,10 +95,12 @@ __all__ = [
     "evaluate",
     "fit_steps",
     "fit_traces",
+    "hardware",
     "instances_for",
     "load_policies",
     "load_trace",
     "load_workload_spec",
+    "models",
     "plan",
     "prepare",
     "preset",
@@ -113,6 +116,7 @@ _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
     "blis.measurement.calibrate.calibrating": ("Calibration", "calibrate"),
     "blis.studies.compare.comparison": ("Comparison", "compare"),
+    "blis.config.catalogue.frames": ("hardware", "models"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (

@@ -7,10 +7,10 @@ engine *gets*: every value decided. `blis.config.resolve` leads from one to the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from blis.errors import CombinationError, ConfigError, nearest
 
@@ -56,6 +56,23 @@ def check_policy_name(field: str, name: str, built_in: Iterable[str]) -> None:
         raise ConfigError(f"{field}: unknown name {name!r}; {nearest(name, (*valid, FUNCTION_FORM))}")
 
 
+class StepTimeModel(Protocol):
+    """A model of time that is complete (`blis.latency.law.LatencyModel`), as fits find them (`blis.Fit.model`)."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def alpha(self) -> tuple[float, float, float]:
+        """Its queueing coefficients."""
+
+
+def is_own_law(latency_model: object) -> bool:
+    """Whether a step-time function of the user's own is asked for: the function, or its name."""
+    return is_function_name(latency_model) if isinstance(latency_model, str) else callable(latency_model)
+
+
 @dataclass(frozen=True)
 class Deployment:
     """Which model runs on what, as asked for.
@@ -65,7 +82,8 @@ class Deployment:
         hardware: GPU name (``H100``, ``A100-80``, …).
         tp: tensor parallelism degree.
         vllm_version: ``vllm/vllm-openai:v0.8.4``, ``v0.8.4`` or ``0.8.4``.
-        latency_model: forces ``blackbox`` or ``roofline``, or names a step-time function of the user's own.
+        latency_model: forces ``blackbox`` or ``roofline``; or a step-time function of the user's own
+            (`blis.step_time`), itself or its name; or what a fit has found (`blis.Fit.model`).
         alpha_coeffs: three queueing coefficients (µs, µs per prompt token, µs per output token).
         beta_coeffs: three to five step-time coefficients (see docs/approach.md).
         model_config_folder: folder holding the model's HuggingFace ``config.json``.
@@ -80,7 +98,7 @@ class Deployment:
     hardware: str | None = None
     tp: int | None = None
     vllm_version: str | None = None
-    latency_model: str | None = None
+    latency_model: str | Callable[..., Any] | StepTimeModel | None = None
     alpha_coeffs: tuple[float, ...] | None = None
     beta_coeffs: tuple[float, ...] | None = None
     model_config_folder: Path | None = None

@@ -98,9 +98,9 @@ def check_coefficients(name: str, values: Sequence[float], least: int, most: int
             raise ConfigError(f"{name}[{i}]: must be a number in [0, {_MOST_US:g}], got {value}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LatencyModel:
-    """Everything about time that the engine and its surroundings need.
+    """Everything about time that the engine and its surroundings need. It is equal to itself only.
 
     Attributes:
         name: ``blackbox``, ``roofline`` or a user's own.

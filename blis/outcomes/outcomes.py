@@ -184,11 +184,16 @@ class Outcomes:
 
     @cached_property
     def requests(self) -> pl.DataFrame:
-        """One row per request, in the order in which they were given; the columns are those of the Parquet file."""
+        """One row per request, in the order in which they were given.
+
+        The columns are those of the Parquet file, and ``tpot_us``: the time per output token, null for unfinished
+        requests and those with fewer than two tokens. It is the mean of the request's own gaps, ``itl_mean_us``, under
+        the name of the summary's figures, which are over requests as those of ``itl`` are over gaps.
+        """
         import polars as pl
 
         frame = pl.DataFrame(self._arrow_table(0, len(self)))
-        return frame.with_columns(pl.col("status").cast(pl.Enum(STATUS_NAMES)))
+        return frame.with_columns(pl.col("status").cast(pl.Enum(STATUS_NAMES)), tpot_us=pl.col("itl_mean_us"))
 
     def write_json(self, path: str | Path) -> None:
         """Write the summary and one entry per request, sorted by arrival (docs/output.md)."""

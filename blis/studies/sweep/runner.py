@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from blis.api import load_requests, seed_of
 from blis.config.resolve import Resolved, look_up, resolve_engine
-from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, is_function_name
+from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, is_function_name, is_own_law
 from blis.errors import BlisError
 from blis.outcomes.outcomes import Outcomes
 from blis.simulation import Control, Run, control_of, load_functions
@@ -56,13 +56,8 @@ class Case:
     @property
     def has_own_functions(self) -> bool:
         """Whether a policy or the law of step time is a function of the user's own."""
-        names = (
-            self.deployment.latency_model or "",
-            self.engine.priority_policy,
-            self.cluster.admission_policy,
-            self.cluster.routing_policy,
-        )
-        return any(map(is_function_name, names))
+        names = (self.engine.priority_policy, self.cluster.admission_policy, self.cluster.routing_policy)
+        return is_own_law(self.deployment.latency_model) or any(map(is_function_name, names))
 
 
 class Runner:
