@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from blis.errors import CombinationError, ConfigError, nearest
 
@@ -56,6 +56,7 @@ def check_policy_name(field: str, name: str, built_in: Iterable[str]) -> None:
         raise ConfigError(f"{field}: unknown name {name!r}; {nearest(name, (*valid, FUNCTION_FORM))}")
 
 
+@runtime_checkable
 class StepTimeModel(Protocol):
     """A model of time that is complete (`blis.latency.law.LatencyModel`), as fits find them (`blis.Fit.model`)."""
 
@@ -66,6 +67,10 @@ class StepTimeModel(Protocol):
     @property
     def alpha(self) -> tuple[float, float, float]:
         """Its queueing coefficients."""
+
+    @property
+    def parameters(self) -> Any:
+        """Those of its law."""
 
 
 def is_own_law(latency_model: object) -> bool:

@@ -84,6 +84,10 @@ class UserFunction:
             self._decision_failure,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to workers elsewhere, with a function that is sent to them: all but what was made for this process."""
+        return {**self.__dict__, "_python": {}, "_compiled": {}}
+
     def _parameter_names(self) -> tuple[str, ...]:
         signature = inspect.signature(self._function)
         needed = [p for p in signature.parameters.values() if p.default is p.empty]
@@ -241,7 +245,7 @@ def user_function(policy: Callable[..., Any] | str, kind: Kind) -> UserFunction:
 def _of(function: Callable[..., Any], seam: Seam, spec: str) -> UserFunction:
     """What is known about a function; undecorated ones become policies when they are first asked for."""
     known: UserFunction | None = getattr(function, _ATTRIBUTE, None)
-    if known is not None and known.seam is seam:
+    if known is not None and known.seam.kind == seam.kind:
         return known
     if known is not None and known.decorated:
         raise ConfigError(

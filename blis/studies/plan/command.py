@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from blis.studies.sweep.keys import KEYS
+from blis.config.schema import FUNCTION_FORM
+from blis.studies.sweep.keys import KEYS, Named
 
 
 def run_command(settings: Mapping[str, Any], folder: Path, num_instances: int, num_requests: int | None = None) -> str:
@@ -39,6 +40,8 @@ def _flag(name: str, plain: Any, folder: Path) -> Iterator[str]:
     yield f"--{flag}"
     if key.kind == "path":
         yield os.path.relpath(key.value(plain, folder))
+    elif isinstance(plain, Named):  # for which there is no name yet
+        yield f"{FUNCTION_FORM.partition(':')[0]}:{plain.partition(' ')[0]}"
     elif key.kind == "function":
         module, separator, function = str(key.value(plain, folder)).rpartition(":")
         yield f"{os.path.relpath(module)}:{function}" if module.endswith(".py") else f"{module}{separator}{function}"

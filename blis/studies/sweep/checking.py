@@ -19,7 +19,7 @@ from blis.errors import CombinationError, ConfigError, InputError
 from blis.files.digest import sha256
 from blis.files.existing import is_folder
 from blis.studies.sweep.file import Sweep
-from blis.studies.sweep.keys import KEYS
+from blis.studies.sweep.keys import KEYS, Named
 from blis.studies.sweep.points import Settings
 from blis.studies.sweep.runner import Case
 from blis.studies.sweep.work import Worker
@@ -139,8 +139,12 @@ def add_inputs(inputs: dict[str, str], point: Settings, case: Case, folder: Path
             path = folder / value
             is_spec = isinstance(case.workload, WorkloadSpec) and name == "workload_spec"
             inputs[value] = _spec_digest(case.workload) if is_spec else _digest(path)
+    law = point.values.get("latency_model")
+    if isinstance(law, Named):
+        inputs.setdefault(law, law.digest)
+    law = case.deployment.latency_model
     named = (
-        case.deployment.latency_model or "",
+        law if isinstance(law, str) else "",
         case.engine.priority_policy,
         case.cluster.admission_policy,
         case.cluster.routing_policy,

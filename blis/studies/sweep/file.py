@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from blis.errors import ConfigError, nearest
 from blis.files.decode import Section, read_yaml
-from blis.studies.sweep.keys import KEYS, Key
+from blis.studies.sweep.keys import KEYS, Key, with_named_laws
 from blis.studies.sweep.points import SAMPLERS, Points, Range, Settings, Shape
 
 #: A sweep with more runs is a mistake: a grid over one key too many, say.
@@ -53,6 +53,7 @@ def load_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
             looked at.
     """
     if isinstance(spec, Mapping):
+        spec = with_named_laws(spec)
         return _sweep(Section(spec, "sweep"), Path.cwd(), spec)
     path = Path(spec)
     top = read_yaml(path)
