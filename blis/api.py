@@ -17,6 +17,7 @@ from blis._core.codes import NONE, RequestStatus, StepLog
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions, TraceOptions
 from blis.errors import ConfigError, WorkloadError
 from blis.files.output import check_output
+from blis.files.shown import counted, summed_up
 from blis.outcomes.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
@@ -44,7 +45,7 @@ _REFUSED = (RequestStatus.REFUSED_TOO_LONG, RequestStatus.REFUSED_NEVER_FITS)
 _log = logging.getLogger("blis")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Simulation:
     """Everything about a run is decided, nothing has run yet.
 
@@ -65,6 +66,12 @@ class Simulation:
     metadata: Mapping[str, Any]
     trace: TraceOptions | None = None
     blocks: SharedBlocks | None = None
+
+    def __repr__(self) -> str:
+        resolved = self.resolved
+        gpu = " ".join(str(part) for part in (resolved.hardware, resolved.tp and f"TP {resolved.tp}") if part)
+        on = f"{counted(self.control.options.num_instances, 'instance')} of {resolved.model}"
+        return summed_up(self, ", ".join(filter(None, [on, gpu, resolved.latency.name, self.table.headline])))
 
     def run(
         self, progress: Progress | None = None, *, timeline: Timeline | None = None, events: EventLog | None = None
@@ -264,8 +271,13 @@ def as_workload(workload: Workload | Frame | str | Path) -> Workload:
         from blis.workload.frames import FrameWorkload
 
         return FrameWorkload(workload)
+    _check_workload(workload)
+    return workload
+
+
+def _check_workload(workload: object) -> None:
     if isinstance(workload, Workload):
-        return workload
+        return
     kind = f"{type(workload).__module__}.{type(workload).__qualname__}"
     hint = "; collect it first" if hasattr(workload, "collect") else ""
     raise WorkloadError(f"workload: expected a blis.Workload, a data frame or the path of a trace, got {kind}{hint}")

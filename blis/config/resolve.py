@@ -58,7 +58,7 @@ ROOFLINE_PERCENT = 15
 ROOFLINE_PERCENT_LESS_SURE = 30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Resolved:
     """Everything about one instance is decided.
 
@@ -83,6 +83,12 @@ class Resolved:
     context_length: int | None
     notes: tuple[Note, ...]
     details: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        tp, version = self.tp and f"TP {self.tp}", self.vllm_version and f"vLLM {self.vllm_version}"
+        blocks = f"{self.engine.total_kv_blocks:,} KV blocks"
+        parts = (self.model, self.hardware, tp, version, self.latency.name, blocks)
+        return f"<Resolved: {', '.join(part for part in parts if part)}>"
 
     @property
     def warnings(self) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from blis.errors import CombinationError, ConfigError, nearest
+from blis.files.shown import Brief
 
 SchedulingPolicy = Literal["fcfs", "priority"]
 Scheduler = Literal["fcfs", "priority-fcfs", "sjf", "reverse-priority"]
@@ -78,8 +79,8 @@ def is_own_law(latency_model: object) -> bool:
     return is_function_name(latency_model) if isinstance(latency_model, str) else callable(latency_model)
 
 
-@dataclass(frozen=True)
-class Deployment:
+@dataclass(frozen=True, repr=False)
+class Deployment(Brief):
     """Which model runs on what, as asked for.
 
     Attributes:
@@ -114,8 +115,8 @@ class Deployment:
     activation_gib: float | None = None
 
 
-@dataclass(frozen=True)
-class EngineOptions:
+@dataclass(frozen=True, repr=False)
+class EngineOptions(Brief):
     """vLLM server parameters, as asked for. None: what the vLLM version's scheduler profile says.
 
     The fields mean what they mean in `EngineConfig`. With ``allow_unservable`` settings are simulated which vLLM itself
@@ -143,8 +144,8 @@ class EngineOptions:
         _check_order(self)
 
 
-@dataclass(frozen=True)
-class EngineConfig:
+@dataclass(frozen=True, repr=False)
+class EngineConfig(Brief):
     """Everything the scheduler and the KV cache of one instance need to know. Checked when made.
 
     Attributes:
@@ -219,8 +220,8 @@ def _check_order(options: EngineOptions | EngineConfig) -> None:
         )
 
 
-@dataclass(frozen=True)
-class ClusterOptions:
+@dataclass(frozen=True, repr=False)
+class ClusterOptions(Brief):
     """How many instances, and who decides what about them. Checked when made.
 
     A policy is a name of a built-in one, or ``module:function`` or ``file.py:function``.
@@ -285,8 +286,8 @@ class ClusterOptions:
         check_policy_name("routing_policy", self.routing_policy, ROUTING_POLICIES)
 
 
-@dataclass(frozen=True)
-class TraceOptions:
+@dataclass(frozen=True, repr=False)
+class TraceOptions(Brief):
     """What to record of the decisions about requests. Checked when made.
 
     Attributes:

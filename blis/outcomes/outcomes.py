@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from blis._core.codes import NEVER, NONE, RequestStatus
 from blis.files.arrow import numbers, texts
 from blis.files.output import replacing
+from blis.files.shown import counted, summed_up
 from blis.latency.law import LatencyModel
 from blis.simulation.result import DecisionTrace, EngineResult
 from blis.workload.labels import label_column
@@ -86,7 +87,7 @@ class ItlHistogram(NamedTuple):
     counts: Ints
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Outcomes:
     """What happened in one run.
 
@@ -154,6 +155,14 @@ class Outcomes:
         from blis.outcomes.metrics.summary import summarize
 
         return summarize(self)
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        done = f"{summary['completed_requests']:,} of {counted(summary['injected_requests'], 'request')} completed"
+        figures = {"{:,.4g} requests/s": "responses_per_sec", "p99 TTFT {:,.4g} ms": "ttft_p99_ms"}
+        figures["p99 TPOT {:,.4g} ms"] = "tpot_p99_ms"
+        known = [text.format(summary[name]) for text, name in figures.items() if summary[name] is not None]
+        return summed_up(self, ", ".join([*(["interrupted"] if summary["interrupted"] else []), done, *known]))
 
     def _repr_html_(self) -> str:
         """Headline figures, for notebooks."""

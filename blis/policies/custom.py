@@ -85,7 +85,7 @@ class UserFunction:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes to workers elsewhere, with a function that is sent to them: all but what was made for this process."""
+        """What goes to workers elsewhere with a function: all but what was made for this process."""
         return {**self.__dict__, "_python": {}, "_compiled": {}}
 
     def _parameter_names(self) -> tuple[str, ...]:

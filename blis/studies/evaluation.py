@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from blis.api import Simulation, as_workload, prepare
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions, is_function_name
 from blis.errors import BlisError, ConfigError, InputError, nearest
+from blis.files.shown import Brief
 from blis.outcomes.metrics.anomalies import anomalies
 from blis.outcomes.metrics.fitness import DEFAULT_FITNESS_WEIGHTS, check_fitness_weights, fitness
 from blis.outcomes.metrics.slo import slo_class_figures
@@ -45,8 +46,8 @@ _tables: WeakValueDictionary[tuple[Any, ...], RequestTable] = WeakValueDictionar
 _blocks: WeakValueDictionary[tuple[int, int], SharedBlocks] = WeakValueDictionary()
 
 
-@dataclass(frozen=True, eq=False)
-class Scenario:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scenario(Brief):
     """What a policy is tried on; the fields are the arguments of `simulate`.
 
     Keep scenarios and use them again: whatever is found out about one is kept with it, a trace file is read once.

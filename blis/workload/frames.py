@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import ConfigError, nearest
+from blis.files.shown import summed_up
 from blis.workload.convert.any_columns import choose_columns, unit_of
 from blis.workload.convert.csv_columns import Columns
 from blis.workload.convert.options import TIME_UNITS, ReadOptions, TimeUnit
@@ -63,7 +64,7 @@ class FrameWorkload:
         columns: names of the columns that were taken, by what they are called in Parquet traces.
 
     Raises:
-        WorkloadError: it is no table, a column is missing, or a value is wrong; names row and column, rows count from 0.
+        WorkloadError: it is no table, a column is missing, or a value is wrong; names column and row, from 0.
         ConfigError: ``columns`` or ``time_unit`` are none.
     """
 
@@ -74,6 +75,9 @@ class FrameWorkload:
             if role not in _OURS:
                 raise ConfigError(f"columns: unknown {role!r}; {nearest(str(role), _OURS)}")
         self.table, self.columns = _read(frame, ReadOptions(time_unit=time_unit, columns=columns))
+
+    def __repr__(self) -> str:
+        return summed_up(self, self.table.headline)
 
     @property
     def seed(self) -> None:
@@ -135,11 +139,11 @@ def _arrow(source: Source, frame: Frame) -> pa.Table:
 def _mixed(frame: Any) -> str | None:
     """Where a column of pandas holds values of two kinds, which Arrow does not take."""
     for name in getattr(frame, "columns", ()):
-        values = frame[name].tolist() if getattr(frame[name], "dtype", None) == object else []
-        kinds = [type(value).__name__ for value in values if value is not None]
-        row = next((row for row, value in enumerate(values) if value is not None and type(value).__name__ != kinds[0]), -1)
-        if row >= 0:
-            return f"row {row}: {name}: {values[row]!r} is of another kind than the first value, {kinds[0]}"
+        values = frame[name].tolist() if str(getattr(frame[name], "dtype", "")) == "object" else []
+        kinds = {row: type(value).__name__ for row, value in enumerate(values) if value is not None}
+        for row, kind in kinds.items():
+            if kind != (first := next(iter(kinds.values()))):
+                return f"row {row}: {name}: {values[row]!r} is of another kind than the first value, {first}"
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blis.config.catalogue.hardware import gpus
 from blis.config.catalogue.models import models as entries
@@ -26,7 +26,7 @@ def models() -> pl.DataFrame:
         {**entry, **{f"default_{name}": value for name, value in (entry["default"] or {}).items()}}
         for entry in entries()
     ]
-    schema = {
+    schema: dict[str, Any] = {
         "model": pl.String,
         **dict.fromkeys(("num_parameters", "num_layers", "num_experts"), pl.Int64),
         **dict.fromkeys(("weight_bytes", "kv_bytes_per_token"), pl.Float64),
@@ -43,14 +43,14 @@ def hardware() -> pl.DataFrame:
     """GPUs that ship with blis: what ``blis hardware`` lists.
 
     Returns:
-        A row per GPU: ``name`` and ``aliases``; ``status`` of its efficiencies, ``measured`` or ``prior``; and
-        ``peak_16bit_tflops`` and ``peak_8bit_tflops`` (dense), ``memory_bandwidth_gb_per_s``, ``nominal_memory_gib`` and
-        ``link_gb_per_s`` (to other GPUs, in one direction).
+        A row per GPU: ``name`` and ``aliases``; ``status`` of its efficiencies, ``measured`` or ``prior``;
+        ``peak_16bit_tflops`` and ``peak_8bit_tflops`` (dense), ``memory_bandwidth_gb_per_s``, ``nominal_memory_gib``,
+        and ``link_gb_per_s`` (to other GPUs, in one direction).
     """
     import polars as pl
 
     figures = ("peak_16bit_tflops", "peak_8bit_tflops", "memory_bandwidth_gb_per_s", "nominal_memory_gib")
-    schema = {
+    schema: dict[str, Any] = {
         "name": pl.String,
         "aliases": pl.List(pl.String),
         "status": pl.String,

@@ -35,7 +35,7 @@ MAX_INSTANCES = 256
 MARGIN = 0.1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Capacity(Answer):
     """The highest rate at which a deployment meets its SLOs.
 
@@ -86,7 +86,7 @@ class Capacity(Answer):
         return _table(self.rows)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InstancesNeeded(Answer):
     """The fewest instances that meet the SLOs at a rate.
 

@@ -53,8 +53,8 @@ def load_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
             looked at.
     """
     if isinstance(spec, Mapping):
-        spec = with_named_laws(spec)
-        return _sweep(Section(spec, "sweep"), Path.cwd(), spec)
+        plain: Mapping[str, Any] = with_named_laws(spec)
+        return _sweep(Section(plain, "sweep"), Path.cwd(), plain)
     path = Path(spec)
     top = read_yaml(path)
     return _sweep(top, path.resolve().parent, top.plain())

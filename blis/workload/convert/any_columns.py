@@ -151,7 +151,9 @@ def choose_columns(source: Source, names: Sequence[str], roles: Sequence[str] = 
     given = dict(source.options.columns or {})
     for role, name in given.items():
         if name not in names:
-            raise source.error(f"{source.option('columns', f'{role}={name}')}: there is no such column; {nearest(name, names)}")
+            raise source.error(
+                f"{source.option('columns', f'{role}={name}')}: there is no such column; {nearest(name, names)}"
+            )
     guessed = {role: name for role, name in guess_columns(names).items() if role in roles and role not in given}
     chosen = given | guessed
     for role in _NEEDED:
