@@ -39,19 +39,21 @@ def parts_html(parts: Iterable[Any]) -> str:
     """What `rich` prints of an answer, texts and tables, as HTML; the first text is the answer itself."""
     made = [part for part in parts if str(part).strip()]
     shown = [_table(part) if hasattr(part, "columns") else f"<p>{_lines(part)}</p>" for part in made[:_MOST_PARTS]]
-    shown[0] = f"<p><b>{_lines(made[0])}</b></p>"
+    if made and not hasattr(made[0], "columns"):
+        shown[0] = f"<p><b>{_lines(made[0])}</b></p>"
     return "".join(shown) + _more(len(made) - len(shown), "lines")
 
 
 def _table(table: Table) -> str:
     columns = table.columns
     styles = [_style(column) for column in columns]
-    head = [f'<th style="{style}">{_lines(column.header)}</th>' for column, style in zip(columns, styles, strict=True)]
+    names = [f'<th style="{style}">{_lines(column.header)}</th>' for column, style in zip(columns, styles, strict=True)]
+    head = f"<thead><tr>{''.join(names)}</tr></thead>" if table.show_header else ""
     rows = islice(zip(*(column.cells for column in columns), strict=True), _MOST_ROWS)
     body = "".join(f"<tr>{_cells(row, styles)}</tr>" for row in rows)
     title = f"<p>{_lines(table.title)}</p>" if table.title else ""
     more = _more(table.row_count - _MOST_ROWS, "rows")
-    return f"{title}<table><thead><tr>{''.join(head)}</tr></thead><tbody>{body}</tbody></table>{more}"
+    return f"{title}<table>{head}<tbody>{body}</tbody></table>{more}"
 
 
 def _style(column: Column) -> str:

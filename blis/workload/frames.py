@@ -51,7 +51,7 @@ class FrameWorkload:
     Columns that are called as in Parquet traces are taken as they are there (docs/workload-formats.md). Others are
     taken by usual names (``timestamp``, ``prompt_tokens``, …), which a warning tells; their arrivals are dates,
     durations, or numbers, and count from the first one. Their unit is asked for in ``time_unit``, stands at the end of
-    the name (``sent_ms``), or is the plausible one, which a warning tells, too. Columns that are not used are told.
+    the name (``sent_at_ms``), or is the plausible one, which a warning tells, too. Columns that are not used are told.
 
     Args:
         frame: of polars, pandas or pyarrow, or anything else that has ``__arrow_c_stream__``.

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core.codes import RequestStatus
-from blis.files.shown import summed_up
 from blis.outcomes.outcomes import SERVED, Ints, Outcomes, has_status
 from blis.outcomes.statistics.arrivals import ArrivalRate
 from blis.outcomes.statistics.estimates import Estimate, batch_means, warm_up_of
@@ -38,7 +37,7 @@ class SteadyState:
 
     def __repr__(self) -> str:
         mean = "no interval" if self.e2e is None else f"E2E {self.e2e.mean / 1000:,.4g} ms on average"
-        return summed_up(self, f"{self.verdict}, {mean}")
+        return f"<SteadyState: {self.verdict}, {mean}>"
 
     @cached_property
     def last_arrival_us(self) -> int:
