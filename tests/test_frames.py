@@ -156,7 +156,9 @@ def test_a_wrong_frame_says_what_would_be_right():
     found = "found: prompt_tokens, completion_tokens"
     says = "columns={'arrival': 'NAME'} says which"
     assert refused(log.drop("ts")) == f"frame: no column looks like arrivals; {says}; {found}"
-    assert "which column holds the input tokens? columns={'input': 'NAME'} says it" in refused(log.drop("prompt_tokens"))
+    assert "which column holds the input tokens? columns={'input': 'NAME'} says it" in refused(
+        log.drop("prompt_tokens")
+    )
     assert "did you mean 'prompt_tokens'" in refused(log, columns={"input": "promt_tokens"})
     assert refused(log, columns={"inputs": "ts"}) == "columns: unknown 'inputs'; did you mean 'input'?"
     assert refused(log, time_unit="m") == "time_unit: must be one of s, ms, us, ns, got 'm'"

@@ -310,7 +310,9 @@ def test_rows_can_be_asked_for_by_slice_and_by_index():
 
 @settings(max_examples=20, deadline=None)
 @given(
-    lengths=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 300), st.integers(0, 40)), min_size=1, max_size=30),
+    lengths=st.lists(
+        st.tuples(st.integers(0, 10**6), st.integers(1, 300), st.integers(0, 40)), min_size=1, max_size=30
+    ),
     horizon_us=st.integers(1, 2 * 10**6),
     client_us=st.integers(0, 500),
 )

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -70,6 +69,11 @@ def test_what_a_fit_has_found_is_one():
     assert outcomes.requests.equals(blis.simulate(given, WORKLOAD).requests)
     with pytest.raises(blis.CombinationError, match="blackbox has coefficients of its own; leave out alpha_coeffs"):
         blis.simulate(deployment(model, alpha_coeffs=(1.0, 2.0, 3.0)), WORKLOAD)
+
+
+def test_coefficients_may_be_lists_and_arrays():
+    given = [blis.Deployment("m", alpha_coeffs=of([1.0, 2.0, 3.0])) for of in (tuple, list, np.array)]
+    assert len(set(given)) == 1
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ def test_html_holds_the_figures_of_the_text():
     assert parts_html(["Answer", rows, ""]) == (
         "<p><b>Answer</b></p>"
         '<table><thead><tr><th style="text-align:left">name</th><th style="text-align:right">per<br>second</th></tr>'
-        '</thead><tbody><tr><td style="text-align:left">a</td><td style="text-align:right">1.5</td></tr></tbody></table>'
+        '</thead><tbody><tr><td style="text-align:left">a</td><td style="text-align:right">1.5</td></tr></tbody>'
+        "</table>"
     )
     assert parts_html([]) == ""
 
@@ -185,8 +186,8 @@ def test_answers_can_be_read_in_a_notebook(answers, scheme, tmp_path):
         page.write_text(f"<!doctype html><meta charset=utf-8><meta name=color-scheme content='light dark'>{html}")
         browser.get(page.as_uri())
         colours = """
-          const shown = new Set([...document.querySelectorAll('p, b, th, td')].map(each => getComputedStyle(each).color));
-          return [...shown];
+          const shown = [...document.querySelectorAll('p, b, th, td')];
+          return [...new Set(shown.map(each => getComputedStyle(each).color))];
         """
         assert browser.execute_script(colours) == ["rgb(0, 0, 0)" if scheme == "light" else "rgb(255, 255, 255)"]
         assert browser.title != "obeyed"

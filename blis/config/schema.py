@@ -114,6 +114,11 @@ class Deployment(Brief):
     gpu_memory_utilization: float = 0.9
     activation_gib: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("alpha_coeffs", "beta_coeffs"):
+            if getattr(self, name) is not None:  # lists and arrays, too, by which nothing could be kept
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+
 
 @dataclass(frozen=True, repr=False)
 class EngineOptions(Brief):
