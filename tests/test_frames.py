@@ -210,3 +210,58 @@ def test_everything_that_takes_a_workload_takes_a_frame():
     assert blis.instances_for(20, ROUND, frame, "p99_ttft=500ms", num_requests=200).num_instances >= 1
     scores = [blis.evaluate(None, blis.Scenario("one", ROUND, each))["fitness"] for each in (frame, table)]
     assert scores[0] == scores[1] > 0
+
+
+def steady(count=300):
+    arrival_us = np.cumsum(np.random.default_rng(0).exponential(50_000, count)).astype(np.int64)
+    return pl.DataFrame({"arrival_us": arrival_us, "input_tokens": [100] * count, "output_tokens": [50] * count})
+
+
+def test_sweeps_take_frames_and_other_workloads(caplog):
+    base = {"model": "m", "alpha_coeffs": [0, 0, 0], "beta_coeffs": [5000, 10, 10], "total_kv_blocks": 1000}
+    frame, drawn = steady(), blis.DistributionWorkload(num_requests=50)
+    grid = {"workload": [frame, frame.tail(200), drawn, "chatbot"], "rate": [1, 2]}
+    table = blis.sweep({"base": {**base, "max_prompts": 20}, "grid": grid}, executor="threads")
+    deployment = blis.Deployment("m", alpha_coeffs=(0, 0, 0), beta_coeffs=(5000, 10, 10), total_kv_blocks=1000)
+    for row, workload in ((0, frame), (2, frame.tail(200)), (4, drawn)):
+        assert table["e2e_mean_ms"][row] == table["e2e_mean_ms"][row + 1]  # it has a rate of its own
+        assert table["e2e_mean_ms"][row] == blis.simulate(deployment, workload).summary["e2e_mean_ms"]
+    names = table["workload"].unique(maintain_order=True).to_list()
+    assert [name.split()[0] for name in names] == ["frame", "frame", "distribution", "chatbot"]
+    assert len(set(names)) == 4  # frames are told apart by what they hold
+    blis.sweep({"base": {**base, "workload": frame, "rate": 3}}, executor="threads")
+    assert f"rate has no effect with workload {names[0]}" in caplog.messages
+
+
+def test_rows_of_another_frame_are_another_sweep(tmp_path):
+    base = {"model": "m", "alpha_coeffs": [0, 0, 0], "beta_coeffs": [5000, 10, 10], "total_kv_blocks": 1000}
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    def run(frame, progress=None):
+        spec = {"base": {**base, "workload": frame}, "grid": {"max_num_seqs": [4, 8]}}
+        return blis.sweep(spec, executor="threads", jobs=1, output=tmp_path / "out.parquet", progress=progress)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(steady(), stop)
+    with pytest.raises(blis.InputError, match="holds rows of another sweep"):
+        run(steady().with_columns(pl.col("output_tokens") + 1))
+    assert run(steady().to_pandas()).height == 2
+
+
+def test_plans_take_frames():
+    spec = {
+        "base": {"model": "meta-llama/llama-3.1-8b-instruct", "workload": steady()},
+        "slos": ["p99_ttft=300ms"],
+        "prices": {"H100": 2.0},
+        "deployments": [{"hardware": "H100", "tp": 1}],
+        "num_requests": 200,
+    }
+    plan = blis.plan(spec, jobs=1)
+    assert plan.rate == pytest.approx(1e6 * 299 / np.ptp(steady()["arrival_us"].to_numpy()))
+    assert "--workload traces --workload-traces-filepath trace.parquet" in plan.best.command
+    for key, value in (("workload", 3), ("latency_model", print), ("routing_policy", print)):
+        with pytest.raises(blis.InputError) as found:
+            blis.plan({**spec, "base": {**spec["base"], key: value}}, jobs=1)
+        assert "\n" not in str(found.value)

@@ -128,14 +128,14 @@ def test_a_sweep_takes_it_on_threads(jobs, tmp_path):
 
 
 def test_laws_of_other_code_or_coefficients_are_other_sweeps(tmp_path):
-    from blis.studies.sweep.keys import Named
+    from blis.studies.sweep.named import Named
 
     def made(constant):
         return lambda batch, parameters: constant + batch.num_decodes
 
-    digests = {Named.of(each).digest for each in (made(1), made(2), law, undecorated)}
+    digests = {Named.of("latency_model", each).digest for each in (made(1), made(2), law, undecorated)}
     assert len(digests) == 4
-    assert Named.of(made(1)).digest == Named.of(made(1)).digest
+    assert Named.of("latency_model", made(1)).digest == Named.of("latency_model", made(1)).digest
 
 
 PROGRAM = """

@@ -158,7 +158,8 @@ def plan(spec: str | Path | Mapping[str, Any], *, jobs: int | None = None, progr
     """Find the cheapest deployment that meets SLOs (docs/plan.md).
 
     Args:
-        spec: path of a plan file, or its content as nested mappings.
+        spec: path of a plan file, or its content as nested mappings, in which workloads and laws of step time may
+            stand themselves.
         jobs: processes, or threads where this process cannot be copied; None: one per CPU.
         progress: called for each point that was tried; of a process, when it is done with a deployment.
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import marshal
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from blis.config.schema import ClusterOptions, Deployment, EngineOptions, StepTimeModel
+from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.files.decode import Section
-from blis.policies.custom import user_function
+from blis.studies.sweep.named import Named
 from blis.workload.distribution import DistributionWorkload
 
 Kind = Literal["integer", "number", "text", "flag", "numbers", "weights", "path", "function"]
@@ -52,44 +50,6 @@ _FURTHER: dict[str, Kind] = {
     "trace_data": "path",
 }
 _KINDS: Mapping[Any, Kind] = {int: "integer", float: "number", str: "text", bool: "flag", Path: "path"}
-
-
-class Named(str):
-    """The name of a law of step time that a mapping in Python holds itself, and the law."""
-
-    law: Any
-
-    @classmethod
-    def of(cls, law: Any) -> Named:
-        """A function by its name and place, a model of time by its name."""
-        named = cls(user_function(law, "step-time").name if callable(law) else law.name)
-        named.law = law
-        return named
-
-    @property
-    def digest(self) -> str:
-        """Of what the law is made of: other code or coefficients give other runs."""
-        parts: list[Any] = []
-        model = self.law
-        if callable(model):
-            function = getattr(model, "py_func", model)
-            parts += [marshal.dumps(function.__code__), [cell.cell_contents for cell in function.__closure__ or ()]]
-            model = user_function(model, "step-time").latency_model((0.0, 0.0, 0.0), None)
-        parts += [model.alpha, model.parameters.tolist()]
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def with_named_laws(spec: Any) -> Any:
-    """What stands in a file, with a `Named` for each law that a mapping in Python holds itself.
-
-    Raises:
-        ConfigError: a function is no law of step time.
-    """
-    if isinstance(spec, Mapping):
-        return {name: with_named_laws(value) for name, value in spec.items()}
-    if isinstance(spec, list):
-        return [with_named_laws(value) for value in spec]
-    return Named.of(spec) if callable(spec) or isinstance(spec, StepTimeModel) else spec
 
 
 @dataclass(frozen=True)
@@ -136,6 +96,8 @@ class Key:
 
     def value(self, plain: Any, folder: Path) -> Any:
         """What the field gets, of a plain value; files are looked for in a folder."""
+        if isinstance(plain, Named):
+            return plain.thing
         match self.kind:
             case "numbers":
                 return tuple(plain)
@@ -143,8 +105,6 @@ class Key:
                 return tuple(plain.items())
             case "path":
                 return (folder / plain).resolve()
-            case "function" if isinstance(plain, Named):
-                return plain.law
             case "function":
                 module, _, function = plain.rpartition(":")
                 return f"{(folder / module).resolve()}:{function}" if module.endswith(".py") else plain

@@ -15,6 +15,7 @@ from blis.errors import BlisError
 from blis.outcomes.outcomes import Outcomes
 from blis.simulation import Control, Run, control_of, load_functions
 from blis.workload.content import SharedBlocks, shared_blocks
+from blis.workload.frames import FrameWorkload
 from blis.workload.requests import LiteralTokens, RequestTable
 from blis.workload.traces.loading import TraceFile
 from blis.workload.workload import Workload
@@ -225,5 +226,5 @@ class _Tables:
 
 
 def _key(case: Case) -> Hashable:
-    is_drawn = not isinstance(case.workload, RequestTable | TraceFile)
+    is_drawn = not isinstance(case.workload, RequestTable | TraceFile | FrameWorkload)
     return case.workload, case.seed if is_drawn else None, case.horizon_us
