@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
+    from blis.config.catalogue.frames import hardware, models
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from blis.studies.plan.planning import Plan, plan
     from blis.studies.sweep.sweeping import sweep
     from blis.workload.distribution import DistributionWorkload
+    from blis.workload.frames import FrameWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
     from blis.workload.scenarios import scenario
     from blis.workload.spec import WorkloadSpec
@@ -67,6 +69,7 @@ __all__ = [
     "EventLog",
     "Fit",
     "FitOptions",
+    "FrameWorkload",
     "InputError",
     "InstancesNeeded",
     "InvariantError",
@@ -92,10 +95,12 @@ __all__ = [
     "evaluate",
     "fit_steps",
     "fit_traces",
+    "hardware",
     "instances_for",
     "load_policies",
     "load_trace",
     "load_workload_spec",
+    "models",
     "plan",
     "prepare",
     "preset",
@@ -111,6 +116,7 @@ _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
     "blis.measurement.calibrate.calibrating": ("Calibration", "calibrate"),
     "blis.studies.compare.comparison": ("Comparison", "compare"),
+    "blis.config.catalogue.frames": ("hardware", "models"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (
@@ -133,6 +139,7 @@ _MODULES = {
     "blis.studies.sweep.sweeping": ("sweep",),
     "blis.outcomes.timeline.recording": ("Timeline",),
     "blis.workload.distribution": ("DistributionWorkload",),
+    "blis.workload.frames": ("FrameWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
     "blis.workload.scenarios": ("scenario",),
     "blis.workload.spec": ("WorkloadSpec",),

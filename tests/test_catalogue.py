@@ -121,3 +121,18 @@ def test_tables(capsys, args, words):
     assert [word for word in words if word not in text] == []
     assert main(args) == 0  # not a terminal
     assert json.loads(capsys.readouterr().out)
+
+
+def test_frames_hold_what_is_listed(capsys):
+    listed = {}
+    for command in ("models", "hardware"):
+        assert main([command, "--output", "json"]) == 0
+        listed[command] = json.loads(capsys.readouterr().out)
+    frame = blis.models()
+    assert frame.height == len(listed["models"]) > 0
+    for row, entry in zip(frame.iter_rows(named=True), listed["models"], strict=True):
+        default = entry.pop("default") or {}
+        usual = {f"default_{name}": default.get(name) for name in ("hardware", "tp", "vllm_version")}
+        assert row == {**entry, **usual}
+    assert [dict(row) for row in blis.hardware().iter_rows(named=True)] == listed["hardware"]
+    assert blis.hardware().columns == list(listed["hardware"][0])

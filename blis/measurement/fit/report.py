@@ -57,12 +57,18 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
     return values
 
 
-def text(fit: Fit) -> Iterator[Any]:
-    """The same for people: things that `rich` prints."""
+def headlines(fit: Fit) -> Iterator[str]:
+    """What was found, of what and from what, in a line; and the coefficients."""
     resolved = fit.resolved
     where = ", ".join(str(part) for part in (resolved.hardware, resolved.tp and f"TP {resolved.tp}") if part)
     counts = " + ".join(f"{count} {part.replace('_', ' ')}" for part, count in fit.num_measured.items())
     yield f"{fit.options.law} law of {resolved.model} on {where or 'an unnamed GPU'}, from {counts}"
+    yield ", ".join(f"{one.name} {one.value:.4g}" for one in fit.intervals)
+
+
+def text(fit: Fit) -> Iterator[Any]:
+    """The same for people: things that `rich` prints."""
+    yield next(headlines(fit))
     yield _coefficients(fit)
     for when, parts in fit.judgements.items():
         for part, judgement in parts.items():

@@ -20,7 +20,7 @@ from blis.studies.capacity.search import Verdict
 from blis.studies.capacity.sizing import Bounds, checked_rate, fewest, sized
 from blis.studies.capacity.step_error import StepError, step_error, step_error_of_instances
 from blis.studies.sweep.runner import Case
-from blis.workload.workload import Workload
+from blis.workload.workload import Frame, Workload
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,7 +35,7 @@ MAX_INSTANCES = 256
 MARGIN = 0.1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Capacity(Answer):
     """The highest rate at which a deployment meets its SLOs.
 
@@ -86,7 +86,7 @@ class Capacity(Answer):
         return _table(self.rows)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InstancesNeeded(Answer):
     """The fewest instances that meet the SLOs at a rate.
 
@@ -131,7 +131,7 @@ class InstancesNeeded(Answer):
 
 def capacity(
     deployment: Deployment | str,
-    workload: Workload | str | Path,
+    workload: Workload | Frame | str | Path,
     slos: Iterable[str | Objective] | str,
     *,
     goodput: float | None = None,
@@ -198,7 +198,7 @@ def capacity(
 def instances_for(
     rate: float,
     deployment: Deployment | str,
-    workload: Workload | str | Path,
+    workload: Workload | Frame | str | Path,
     slos: Iterable[str | Objective] | str,
     *,
     goodput: float | None = None,
@@ -317,7 +317,7 @@ def _size(point: Point) -> int:
 
 def _evaluator(
     deployment: Deployment | str,
-    workload: Workload | str | Path,
+    workload: Workload | Frame | str | Path,
     slos: Slos,
     engine: EngineOptions | None,
     cluster: ClusterOptions | None,

@@ -58,7 +58,7 @@ class Change(NamedTuple):
         return None if self.interval is None else self.interval.excludes_zero
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Answer):
     """Two runs side by side.
 

@@ -10,6 +10,7 @@ from blis.studies.compare.comparison import Change, Comparison
 from blis.studies.compare.conditions import Failure
 
 _HEADINGS = ("metric", "A", "B", "difference", "%", "95 % interval")
+_HEADLINES = ("ttft_p99_ms", "tpot_p99_ms", "responses_per_sec")
 #: Behind intervals that leave zero out.
 _SIGNIFICANT = " †"
 LEGEND = "† significant: the 95 % interval of the difference leaves zero out."
@@ -35,6 +36,15 @@ def markdown(comparison: Comparison, failed: Sequence[Failure]) -> str:
     if failed:
         lines += ["", *(f"- **Failed** {failure.reason.replace('<', '&lt;')}" for failure in failed)]
     return "\n".join([*lines, "", *(f"{note}  " for note in _notes(comparison))])
+
+
+def headlines(comparison: Comparison) -> Iterator[str]:
+    """Which runs, and what of the figures that people look at first differs by how much."""
+    changes = [comparison.by_metric[name] for name in _HEADLINES if name in comparison.by_metric]
+    told = [f"{each.metric} {each.percent:+.2f} %" for each in changes if each.percent is not None]
+    significant = sum(change.significant is True for change in comparison.changes)
+    counts = f"{significant} of {len(comparison.changes)} figures differ significantly"
+    yield f"A: {comparison.a.name}, B: {comparison.b.name}; {', '.join([*told, counts])}"
 
 
 def text(comparison: Comparison) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blis._core.codes import NEVER
 from blis.errors import InputError
+from blis.files.shown import counted, summed_up
 from blis.outcomes.metrics.steady_state import arrival_order
 from blis.outcomes.outcomes import Outcomes
 from blis.workload.requests import MOST_US
@@ -27,7 +28,7 @@ _ENTRY_KEYS = ("arrived_at", "requestID", "num_prefill_tokens", "num_decode_toke
 _WHAT_FITS = "give a file of --results-path (JSON) or --outcomes-path (Parquet)"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Requests:
     """Requests of a run in the order in which they arrived.
 
@@ -45,8 +46,11 @@ class Requests:
     output_tokens: Ints
     durations_ms: Mapping[str, Floats]
 
+    def __repr__(self) -> str:
+        return summed_up(self, counted(len(self.number), "request"))
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Side:
     """One run.
 
@@ -61,6 +65,9 @@ class Side:
     figures: Mapping[str, float | None]
     verdict: str | None
     requests: Requests | None
+
+    def __repr__(self) -> str:
+        return summed_up(self, f"{self.name}, {self.verdict or 'steady state not known'}, {len(self.figures)} figures")
 
 
 def side_of(run: Outcomes | Mapping[str, Any] | str | Path, name: str) -> Side:

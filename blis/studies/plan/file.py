@@ -13,6 +13,7 @@ from blis.files.decode import Section, read_yaml
 from blis.studies.capacity.capacity import MARGIN, NUM_REQUESTS, REPLICATIONS
 from blis.studies.capacity.objectives import Slos
 from blis.studies.sweep.keys import KEYS
+from blis.studies.sweep.named import with_names
 
 #: More deployments than this are a mistake: an axis too many, say.
 MOST_CANDIDATES = 10_000
@@ -101,7 +102,7 @@ def load_plan(spec: str | Path | Mapping[str, Any]) -> PlanFile:
         ConfigError: one line that names the file, the key and what would be valid.
     """
     if isinstance(spec, Mapping):
-        return _plan(Section(spec, "plan"), Path.cwd())
+        return _plan(Section(with_names(spec), "plan"), Path.cwd())
     return _plan(read_yaml(Path(spec)), Path(spec).resolve().parent)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blis.errors import ConfigError, InputError
+from blis.files.shown import summed_up
 from blis.report.answer import Answer
 from blis.studies.capacity.evaluating import MOST_NUMBERS, Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
@@ -35,7 +36,7 @@ IDLE = 0.01
 _log = logging.getLogger("blis")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Choice:
     """A deployment that meets the SLOs, verified with seeds that were not used to find it.
 
@@ -64,6 +65,10 @@ class Choice:
     command: str
     step_error: StepError | None
 
+    def __repr__(self) -> str:
+        what = _settings(self.candidate)
+        return summed_up(self, f"{self.num_instances} x {what}, {self.cost_per_hour:.2f} per hour")
+
     @property
     def cost_per_million_output_tokens(self) -> float | None:
         """At the rate; None if there are no output tokens."""
@@ -81,7 +86,7 @@ class Choice:
         return (self.cost_per_hour, ttft, itl, -(self.saturation_rate or 0.0))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rejected:
     """A deployment that is none.
 
@@ -97,8 +102,11 @@ class Rejected:
     strain: float | None = None
     missed: str | None = None
 
+    def __repr__(self) -> str:
+        return summed_up(self, f"{_settings(self.candidate)}: {self.reason}")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan(Answer):
     """What to deploy.
 
@@ -150,7 +158,8 @@ def plan(spec: str | Path | Mapping[str, Any], *, jobs: int | None = None, progr
     """Find the cheapest deployment that meets SLOs (docs/plan.md).
 
     Args:
-        spec: path of a plan file, or its content as nested mappings.
+        spec: path of a plan file, or its content as nested mappings, in which workloads and laws of step time may
+            stand themselves.
         jobs: processes, or threads where this process cannot be copied; None: one per CPU.
         progress: called for each point that was tried; of a process, when it is done with a deployment.
 
@@ -311,6 +320,10 @@ def _missing(candidate: Candidate, point: Point, who: str) -> Rejected:
     value, limit = point.estimates[name].mean, limit_text(point.slos, name)
     reason = f"{who}: {name} is {value_text(name, value)} at {point.rate:.4g} per second; asked for: {limit}"
     return Rejected(candidate, reason, point.strains[name], name)
+
+
+def _settings(candidate: Candidate) -> str:
+    return ", ".join(f"{name}={value}" for name, value in candidate.differing.items())
 
 
 def _beats(one: Choice, other: Choice) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.files.decode import Section
+from blis.studies.sweep.named import Named
 from blis.workload.distribution import DistributionWorkload
 
 Kind = Literal["integer", "number", "text", "flag", "numbers", "weights", "path", "function"]
@@ -95,6 +96,8 @@ class Key:
 
     def value(self, plain: Any, folder: Path) -> Any:
         """What the field gets, of a plain value; files are looked for in a folder."""
+        if isinstance(plain, Named):
+            return plain.thing
         match self.kind:
             case "numbers":
                 return tuple(plain)
