@@ -7,7 +7,7 @@ engine *gets*: every value decided. `blis.config.resolve` leads from one to the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -53,6 +53,8 @@ def check_policy_name(field: str, name: str, built_in: Iterable[str]) -> None:
     Raises:
         ConfigError: beginning with the field's name.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"{field}: expected a name ({', '.join((*built_in, FUNCTION_FORM))}), got {name!r:.80}")
     if not is_function_name(name) and name not in (valid := tuple(built_in)):
         raise ConfigError(f"{field}: unknown name {name!r}; {nearest(name, (*valid, FUNCTION_FORM))}")
 
@@ -202,13 +204,22 @@ class EngineConfig(Brief):
             "max_model_len": (1, 2**40),
             "preallocated_tokens": (0, 2**20),
         }
-        for name, (least, most) in bounds.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
+        _check_bounds(self, bounds, optional=("max_model_len",))
         if not 0.0 <= self.kv_watermark < 1.0:
             raise ConfigError(f"kv_watermark: must be in [0, 1), got {self.kv_watermark}")
         _check_order(self)
+
+
+def _check_bounds(options: Any, bounds: Mapping[str, tuple[int, int]], optional: tuple[str, ...] = ()) -> None:
+    """Refuse what is no whole number, or beyond its bounds; None only where it is optional."""
+    for name, (least, most) in bounds.items():
+        value: Any = getattr(options, name)
+        if value is None and name in optional:
+            continue
+        if not hasattr(value, "__index__"):  # numpy's are whole, too
+            raise ConfigError(f"{name}: must be a whole number, got {value!r:.80}")
+        if not least <= value <= most:
+            raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
 
 
 def _check_order(options: EngineOptions | EngineConfig) -> None:
@@ -274,10 +285,7 @@ class ClusterOptions(Brief):
             "batch_size_refresh_us": (0, MAX_TIME_US),
             "kv_refresh_us": (0, MAX_TIME_US),
         }
-        for name, (least, most) in bounds.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
+        _check_bounds(self, bounds)
         _check_finite(self, "token_bucket_capacity", "token_bucket_refill_rate")
         _check_finite(self, "routing_cache_weight", "routing_load_weight")
         if not 0.0 < self.routing_cache_weight + self.routing_load_weight < math.inf:
