@@ -35,6 +35,34 @@ async function draw(name, spec) {
   });
 }
 
+// Sorts the rows of a table by a column: numbers by their value, the highest first at the second click; dashes stay last.
+function sortBy(heading) {
+  const table = heading.closest("table"), place = heading.cellIndex;
+  const down = heading.ariaSort === "ascending";
+  const keys = new Map([...table.tBodies[0].rows].map(row => [row, keyOf(row.cells[place].innerText)]));
+  const sorted = [...keys.keys()].sort((a, b) => compare(keys.get(a), keys.get(b), down ? -1 : 1));
+  table.tBodies[0].append(...sorted);
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  heading.ariaSort = down ? "descending" : "ascending";
+}
+
+const numeral = /^[+-]?[\d,]*\.?\d+(?=$|[ ×%])/;
+
+function keyOf(text) {
+  const number = text.match(numeral);
+  return text === "–" || text === "-" || text === "" ? null : number ? Number(number[0].replaceAll(",", "")) : text;
+}
+
+function compare(a, b, sign) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+  return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
+}
+
+for (const button of document.querySelectorAll("th button")) {
+  button.addEventListener("click", () => sortBy(button.closest("th")));
+}
+
 const drawAll = () => Promise.all(Object.entries(specs).map(([name, spec]) => draw(name, spec)));
 let waiting;
 window.addEventListener("resize", () => {

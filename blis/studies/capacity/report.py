@@ -15,6 +15,8 @@ from blis.studies.capacity.step_error import StepError, step_error_row
 #: Widest bar, in characters; the limit is at two thirds of it.
 _BAR = 18
 _LIMIT_AT = 12
+#: Latencies that are called by their initials.
+_INITIALS = ("ttft", "itl", "tpot", "e2e")
 
 
 def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
@@ -80,6 +82,12 @@ def limit_text(slos: Slos, name: str) -> str:
     if name == "backlog":
         return "a backlog that does not grow"
     return f"{name} <= {slos.limit(name) / 1000:g} ms"
+
+
+def latency_title(name: str) -> str:
+    """What people call a figure: ``p99 TTFT`` of ``p99_ttft``."""
+    statistic, _, metric = name.partition("_")
+    return f"{statistic} {metric.upper() if metric in _INITIALS else metric.replace('_', ' ')}"
 
 
 def value_text(name: str, value: float) -> str:

@@ -291,7 +291,6 @@ def _tradeoffs(swept: Swept) -> Iterator[Chart]:
                 Axis(name, FIGURES[name]),
                 _KINDS,
                 {"kind": "steady state", "runs": "runs"},
-                labels=False,
             ),
             "Dotted: points that no other one beats in both (the Pareto front).",
             "half",
