@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from blis.outcomes.timeline.recording import Timeline
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
     from blis.studies.capacity.capacity import Capacity, InstancesNeeded, capacity, instances_for
-    from blis.studies.compare.comparison import Comparison, compare
+    from blis.studies.compare.comparison import Comparison, Comparisons, compare
     from blis.studies.evaluation import Scenario, evaluate
     from blis.studies.plan.planning import Plan, plan
     from blis.studies.sweep.sweeping import sweep
@@ -60,6 +60,7 @@ __all__ = [
     "ClusterOptions",
     "CombinationError",
     "Comparison",
+    "Comparisons",
     "ConfigError",
     "Deployment",
     "DistributionWorkload",
@@ -115,7 +116,7 @@ __all__ = [
 _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
     "blis.measurement.calibrate.calibrating": ("Calibration", "calibrate"),
-    "blis.studies.compare.comparison": ("Comparison", "compare"),
+    "blis.studies.compare.comparison": ("Comparison", "Comparisons", "compare"),
     "blis.config.catalogue.frames": ("hardware", "models"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
