@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blis.report.charting import INK, SERIES, SOFT, Floats, Spec, short_format, spec
+from blis.report.charting import CARD, INK, SERIES, SOFT, Floats, Spec, short_format, spec
 from blis.report.point_labels import PADDING, placed
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def against(
     y_axis = alt.Axis(format=short_format(values), tickCount=5)
     y = alt.Y("value:Q", title=y_title, scale=scale_for(values), axis=y_axis)
     x_values = frame["x"].to_numpy()
-    x_axis = alt.Axis(format=short_format(x_values), tickCount=7)
+    steps = {"tickMinStep": 1} if (x_values == np.round(x_values)).all() else {}
+    x_axis = alt.Axis(format=short_format(x_values), tickCount=7, **steps)
     x = alt.X("x:Q", title=x_title, scale=alt.Scale(zero=False, nice=False, padding=14), axis=x_axis)
     fields = [alt.Tooltip("x:Q", title=x_title, format=",.4~g"), alt.Tooltip("value:Q", title=y_title, format=",.4~g")]
     layers: list[Any] = []
@@ -135,7 +136,9 @@ def tradeoff(frame: pl.DataFrame, x: Axis, y: Axis, kinds: Mapping[str, str], ti
     ]
     if "label" in frame.columns:
         for (dx, dy), labels in _labels(frame.head(_MOST_LABELS), (x, y)).items():
-            marks = alt.Chart(labels).mark_text(dx=dx, dy=dy, fontSize=10.5, color=SOFT, baseline="middle")
+            marks = alt.Chart(labels).mark_text(
+                dx=dx, dy=dy, fontSize=10.5, color=SOFT, baseline="middle", stroke=CARD, strokeWidth=2
+            )
             layers.append(marks.encode(*places, text="label:N"))
     return spec(alt.layer(*layers).properties(height=_TRADEOFF_HEIGHT, width=400))
 

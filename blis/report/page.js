@@ -28,6 +28,12 @@ async function draw(name, spec) {
   const width = Math.max(place.clientWidth - 72, 160);
   if (place.drawnWidth === width) return;
   place.drawnWidth = width;
+  await embed(place, spec, width);
+  const beyond = place.querySelector("svg").width.baseVal.value - place.clientWidth;
+  if (beyond > 0) await embed(place, spec, Math.max(width - beyond, 120));  // long labels: less room for the rest
+}
+
+async function embed(place, spec, width) {
   place.drawn?.finalize();
   place.drawn = await window.vegaEmbed(place, sized(structuredClone(spec), width), {
     mode: "vega-lite", renderer: "svg", actions: false, config: looks,
@@ -46,17 +52,17 @@ function sortBy(heading) {
   heading.ariaSort = down ? "descending" : "ascending";
 }
 
-const numeral = /^[+-]?[\d,]*\.?\d+(?=$|[ ×%])/;
+const numeral = /^[+-]?[\d,]*\.?\d+(?=$| %| to | of )/;
 
 function keyOf(text) {
-  const number = text.match(numeral);
-  return text === "–" || text === "-" || text === "" ? null : number ? Number(number[0].replaceAll(",", "")) : text;
+  const plain = text.replace("†", "").trim(), number = plain.match(numeral);
+  return ["–", "-", ""].includes(plain) ? null : number ? Number(number[0].replaceAll(",", "")) : plain;
 }
 
 function compare(a, b, sign) {
   if (a === null || b === null) return (a === null) - (b === null);
   if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-  return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
+  return sign * (typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true }));
 }
 
 for (const button of document.querySelectorAll("th button")) {

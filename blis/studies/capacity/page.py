@@ -36,7 +36,10 @@ def page_of(found: Capacity | InstancesNeeded, command: Sequence[str] = ()) -> P
         [
             Section("", [Tiles(list(_tiles(found)))]),
             Section("SLOs against instances" if of_instances else "SLOs against load", list(_charts(found))),
-            Section("The curve", [_table(found), Text(f"{_HOW} {length_text(found.curve_points).capitalize()}.")]),
+            Section(
+                "The curve",
+                [_table(found), Text(f"{_HOW} All have the same length: {length_text(found.curve_points)}.")],
+            ),
             configuration(found.configuration, command),
         ],
         others,
@@ -79,7 +82,7 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
     of_instances = isinstance(found, InstancesNeeded)
     at = found.num_instances if isinstance(found, InstancesNeeded) else found.rate
     for name in found.slos.names:
-        unit = 1.0 if name == GOODPUT else 1000.0
+        unit, most = (1.0, 1.0) if name == GOODPUT else (1000.0, math.inf)
         points = [point for point in found.curve_points if math.isfinite(point.estimates[name].mean)]
         if not points:
             continue
@@ -88,8 +91,8 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
                 {
                     "x": float(point.num_instances if of_instances else point.rate),
                     "value": point.estimates[name].mean / unit,
-                    "low": finite(point.estimates[name].low / unit),
-                    "high": finite(point.estimates[name].high / unit),
+                    "low": finite(max(point.estimates[name].low / unit, 0.0)),
+                    "high": finite(min(point.estimates[name].high / unit, most)),
                     "kind": next(iter(_KINDS)) if point.meets else list(_KINDS)[1],
                     "backlog": point.backlog,
                     "requests": point.num_requests,

@@ -148,5 +148,11 @@ def _keys() -> dict[str, Key]:
     return {name: Key(name, field, kinds[field]) for name, field in {**same, **_OTHER_NAMES}.items()}
 
 
+#: Keys of what arrives: of deployments that differ in them nobody can say which one serves it better.
+OF_THE_LOAD = {
+    *("rate", "seed", "max_prompts", "num_requests", "horizon", "workload", "scenario", "workload_spec"),
+    *("workload_traces_filepath", "trace_header", "trace_data", "arrival", "arrival_cv", "prefix_tokens"),
+    *(f"{part}_tokens{suffix}" for part in ("prompt", "output") for suffix in ("", "_stdev", "_min", "_max")),
+}
 #: All keys, by name.
 KEYS: Mapping[str, Key] = _keys()
