@@ -22,6 +22,7 @@ def test_exported_names():
         "ClusterOptions",
         "CombinationError",
         "Comparison",
+        "Comparisons",
         "ConfigError",
         "Deployment",
         "DistributionWorkload",

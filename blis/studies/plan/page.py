@@ -111,7 +111,7 @@ def _front_note(plan: Plan) -> str:
     what = f"cost, {', '.join(map(latency_title, plan.file.slos.latencies))} and throughput at once"
     if plan.has_beaten:
         return f"Nothing else beats a deployment: in {what}."
-    return f"None of them is beaten by another in {what}." if len(plan.choices) > 1 else ""
+    return f"No deployment beats another one in {what}." if len(plan.choices) > 1 else ""
 
 
 def _choices(plan: Plan) -> Table:

@@ -137,12 +137,13 @@ def _ranked(swept: Swept) -> Iterator[Table]:
     yield Table(
         heads,
         rows,
-        note=_ranking_note(found, [title.partition(",")[0] for title in swept.figures.values()]),
+        note=_ranking_note(found, swept),
         is_sortable=True,
     )
 
 
-def _ranking_note(found: Ranking, figures: Sequence[str]) -> str:
+def _ranking_note(found: Ranking, swept: Swept) -> str:
+    figures = [title.partition(",")[0] for title in swept.figures.values()]
     among = f"all points with the same {', '.join(found.of_load)}" if found.of_load else "all points"
     count = len(found.rows)
     return (
