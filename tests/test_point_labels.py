@@ -20,7 +20,7 @@ def boxes(points, labels, width):
         yield middle - half, middle + half, up - 6, up + 6
 
 
-@given(places, st.integers(200, 640))
+@given(places, st.integers(180, 640))
 def test_labels_never_touch(points, width):
     labels = placed(points, [str(place) for place in range(len(points))], HEIGHT)
     found = list(boxes(points, labels, width))

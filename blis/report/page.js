@@ -35,8 +35,9 @@ async function draw(name, spec) {
 
 async function embed(place, spec, width) {
   place.drawn?.finalize();
+  const legend = { ...looks.legend, columns: width < 280 ? 1 : looks.legend.columns };
   place.drawn = await window.vegaEmbed(place, sized(structuredClone(spec), width), {
-    mode: "vega-lite", renderer: "svg", actions: false, config: looks,
+    mode: "vega-lite", renderer: "svg", actions: false, config: { ...looks, legend },
     tooltip: { theme: "custom", disableDefaultStyle: true },
   });
 }

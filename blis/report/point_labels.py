@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 #: Widths of charts on pages, the narrowest and the widest, px.
-_WIDTHS = (200.0, 640.0)
+_WIDTHS = (180.0, 640.0)
 #: Distance of points from the edges, and how large they are, px.
 PADDING, _POINT = 16, 9.0
 #: A label: one character's width, and its height, px.
