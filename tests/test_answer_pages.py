@@ -233,9 +233,10 @@ def test_a_sweep_ranks_settings_by_their_places_at_each_load(sweep):
 
 def test_without_a_load_in_common_all_points_are_ranked(tmp_path):
     drawn = {"count": 6, "ranges": {"rate": {"uniform": [50, 100]}, "max_num_seqs": {"integers": [4, 64]}}}
-    blis.sweep({"base": SWEEP["base"], "random": drawn}, output=tmp_path / "s.parquet")
+    two = {"base": SWEEP["base"], "random": drawn, "grid": {"routing_policy": ["round-robin", "least-loaded"]}}
+    blis.sweep(two, output=tmp_path / "s.parquet")
     table = section(sweep_page(read_swept(tmp_path / "s.parquet")), "Ranking").parts[0]
-    assert len(table.rows) == 6
+    assert len(table.rows) == 12  # each load was tried with one number of seats only
     assert "among all points in" in table.note
 
 

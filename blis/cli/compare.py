@@ -56,7 +56,7 @@ def compare(ctx: click.Context, /, runs: tuple[str, ...], fail_on: tuple[str, ..
     set_verbosity(flags)
     paths, more_conditions = _told_apart(runs, may_be_conditions=bool(fail_on))
     paths = _from_baseline(paths, flags["baseline"])
-    check_page(flags, [(_place_name(place), path) for place, path in enumerate(paths)])
+    check_page(flags, [(f"run {number}", path) for number, path in enumerate(paths, start=1)])
     from blis.studies.compare.comparison import compare as compare_runs
     from blis.studies.compare.conditions import failures, parse_condition
 
@@ -86,10 +86,6 @@ def _from_baseline(paths: list[Path], baseline: Path | None) -> list[Path]:
     if len(paths) < 2:
         raise click.UsageError(f"at least two runs are needed, got {len(paths)}")
     return paths
-
-
-def _place_name(place: int) -> str:
-    return f"run {place + 1}"
 
 
 def _print(comparison: Comparison | Comparisons, failed: list[Failure], output: str | None) -> None:

@@ -53,15 +53,11 @@ class FittedTable(Table):
         first, others = columns[:stubs], columns[stubs:]
         group: list[_Measured] = []
         for column in others:
-            if group and self._width([*first, *group, column]) > room:
+            if group and _least_width([*first, *group, column]) > room:
                 yield [*first, *group]
                 group = []
             group.append(column)
         yield [*first, *group]
-
-    def _width(self, columns: Sequence[_Measured]) -> int:
-        """The least that these columns take, with what stands between them."""
-        return sum(each.least for each in columns) + len(columns) - 1
 
     def _part(self, group: Sequence[_Measured], room: int, number: int) -> FittedTable:
         part = copy.copy(self)
@@ -79,6 +75,11 @@ class FittedTable(Table):
 
 def _is_words(column: Column) -> bool:
     return column.justify == "left"
+
+
+def _least_width(columns: Sequence[_Measured]) -> int:
+    """The least that columns take, with what stands between them."""
+    return sum(each.least for each in columns) + len(columns) - 1
 
 
 def _stubs(columns: Sequence[_Measured]) -> int:

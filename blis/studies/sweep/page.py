@@ -120,7 +120,7 @@ def _overview(swept: Swept) -> Iterator[Chart]:
 
 
 def _ranked(swept: Swept) -> Iterator[Table]:
-    if len(swept.complete()) < 2 or not swept.settings:
+    if not _can_rank(swept):
         return
     found = ranking(swept)
     rows: list[list[Cell]] = [
@@ -142,6 +142,10 @@ def _ranked(swept: Swept) -> Iterator[Table]:
     )
 
 
+def _can_rank(swept: Swept) -> bool:
+    return bool(swept.settings and swept.figures) and len(swept.complete()) > 1
+
+
 def _ranking_note(found: Ranking, swept: Swept) -> str:
     figures = [title.partition(",")[0] for title in swept.figures.values()]
     among = f"all points with the same {', '.join(found.of_load)}" if found.of_load else "all points"
@@ -155,7 +159,7 @@ def _ranking_note(found: Ranking, swept: Swept) -> str:
 
 def _effects(swept: Swept) -> Iterator[Table | Chart]:
     points, settings = swept.complete(), swept.settings[:_MOST_SETTINGS]
-    if len(points) < 2 or not settings:
+    if not _can_rank(swept):
         return
     found = shares(swept)
     heads = ["setting", *swept.figures.values()]
@@ -195,7 +199,7 @@ def _levels(points: pl.DataFrame, settings: Sequence[str], figure: str) -> pl.Da
             .group_by("level")
             .agg(pl.col("value").mean(), pl.len().alias("points"))
         )
-        place = pl.col("level").replace_strict(order, range(len(order)), return_dtype=pl.Int64)
+        place = pl.col("level").replace_strict({text: place for place, text in enumerate(order)})
         frames.append(means.sort(place).select(pl.lit(setting).alias("setting"), "level", "value", "points"))
     return pl.concat(frames)
 
@@ -320,7 +324,7 @@ def _table(swept: Swept) -> Table:
 def _best_first(swept: Swept) -> pl.DataFrame:
     """All points in the order of the ranking, those that never ran behind them."""
     points = swept.points
-    if not swept.settings or len(swept.complete()) < 2:
+    if not _can_rank(swept):
         return points
     found = ranking(swept)
     places = found.rows.select(*found.settings).with_row_index("ranked")

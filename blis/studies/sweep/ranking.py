@@ -34,14 +34,16 @@ def ranking(swept: Swept) -> Ranking:
     """Rank what was varied.
 
     A point's place is its mean place in all figures among the points with the same load; an overloaded one has the last
-    place in each, since its figures are those of a length. Where no two points have a load in common, all are ranked.
+    place in each, since its figures are those of a length. Unless most settings were tried with most loads, as in a
+    grid, all points are ranked among each other.
     """
     import polars as pl
 
     points = swept.complete()
     of_load = [name for name in swept.settings if name in OF_THE_LOAD]
     choices = [name for name in swept.settings if name not in OF_THE_LOAD]
-    if not of_load or not choices or points.select(of_load).n_unique() == len(points):
+    combinations = points.select(of_load).n_unique() * points.select(choices).n_unique() if of_load and choices else 0
+    if not 0 < combinations < 2 * len(points):
         of_load, choices = [], list(swept.settings)
     overloaded = pl.col("kind") == VERDICTS[False]
     places = [
