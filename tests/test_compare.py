@@ -265,6 +265,8 @@ def test_many_runs_are_compared_with_the_first():
     )
     with pytest.raises(KeyError):
         found["E"]
+    assert "A: A, B: B; " in repr(found)
+    assert "e2e_mean_ms" in found._repr_html_()
 
 
 def test_more_runs_than_letters():

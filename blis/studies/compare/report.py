@@ -16,7 +16,7 @@ _MARK = "†"
 LEGEND = f"{_MARK} significant: the 95 % interval of the difference leaves zero out."
 
 
-class Shown(NamedTuple):
+class Tabled(NamedTuple):
     """The table of a comparison.
 
     Attributes:
@@ -98,7 +98,7 @@ def pairs_of(comparison: Comparison | Comparisons) -> tuple[Comparison, ...]:
     return (comparison,) if isinstance(comparison, Comparison) else comparison.pairs
 
 
-def shown(comparison: Comparison | Comparisons) -> Shown:
+def shown(comparison: Comparison | Comparisons) -> Tabled:
     """The table: of two runs with intervals, of more with values and changes in percent."""
     pairs = pairs_of(comparison)
     metrics = list(dict.fromkeys(change.metric for pair in pairs for change in pair.changes))
@@ -113,7 +113,7 @@ def shown(comparison: Comparison | Comparisons) -> Shown:
         columns = [column for each in of_each for column in ([shown_number(one.b) for one in each], _changed(each))]
         rows = [list(row) for row in zip(figures, baseline, *columns, strict=True)]
         headings = ("metric", pairs[0].a.label, *(name for pair in pairs for name in (pair.b.label, "%")))
-    return Shown(headings, rows, _unchanged(pairs[0], same))
+    return Tabled(headings, rows, _unchanged(pairs[0], same))
 
 
 def _changed(changes: Sequence[Change]) -> list[str]:
@@ -136,7 +136,7 @@ def _unchanged(pair: Comparison, metrics: Sequence[str]) -> str:
     return f"Unchanged: {', '.join(parts)}." if parts else ""
 
 
-def _notes(comparison: Comparison | Comparisons, made: Shown) -> list[str]:
+def _notes(comparison: Comparison | Comparisons, made: Tabled) -> list[str]:
     starred = any(change.significant for pair in pairs_of(comparison) for change in pair.changes)
     return [*([made.unchanged] if made.unchanged else []), *([LEGEND] if starred else []), *comparison.notes]
 
