@@ -12,6 +12,7 @@ Names are loaded when first used, so that ``import blis`` costs next to nothing.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
     from blis.workload.traces.loading import load_trace
     from blis.workload.traces.tracev2.tracev2 import TraceV2
     from blis.workload.workload import Workload
+
+if Path(__file__).with_name("cy.pyx").exists():  # spaCy's package of the same name was installed into this folder
+    from blis_sim import MIXED_UP
+
+    raise ImportError(MIXED_UP)
 
 __version__ = "0.1.0"
 

@@ -125,7 +125,7 @@ def test_a_missing_extra_is_told_before_anything_is_run(tmp_path, monkeypatch, c
         line = capsys.readouterr().err
         assert line == (
             f"blis: error: {tmp_path}/r.html: plots need altair and vl_convert; "
-            "install them with: pip install 'blis[plots]'\n"
+            "install them with: pip install 'blis-sim[plots]'\n"
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -38,7 +39,71 @@ def test_wheel_carries_the_shipped_data(wheel):
     assert {"blis/py.typed", "blis/_core/entry.py"} <= names
     shipped = {name.split("/")[-1].partition(f".{platform()}.")[0] for name in names if "/shipped/" in name}
     assert shipped == {source.name for source in ahead.sources()}
-    assert {name.split("/")[0] for name in names} == {"blis", f"blis-{blis.__version__}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"blis", "blis_sim.py", f"blis_sim-{blis.__version__}.dist-info"}
+
+
+@pytest.fixture
+def site(wheel, tmp_path):
+    """A folder into which the wheel is installed."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    return tmp_path / "site"
+
+
+def command(*path, flags=(), args=("--version",)):
+    """The command as installers make it of the wheel's entry point; the process that has ended.
+
+    The path is what Python is to look through; the wheel's folder is the last one.
+    """
+    (metadata,) = path[-1].glob("blis_sim-*.dist-info")
+    (entry,) = re.findall(r"^blis = (\S+):(\S+)$", (metadata / "entry_points.txt").read_text(), re.MULTILINE)
+    code = f"import sys; from {entry[0]} import {entry[1]}; sys.exit({entry[1]}())"
+    return interpreted(*path, flags=flags, code=code, args=args)
+
+
+def interpreted(*path, flags=(), code, args=()):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONSAFEPATH": "1"}
+    started = [sys.executable, *flags, "-c", code, *args]
+    return subprocess.run(started, env=environment, capture_output=True, text=True, check=False)
+
+
+def install_namesake(folder):
+    """What spaCy's package has and ours has not, and what both have."""
+    (folder / "blis").mkdir(parents=True, exist_ok=True)
+    (folder / "blis" / "cy.pyx").touch()
+    (folder / "blis" / "__init__.py").write_text("from .cy import init\n")
+
+
+def is_one_line(done, line):
+    return (done.returncode, done.stdout) == (1, "") and re.fullmatch(f"blis: error: {line}.*\n", done.stderr)
+
+
+def test_the_command_of_the_wheel(site):
+    done = command(site)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"blis {blis.__version__}\n", "")
+    assert command(site, args=["run", "--no-such-flag"]).returncode == 2
+
+
+def test_a_namesake_in_the_same_folder_is_one_line(site):
+    ours = (site / "blis" / "__init__.py").read_text()
+    install_namesake(site)
+    assert is_one_line(command(site), "spaCy's package 'blis' is installed beside blis-sim")
+    (site / "blis" / "__init__.py").write_text(ours)  # the other order
+    assert is_one_line(command(site), "spaCy's package 'blis' is installed beside blis-sim")
+    done = interpreted(site, code="import blis")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: spaCy's package 'blis' is installed beside blis-sim")
+
+
+def test_a_namesake_found_before_ours_is_one_line(site, tmp_path):
+    """So it is with an editable install, which is behind all others on the path."""
+    install_namesake(tmp_path / "other")
+    assert is_one_line(command(tmp_path / "other", site), "spaCy's package 'blis' is installed beside blis-sim")
+
+
+def test_what_a_namesake_took_away_is_one_line(site):
+    (site / "blis" / "__init__.py").unlink()
+    done = command(site, flags=["-S"])  # not this environment's own packages, ours among them
+    assert is_one_line(done, "files of blis-sim are missing")
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ class Plots:
 
     def __init__(self, outcomes: Outcomes) -> None:
         if importlib.util.find_spec("altair") is None:
-            raise InputError("plots need altair; install it with: pip install 'blis[plots]'")
+            raise InputError("plots need altair; install it with: pip install 'blis-sim[plots]'")
         self._outcomes = outcomes
 
     def __repr__(self) -> str:
