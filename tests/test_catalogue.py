@@ -1,4 +1,4 @@
-"""What blis lists: all there is, with the figures that are used, and the words of the README."""
+"""What blis lists: all there is, with the figures that are used, and the words of the documentation."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from blis.config.catalogue.workloads import workload, workloads
 from blis.config.explained import EXPLAINED
 from blis.config.schema import ADMISSION_POLICIES, PRIORITY_POLICIES, ROUTING_POLICIES, SCORERS, Scheduler
 
-README = (Path(blis.__file__).parent.parent / "README.md").read_text()
+PAGE = (Path(blis.__file__).parent.parent / "docs" / "policies.md").read_text()
 
 
 def names(kind):
@@ -31,8 +31,8 @@ def test_every_policy_is_explained():
     assert sorted(names("scorer")) == sorted(SCORERS)
 
 
-def test_the_readme_explains_policies_in_the_same_words():
-    rows = set(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", README, re.MULTILINE))
+def test_the_documentation_explains_policies_in_the_same_words():
+    rows = set(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", PAGE, re.MULTILINE))
     assert {(each.name, each.text) for each in EXPLAINED} <= rows
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import click
@@ -105,6 +106,13 @@ def test_every_flag_and_its_default_is_listed():
                     for number in re.findall(r"[\d.]+", text.replace(",", ""))
                 ]
                 assert any(float(number) == param.default for number in shown), f"blis {name} {param.opts[0]}"
+
+
+def test_every_figure_of_a_run_is_explained():
+    cells = " ".join(row["Key"] for table in tables(ROOT / "docs" / "output.md") for row in table if "Key" in row)
+    explained = re.findall(r"[\w*]+", cells)
+    summary = blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(num_requests=2)).summary
+    assert [key for key in summary if not any(fnmatch(key, pattern) for pattern in explained)] == []
 
 
 def test_every_command_is_listed():
