@@ -1,7 +1,7 @@
 """Pictures for the documentation, drawn of simulations and records whenever the pages are built (a hook of MkDocs).
 
-``python docs/pictures.py`` draws the one that is kept in the repository, because the README shows it: the top of a run's
-page, as a browser draws it. That needs the dependency groups docs and browser.
+``python docs/pictures.py`` draws the one that is kept in the repository, because the README shows it: the top of a
+run's page, as a browser draws it. That needs the dependency groups docs and browser.
 """
 
 from __future__ import annotations
