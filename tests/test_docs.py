@@ -11,10 +11,11 @@ from pathlib import Path
 
 import click
 import pytest
-from helpers_docs import PAGES, ROOT, blocks, differs, tables
+from helpers_docs import PAGES, ROOT, SITE, blocks, differs, tables
 
 import blis
 from blis.cli.main import cli
+from blis.workload.convert.options import FORMATS
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")
 
@@ -115,6 +116,22 @@ def test_every_figure_of_a_run_is_explained():
     assert [key for key in summary if not any(fnmatch(key, pattern) for pattern in explained)] == []
 
 
+def test_every_format_of_traces_is_listed():
+    rows = [row for table in tables(ROOT / "docs" / "workload-formats.md") for row in table if "--from" in row]
+    assert {row["--from"] for row in rows} == set(FORMATS)
+
+
+#: Files that the examples of CONTRIBUTING.md make.
+MADE = {"latency/linear.py", "tests/test_linear.py", "convert/access_log.py", "history/0.2.0.json"}
+
+
+def test_what_contributing_names_is_there():
+    named = re.findall(r"`((?:blis|tests|docs|benchmarks|examples)/[\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 20
+    missing = {path for path in named if not (ROOT / path).exists()}
+    assert {"/".join(path.rsplit("/", 2)[-2:]) for path in missing} == MADE
+
+
 def test_every_command_is_listed():
     text = (ROOT / "docs" / "commands.md").read_text()
     assert [name for name in cli.commands if f"`blis {name}`" not in text and f"`{name}`" not in text] == []
@@ -133,4 +150,4 @@ def test_every_page_is_in_the_navigation():
 
     text = re.sub(r"!!python\S+", "", (ROOT / "mkdocs.yml").read_text())
     nav = json.dumps(yaml.safe_load(text)["nav"])
-    assert [page.name for page in PAGES[1:] if page.name not in nav] == []
+    assert [page.name for page in SITE if page.name not in nav] == []
