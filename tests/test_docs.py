@@ -48,7 +48,19 @@ def shell(tmp_path):
 
 #: Pages whose commands take more than a few seconds.
 SLOW_PAGES = (
-    *("README", "bench", "capacity", "compare", "event-logs", "fit", "getting-started", "plan", "policies", "report"),
+    *(
+        "README",
+        "bench",
+        "calibrate",
+        "capacity",
+        "compare",
+        "event-logs",
+        "fit",
+        "getting-started",
+        "plan",
+        "policies",
+        "report",
+    ),
     *("sweep", "workload-formats"),
 )
 
