@@ -12,7 +12,7 @@ Names are loaded when first used, so that ``import blis`` costs next to nothing.
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from blis.workload.traces.tracev2.tracev2 import TraceV2
     from blis.workload.workload import Workload
 
-if Path(__file__).with_name("cy.pyx").exists():  # spaCy's package of the same name was installed into this folder
+# spaCy's package of the same name was installed into this folder; pathlib would take as long as all else here
+if os.path.exists(f"{__path__[0]}/cy.pyx"):  # noqa: PTH110
     from blis_sim import MIXED_UP
 
     raise ImportError(MIXED_UP)
