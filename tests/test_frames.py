@@ -46,7 +46,7 @@ def test_columns_as_in_traces(make, caplog):
 rows = st.lists(st.tuples(st.integers(0, 2**40), st.integers(1, 2**20), st.integers(0, 2**20)), min_size=1, max_size=9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=rows, make=st.sampled_from(MAKERS), kind=st.sampled_from([np.int32, np.int64, np.uint64, np.float64]))
 def test_a_frame_is_what_its_parquet_file_is(rows, make, kind, tmp_path_factory):
     path = tmp_path_factory.mktemp("frames") / "trace.parquet"
@@ -60,7 +60,7 @@ def test_a_frame_is_what_its_parquet_file_is(rows, make, kind, tmp_path_factory)
 times = st.lists(st.integers(0, 10**7), min_size=2, max_size=9, unique=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(times_ms=times, make=st.sampled_from(MAKERS))
 def test_other_names_give_what_conversion_gives(times_ms, make, tmp_path_factory):
     folder = tmp_path_factory.mktemp("frames")

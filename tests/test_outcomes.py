@@ -308,7 +308,7 @@ def test_rows_can_be_asked_for_by_slice_and_by_index():
     assert outcomes.itl_mean_us(ints(1, 0)).tolist() == outcomes.itl_mean_us()[[1, 0]].tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     lengths=st.lists(
         st.tuples(st.integers(0, 10**6), st.integers(1, 300), st.integers(0, 40)), min_size=1, max_size=30

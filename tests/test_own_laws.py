@@ -51,7 +51,7 @@ def test_it_is_what_its_name_is():
 coefficients = st.tuples(st.integers(1, 5000), st.integers(0, 50))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(beta=coefficients)
 def test_a_blackbox_in_python_is_the_blackbox(beta):
     built_in = blis.Deployment("m", alpha_coeffs=(0, 0, 0), beta_coeffs=(*beta, 1.0), total_kv_blocks=10_000)
