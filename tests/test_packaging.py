@@ -128,3 +128,17 @@ def test_readme_names_the_command_ci_runs():
     assert "pytest" in command.strip().splitlines()[1]
     assert "<!-- tests -->" in (ROOT / ".ci" / "run").read_text()
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.slow
+def test_tests_are_called_the_same_by_all_workers():
+    """Else pytest-xdist runs none of them: names may hold neither the time nor an order of hashes."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet"]
+    names = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        )
+        names.append([line for line in done.stdout.splitlines() if "::" in line])
+    assert len(names[0]) > 1000
+    assert names[0] == names[1]
