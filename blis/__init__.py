@@ -12,10 +12,12 @@ Names are loaded when first used, so that ``import blis`` costs next to nothing.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
+    from blis.config.catalogue.frames import hardware, models
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -35,12 +37,13 @@ if TYPE_CHECKING:
     from blis.outcomes.timeline.recording import Timeline
     from blis.policies.custom import admission_policy, priority_policy, routing_policy, step_time
     from blis.studies.capacity.capacity import Capacity, InstancesNeeded, capacity, instances_for
-    from blis.studies.compare.comparison import Comparison, compare
+    from blis.studies.compare.comparison import Comparison, Comparisons, compare
     from blis.studies.evaluation import Scenario, evaluate
     from blis.studies.memory.asking import GpuMemory, gpu_memory
     from blis.studies.plan.planning import Plan, plan
     from blis.studies.sweep.sweeping import sweep
     from blis.workload.distribution import DistributionWorkload
+    from blis.workload.frames import FrameWorkload
     from blis.workload.requests import LiteralTokens, RequestTable, TokenStreams
     from blis.workload.scenarios import scenario
     from blis.workload.spec import WorkloadSpec
@@ -48,6 +51,12 @@ if TYPE_CHECKING:
     from blis.workload.traces.loading import load_trace
     from blis.workload.traces.tracev2.tracev2 import TraceV2
     from blis.workload.workload import Workload
+
+# spaCy's package of the same name was installed into this folder; pathlib would take as long as all else here
+if os.path.exists(f"{__path__[0]}/cy.pyx"):  # noqa: PTH110
+    from blis_sim import MIXED_UP
+
+    raise ImportError(MIXED_UP)
 
 __version__ = "0.1.0"
 
@@ -59,6 +68,7 @@ __all__ = [
     "ClusterOptions",
     "CombinationError",
     "Comparison",
+    "Comparisons",
     "ConfigError",
     "Deployment",
     "DistributionWorkload",
@@ -68,6 +78,7 @@ __all__ = [
     "EventLog",
     "Fit",
     "FitOptions",
+    "FrameWorkload",
     "GpuMemory",
     "InputError",
     "InstancesNeeded",
@@ -95,10 +106,12 @@ __all__ = [
     "fit_steps",
     "fit_traces",
     "gpu_memory",
+    "hardware",
     "instances_for",
     "load_policies",
     "load_trace",
     "load_workload_spec",
+    "models",
     "plan",
     "prepare",
     "preset",
@@ -113,7 +126,8 @@ __all__ = [
 _MODULES = {
     "blis.api": ("Simulation", "prepare", "preset", "simulate"),
     "blis.measurement.calibrate.calibrating": ("Calibration", "calibrate"),
-    "blis.studies.compare.comparison": ("Comparison", "compare"),
+    "blis.studies.compare.comparison": ("Comparison", "Comparisons", "compare"),
+    "blis.config.catalogue.frames": ("hardware", "models"),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (
@@ -137,6 +151,7 @@ _MODULES = {
     "blis.studies.sweep.sweeping": ("sweep",),
     "blis.outcomes.timeline.recording": ("Timeline",),
     "blis.workload.distribution": ("DistributionWorkload",),
+    "blis.workload.frames": ("FrameWorkload",),
     "blis.workload.requests": ("LiteralTokens", "RequestTable", "TokenStreams"),
     "blis.workload.scenarios": ("scenario",),
     "blis.workload.spec": ("WorkloadSpec",),

@@ -2,6 +2,6 @@
 
 import sys
 
-from blis.cli.main import main
+from blis_sim import main
 
 sys.exit(main())

@@ -15,14 +15,15 @@ import numpy as np
 from blis import __version__
 from blis._core.codes import NONE, RequestStatus, StepLog
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions, TraceOptions
-from blis.errors import ConfigError
+from blis.errors import ConfigError, WorkloadError
 from blis.files.output import check_output
+from blis.files.shown import counted, summed_up
 from blis.outcomes.outcomes import Outcomes
 from blis.workload.distribution import DistributionWorkload
 from blis.workload.requests import RequestTable
 from blis.workload.traces.loading import TraceFile
 from blis.workload.window import from_zero, listed
-from blis.workload.workload import Workload
+from blis.workload.workload import Frame, Workload
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ _REFUSED = (RequestStatus.REFUSED_TOO_LONG, RequestStatus.REFUSED_NEVER_FITS)
 _log = logging.getLogger("blis")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Simulation:
     """Everything about a run is decided, nothing has run yet.
 
@@ -65,6 +66,12 @@ class Simulation:
     metadata: Mapping[str, Any]
     trace: TraceOptions | None = None
     blocks: SharedBlocks | None = None
+
+    def __repr__(self) -> str:
+        resolved = self.resolved
+        gpu = " ".join(str(part) for part in (resolved.hardware, resolved.tp and f"TP {resolved.tp}") if part)
+        on = f"{counted(self.control.options.num_instances, 'instance')} of {resolved.model}"
+        return summed_up(self, ", ".join(filter(None, [on, gpu, resolved.latency.name, self.table.headline])))
 
     def run(
         self, progress: Progress | None = None, *, timeline: Timeline | None = None, events: EventLog | None = None
@@ -154,7 +161,7 @@ class Simulation:
 
 def simulate(
     deployment: Deployment | str,
-    workload: Workload | str | Path,
+    workload: Workload | Frame | str | Path,
     *,
     engine: EngineOptions | None = None,
     cluster: ClusterOptions | None = None,
@@ -170,7 +177,8 @@ def simulate(
     Args:
         deployment: what runs on which hardware; a model id alone takes that model's defaults.
         workload: a distribution or spec to draw from, the requests themselves, a TraceV2, the path of another trace,
-            or anything else that is a `blis.Workload`.
+            a data frame of polars, pandas or pyarrow (`blis.FrameWorkload`), or anything else that is a
+            `blis.Workload`.
         engine: vLLM server parameters.
         cluster: how many instances, and their admission and routing; one instance if not given.
         horizon_us: end of the simulated time; None: that of a workload spec or of the simulation that wrote a TraceV2,
@@ -197,7 +205,7 @@ def simulate(
 
 def prepare(
     deployment: Deployment | str,
-    workload: Workload | str | Path,
+    workload: Workload | Frame | str | Path,
     *,
     engine: EngineOptions | None = None,
     cluster: ClusterOptions | None = None,
@@ -251,9 +259,28 @@ def check_horizon(horizon_us: int | None) -> None:
         raise ConfigError(f"horizon_us: must lie in [0, {_MAX_CLOCK_US}], got {horizon_us}")
 
 
-def as_workload(workload: Workload | str | Path) -> Workload:
-    """What simulates may be given the path of a trace, too."""
-    return TraceFile(Path(workload)) if isinstance(workload, str | Path) else workload
+def as_workload(workload: Workload | Frame | str | Path) -> Workload:
+    """What simulates may be given the path of a trace or a data frame, too.
+
+    Raises:
+        WorkloadError: it is neither, nor a workload; or the frame is wrong.
+    """
+    if isinstance(workload, str | Path):
+        return TraceFile(Path(workload))
+    if isinstance(workload, Frame):
+        from blis.workload.frames import FrameWorkload
+
+        return FrameWorkload(workload)
+    _check_workload(workload)
+    return workload
+
+
+def _check_workload(workload: object) -> None:
+    if isinstance(workload, Workload):
+        return
+    kind = f"{type(workload).__module__}.{type(workload).__qualname__}"
+    hint = "; collect it first" if hasattr(workload, "collect") else ""
+    raise WorkloadError(f"workload: expected a blis.Workload, a data frame or the path of a trace, got {kind}{hint}")
 
 
 def seed_of(workload: Workload, seed: int | None) -> int:

@@ -1,8 +1,15 @@
-"""Pictures for the documentation, drawn of simulations and records whenever the pages are built (a hook of MkDocs)."""
+"""Pictures for the documentation, drawn of simulations and records whenever the pages are built (a hook of MkDocs).
+
+``python docs/pictures.py`` draws the one that is kept in the repository, because the README shows it: the top of a
+run's page, as a browser draws it. That needs the dependency groups docs and browser.
+"""
 
 from __future__ import annotations
 
+import base64
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +155,38 @@ def history() -> Any:
             alt.Color("case:N", sort=frame["case"].unique(maintain_order=True).to_list()),
         )
     )
+
+
+def report_page(target: Path) -> None:
+    """The top of the page of the run that the README begins with, in light colours, as PNG."""
+    outcomes = blis.simulate(MODEL, blis.preset("chatbot", rate=50, num_requests=4000))
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "run.html")
+        outcomes.write_report(page)
+        target.write_bytes(_photographed(page, "figure:has(.chart)"))
+
+
+def _photographed(page: Path, last: str) -> bytes:
+    """A page down to the end of the first element that a selector finds, once its charts are there."""
+    from selenium import webdriver
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1000"):
+        options.add_argument(flag)
+    with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as browser:
+        light = [{"name": "prefers-color-scheme", "value": "light"}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": light})
+        browser.get(page.as_uri())
+        WebDriverWait(browser, 30).until(
+            lambda shown: shown.execute_script("return document.documentElement.dataset.drawn")
+        )
+        end = browser.execute_script(f"return document.querySelector('{last}').getBoundingClientRect().bottom")
+        clip = {"x": 0, "y": 0, "width": 1100, "height": end + 20, "scale": 1.5}
+        shot = {"format": "png", "clip": clip, "captureBeyondViewport": True}
+        return base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", shot)["data"])
+
+
+if __name__ == "__main__":
+    report_page(Path(__file__).with_name("images") / "report.png")

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import blis
 
 ROOT = Path(blis.__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SITE = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *SITE]
 _ITEM = re.compile(
     r"^<!-- (?P<word>skip|exit|file|output|run): (?P<value>.*?) -->$|^```(?P<language>\w*)\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,

@@ -2,7 +2,7 @@
 
 import numpy as np
 from helpers_outcomes import make_outcomes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blis.outcomes.metrics.activity import activity, busy_share, busy_us
@@ -23,7 +23,6 @@ spans = st.lists(
 
 
 @given(spans)
-@settings(deadline=None)
 def test_busy_time_and_counts_equal_a_count_microsecond_by_microsecond(found):
     outcomes = make_outcomes([row(*span) for span in found], end_us=1200)
     running, waiting = np.zeros(1200), np.zeros(1200)

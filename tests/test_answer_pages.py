@@ -23,6 +23,7 @@ from blis.studies.capacity.page import page_of as sizing_page
 from blis.studies.compare.conditions import Failure
 from blis.studies.compare.page import page_of as comparison_page
 from blis.studies.plan.page import page_of as plan_page
+from blis.studies.sweep.charts import text_of
 from blis.studies.sweep.page import read_swept, sweep_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiled_engine")]
@@ -64,6 +65,7 @@ def test_a_capacity_shows_its_curve_and_its_limits(capacity):
     assert list(drawn) == ["curve-p99-ttft", "curve-goodput"]
     rows = rows_with(drawn["curve-p99-ttft"], "kind")
     curve = capacity.curve
+    assert curve["num_requests"].n_unique() == 1
     np.testing.assert_allclose([row["x"] for row in rows], curve["rate_per_s"], rtol=1e-5)
     np.testing.assert_allclose([row["value"] for row in rows], curve["p99_ttft_ms"], rtol=1e-5)
     assert [row["kind"] == "meets all SLOs" for row in rows] == curve["meets_slos"].to_list()
@@ -99,7 +101,7 @@ def test_a_plan_shows_costs_against_latencies():
     found = blis.plan(plan_spec())
     page = plan_page(found)
     drawn = charts(page)
-    assert list(drawn) == ["cost-p99-ttft", "cost-p99-itl"]
+    assert list(drawn) == ["cost-p99-ttft", "cost-mean-itl"]  # what is limited, by its own statistic
     by_name = {row["name"]: row for row in rows_with(drawn["cost-p99-ttft"], "cost", "name")}
     assert len(by_name) == len(found.choices)
     frame = found.frame
@@ -108,7 +110,11 @@ def test_a_plan_shows_costs_against_latencies():
         sorted(row["p99_ttft"] for row in by_name.values()), frame["p99_ttft_ms"].sort(), rtol=1e-5
     )
     assert [row["value"] for row in values(drawn["cost-p99-ttft"]) if set(row) == {"value"}] == [300.0]
+    itl = [row["mean_itl"] for row in rows_with(drawn["cost-mean-itl"], "cost", "name")]
+    np.testing.assert_allclose(sorted(itl), frame["mean_itl_ms"].sort(), rtol=1e-5)
     html = as_html(page)
+    assert f"<b>{found.best.cost_per_month:,.0f}</b><i>per month of 730 h</i>" in html
+    assert "beaten by another" not in html  # of two, each is better in something
     assert found.best.command.split()[3] in html
     assert "Cheapest for 150 requests per second" in page.verdict
 
@@ -158,7 +164,7 @@ def test_a_sweep_shows_every_point_and_means_over_two_settings(sweep):
     ]
     lines = rows_with(drawn["parallel"], "axis", "point")
     axes = {row["axis"] for row in lines}
-    assert axes >= {"rate", "max_num_seqs", "routing_policy", "p99 TTFT, ms", "output tokens/s"}
+    assert axes >= {"rate, requests/s", "max_num_seqs, requests", "routing_policy", "p99 TTFT, ms", "output tokens/s"}
     assert {row["point"] for row in lines} == set(range(12))
     assert all(0 <= row["place"] <= 1 for row in lines)
     means = frame.group_by("point").agg(pl.col("tokens_per_sec").mean(), pl.col("rate").first()).sort("point")
@@ -171,6 +177,85 @@ def test_a_sweep_shows_every_point_and_means_over_two_settings(sweep):
     found = next(row for row in cells if (row["x"], row["y"]) == ("50", "4"))
     assert found["value"] == pytest.approx(here, rel=1e-5)
     assert found["runs"] == 4
+
+
+def test_every_axis_of_a_sweep_has_a_title(sweep):
+    """But for the parallel ones, each of which has its own above it, and the shades of heat maps."""
+    for name, chart in charts(sweep_page(read_swept(sweep[0]))).items():
+        if name == "parallel":
+            continue
+        for channel in ("x", "y"):
+            titles = [
+                layer["encoding"][channel].get("title")
+                for layer in chart["layer"]
+                if channel in layer.get("encoding", {})
+            ]
+            assert any(titles), (name, channel)
+
+
+def section(page, title):
+    return next(section for section in page.sections if section.title == title)
+
+
+def test_a_sweep_ranks_settings_by_their_places_at_each_load(sweep):
+    path, frame = sweep
+    table = section(sweep_page(read_swept(path)), "Ranking").parts[0]
+    assert [head.partition(",")[0] for head in table.columns[:4]] == [
+        "place",
+        "max_num_seqs",
+        "routing_policy",
+        "mean place",
+    ]
+    assert len(table.rows) == 4
+    points = frame.group_by("point", "rate", "max_num_seqs", "routing_policy", "steady_state", maintain_order=True).agg(
+        pl.col("ttft_p99_ms", "itl_p99_ms", "e2e_p99_ms", "tokens_per_sec").mean()
+    )
+    verdicts = dict(zip(*read_swept(path).points.select("point", "kind").get_columns(), strict=True))
+    places = {}
+    for _, group in points.unique("point").group_by("rate"):
+        rows = group.to_dicts()
+        for row in rows:
+            total = 0.0
+            for name in ("ttft_p99_ms", "itl_p99_ms", "e2e_p99_ms", "tokens_per_sec"):
+                sign = -1 if name == "tokens_per_sec" else 1
+                mine, others = sign * row[name], [sign * other[name] for other in rows]
+                place = sum(other < mine for other in others) + (sum(other == mine for other in others) + 1) / 2
+                total += len(rows) if verdicts[row["point"]] == "overloaded" else place
+            places.setdefault((str(row["max_num_seqs"]), row["routing_policy"]), []).append(total / 4)
+    means = {key: float(np.mean(each)) for key, each in places.items()}
+    found = {(row[1], row[2]): row[3] for row in table.rows}
+    assert found == pytest.approx(means)
+    assert [row[3] for row in table.rows] == sorted(means.values())
+    shown = section(sweep_page(read_swept(path)), "Points").parts[0]
+    best = table.rows[0][1:3]
+    assert {tuple(row[2:4]) for row in shown.rows[:3]} == {tuple(best)}
+
+
+def test_without_a_load_in_common_all_points_are_ranked(tmp_path):
+    drawn = {"count": 6, "ranges": {"rate": {"uniform": [50, 100]}, "max_num_seqs": {"integers": [4, 64]}}}
+    two = {"base": SWEEP["base"], "random": drawn, "grid": {"routing_policy": ["round-robin", "least-loaded"]}}
+    blis.sweep(two, output=tmp_path / "s.parquet")
+    table = section(sweep_page(read_swept(tmp_path / "s.parquet")), "Ranking").parts[0]
+    assert len(table.rows) == 12  # each load was tried with one number of seats only
+    assert "among all points in" in table.note
+
+
+def test_main_effects_are_means_and_shares_of_the_variation(sweep):
+    path, _ = sweep
+    page = sweep_page(read_swept(path))
+    points = read_swept(path).points
+    values = points["itl_p99_ms"]
+    rows = rows_with(charts(page)["effects-itl-p99-ms"], "setting", "level")
+    for setting in ("rate", "max_num_seqs", "routing_policy"):
+        for level, group in points.group_by(setting):
+            shown = next(row for row in rows if (row["setting"], row["level"]) == (setting, text_of(level[0])))
+            assert shown["value"] == pytest.approx(group["itl_p99_ms"].mean(), rel=1e-5)
+            assert shown["points"] == len(group)
+    table = section(page, "Main effects").parts[0]
+    shares = {row[0].partition(",")[0]: row[2] for row in table.rows}
+    between = points.select((pl.col("itl_p99_ms").mean().over("rate") - values.mean()) ** 2).sum().item()
+    share = between / ((values - values.mean()) ** 2).sum()
+    assert shares["rate"] == f"{100 * share:.1f} %"
 
 
 def test_one_setting_is_a_line_with_intervals(tmp_path):

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blis.errors import ConfigError
@@ -59,7 +59,6 @@ def test_three_coefficients_are_the_sum_of_three_terms_truncated_once(x, y, cont
     assert step_us(blackbox_model(ALPHA, (*BETA, 0.0, growth)), x, y, context) == expected
 
 
-@settings(deadline=None)  # the first one compiles
 @given(counts, counts, st.integers(0, 10**9))
 def test_compiled_law_is_the_python_one(x, y, context):
     law = blackbox_model(ALPHA, (*BETA, 0.077, 0.97))

@@ -101,6 +101,39 @@ def test_the_same_arguments_give_the_same_result_whatever_the_threads():
     assert blis.capacity(BATCHING, SHORT, "p99_ttft=100ms", seed=7, **QUICK).rate != results[0].rate
 
 
+@pytest.mark.parametrize("slo", ["p99_ttft=100ms", "p50_ttft=1us", "p99_ttft=3600s"], ids=["found", "none", "no limit"])
+def test_the_curve_is_of_runs_of_one_length(slo):
+    """Short runs of the search are kinder to heavy loads than the long ones near the limit."""
+    found = blis.capacity(BATCHING, SHORT, slo, num_requests=400, replications=2, tolerance=0.02)
+    curve = found.curve
+    assert curve["num_requests"].n_unique() == 1
+    assert not curve["stopped_early"].any()
+    assert curve["rate_per_s"].is_sorted()
+    assert curve["rate_per_s"].is_unique().all()
+    if found.rate is None:
+        return
+    assert curve["rate_per_s"].min() < 0.3 * found.rate
+    assert found.rate in curve["rate_per_s"].to_list()
+    assert (curve["rate_per_s"] <= max(found.high or 0.0, 1.06 * found.rate)).all()
+
+
+def test_the_curve_stays_where_rates_are_looked_for():
+    found = blis.capacity(
+        BATCHING, SHORT, "p99_ttft=100ms", num_requests=400, replications=2, min_rate=100, max_rate=150
+    )
+    assert found.curve["rate_per_s"].min() >= 100
+    assert found.curve["rate_per_s"].max() <= 150
+
+
+def test_the_curve_of_instances_is_of_runs_of_one_length():
+    found = blis.instances_for(600, BATCHING, SHORT, "p99_ttft=50ms", num_requests=400, replications=2)
+    curve = found.curve
+    assert curve["num_requests"].n_unique() == 1
+    assert curve["num_instances"].is_unique().all()
+    around = {found.num_instances - 1, found.num_instances, found.num_instances + 1} - {0}
+    assert around <= set(curve["num_instances"])
+
+
 def test_the_curve_has_each_slo_against_load():
     found = blis.capacity(BATCHING, SHORT, ["p99_ttft=100ms", "tpot=20ms"], **QUICK)
     curve = found.curve

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 from helpers_sizing import fake_point
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blis.studies.capacity.objectives import Slos
@@ -32,7 +32,6 @@ class Asked:
         return fake_point(SLOS, self.strain_of, rate, effort, stable=stable, noise=self.about.get("noise", 0.0))
 
 
-@settings(deadline=None)  # the first example pays for imports
 @given(st.floats(0.01, 1000), st.floats(0.02, 50), st.floats(0.3, 8))
 def test_the_limit_is_found_to_the_tolerance_wherever_the_search_starts(limit, start_factor, power):
     found = find_rate(Asked(lambda rate: (rate / limit) ** power), limit * start_factor, limits())
@@ -117,7 +116,6 @@ def test_runs_grow_until_that_changes_the_rate_no_more():
     assert found.meets.rate == pytest.approx(8, rel=0.015)
 
 
-@settings(deadline=None)  # the first example pays for imports
 @given(st.integers(1, 200), st.integers(1, 20))
 def test_the_fewest_instances(needed, least):
     def evaluate(count, effort):

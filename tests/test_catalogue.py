@@ -1,4 +1,4 @@
-"""What blis lists: all there is, with the figures that are used, and the words of the README."""
+"""What blis lists: all there is, with the figures that are used, and the words of the documentation."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from blis.config.schema import ADMISSION_POLICIES, PRIORITY_POLICIES, ROUTING_PO
 from blis.files.resources import data_path
 from blis.report import catalogue_tables
 
-README = (Path(blis.__file__).parent.parent / "README.md").read_text()
+PAGE = (Path(blis.__file__).parent.parent / "docs" / "policies.md").read_text()
 
 
 def names(kind):
@@ -36,8 +36,8 @@ def test_every_policy_is_explained():
     assert sorted(names("scorer")) == sorted(SCORERS)
 
 
-def test_the_readme_explains_policies_in_the_same_words():
-    rows = set(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", README, re.MULTILINE))
+def test_the_documentation_explains_policies_in_the_same_words():
+    rows = set(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", PAGE, re.MULTILINE))
     assert {(each.name, each.text) for each in EXPLAINED} <= rows
 
 
@@ -188,3 +188,23 @@ def test_tables(capsys, args, words):
     assert [word for word in words if word not in text] == []
     assert main(args) == 0  # not a terminal
     assert json.loads(capsys.readouterr().out)
+
+
+def test_frames_hold_what_is_listed(capsys):
+    listed = {}
+    for command in ("models", "hardware"):
+        assert main([command, "--output", "json"]) == 0
+        listed[command] = json.loads(capsys.readouterr().out)
+    frame = blis.models()
+    assert frame.height == len(listed["models"]) > 0
+    for row, entry in zip(frame.iter_rows(named=True), listed["models"], strict=True):
+        default = entry.pop("default") or {}
+        usual = {f"default_{name}": default.get(name) for name in ("hardware", "tp", "vllm_version")}
+        del entry["weight_bytes_by_part"]
+        layers = row.pop("layers").split(", ")
+        assert {kind: int(count) for count, _, kind in (each.partition(" x ") for each in layers)} == entry.pop(
+            "layers"
+        )
+        assert row == {**entry, **usual}
+    assert [dict(row) for row in blis.hardware().iter_rows(named=True)] == listed["hardware"]
+    assert blis.hardware().columns == list(listed["hardware"][0])

@@ -179,7 +179,7 @@ def test_plots_without_what_they_need(calibrate, files, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, out, (line,) = calibrate(files, "--plots", tmp_path / "p.png")
     assert (code, out) == (2, "")
-    assert line.endswith("p.png: plots need altair and vl_convert; install them with: pip install 'blis[plots]'")
+    assert line.endswith("p.png: plots need altair and vl_convert; install them with: pip install 'blis-sim[plots]'")
 
 
 def test_a_report_that_cannot_be_written_does_not_cost_the_figures(calibrate, files, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from helpers_fit import measure, noisy_model, poisson
 
 from blis.cli.main import main
+from blis.report.tables import percent
 from blis.workload.traces.tracev2.header import Server, TraceHeader
 
 GUESS = ("--alpha-coeffs", "0,0,0", "--beta-coeffs", "15000,10,10", "--total-kv-blocks", "100000")
@@ -35,7 +36,7 @@ def test_the_table_shows_what_was_found(files, capsys):
     for one in found["coefficients"]:
         assert one["name"] in out
         assert f"{one['value']:.4g}" in out
-    assert f"{found['after']['held_out']['e2e']['mape']:.1%}" in out
+    assert percent(found["after"]["held_out"]["e2e"]["mape"]) in out
     assert "If every step took 1 % longer" in out
 
 

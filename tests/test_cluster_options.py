@@ -75,3 +75,18 @@ def test_functions_may_stand_for_priorities_and_step_times():
         EngineOptions(priority_policy="slo")
     with pytest.raises(ConfigError, match=r"^scheduler: unknown name 'sfj'; did you mean 'sjf'\?$"):
         EngineOptions(scheduler="sfj")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"routing_policy": len}, "routing_policy: expected a name (round-robin, "),
+        ({"num_instances": "4"}, "num_instances: must be a whole number, got '4'"),
+        ({"num_instances": None}, "num_instances: must be a whole number, got None"),
+        ({"kv_refresh_us": 0.5}, "kv_refresh_us: must be a whole number, got 0.5"),
+    ],
+)
+def test_values_of_another_type(options, said):
+    with pytest.raises(ConfigError) as error:
+        ClusterOptions(**options)
+    assert str(error.value).startswith(said)

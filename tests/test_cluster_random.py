@@ -190,13 +190,13 @@ def seen(columns: Any, numbers: Any) -> list[RefSnapshot]:
     ]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(clusters)
 def test_every_time_and_decision_is_the_reference_clusters(cluster):
     assert_equal(cluster, reference(cluster), tracing=True)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(clusters)
 @pytest.mark.slow
 def test_nothing_changes_if_nobody_looks_on(cluster):
@@ -204,14 +204,14 @@ def test_nothing_changes_if_nobody_looks_on(cluster):
     assert_equal(cluster, reference(cluster), tracing=False)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(closed_loops)
 @pytest.mark.slow
 def test_requests_that_wait_for_others(cluster):
     assert_equal(cluster, reference(cluster), tracing=cluster.case.requests[0].arrival_us % 2 == 0)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(prefixes)
 @pytest.mark.slow
 def test_prompts_that_begin_alike(cluster):
@@ -219,7 +219,7 @@ def test_prompts_that_begin_alike(cluster):
     assert_equal(cluster, reference(cluster), tracing=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(clusters)
 def test_every_step_is_the_reference_clusters(cluster):
     expected = reference(cluster)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ from helpers_outcomes import make_outcomes, served
 import blis
 from blis.cli.main import main
 from blis.errors import ConfigError, InputError
+from blis.report.sections import Report
 from blis.studies.compare.comparison import Change
 from blis.studies.compare.conditions import failures, parse_condition
 from blis.studies.compare.intervals import Interval
+from blis.studies.compare.report import shown
 
 EXAMPLE = Path(blis.__file__).parent.parent / "examples" / "ci" / "compare.yaml"
 COUNT = 2_000
@@ -227,10 +230,169 @@ def test_exit_codes_and_reasons(files, capsys, more):
     assert reasons[0].startswith("mean_e2e>+1%: e2e_mean_ms went from ")
 
 
-def test_a_third_run_is_refused(files, capsys):
-    code, _, err = compared(capsys, files["a"][0], files["b"][0], "c.parquet")
-    assert code == 2
-    assert "expected two runs, got 3 arguments: 'c.parquet'" in err
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["a"], "at least two runs are needed, got 1"),
+        (["a", "b", "c.parquet"], "c.parquet: No such file"),
+        (["a", "b", "p99_ttft>+5%"], "'p99_ttft>+5%' is no file; conditions follow --fail-on"),
+        (["a", "--baseline", "a"], "at least two runs are needed, got 1"),
+        (["a", "b", "--fail-on", "goodput<-1%"], "no run has targets of SLO classes, which goodput needs; give --slo-"),
+        (["a", "b", "--slo-targets", "batch:5"], "--slo-targets: no request has the SLO class 'batch'"),
+    ],
+)
+def test_wrong_usage(files, capsys, args, says):
+    paths = {name: str(path) for name, (path, _) in files.items()}
+    code, out, err = compared(capsys, *(paths.get(arg, arg) for arg in args))
+    assert (code, out) == (2, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+
+
+def test_many_runs_are_compared_with_the_first():
+    runs = run(), run(100), run(300), run(seed=2)
+    found = blis.compare(*runs)
+    assert [pair.b.label for pair in found.pairs] == ["B", "C", "D"]
+    for label, other in zip("BCD", runs[1:], strict=True):
+        alone = blis.compare(runs[0], other)
+        assert found[label].changes == alone.changes
+        assert found[label].num_pairs == alone.num_pairs
+        rows = found.frame.filter(pl.col("run") == label).drop("run")
+        assert rows.equals(alone.frame)
+    assert found.notes == (
+        f"B, C beside A: Both runs served the same {COUNT} requests: intervals are of differences per request.",
+        "D beside A: The runs served different requests: intervals take them for independent.",
+    )
+    with pytest.raises(KeyError):
+        found["E"]
+    assert "A: A, B: B; " in repr(found)
+    assert "e2e_mean_ms" in found._repr_html_()
+
+
+def test_more_runs_than_letters():
+    summary = run().summary
+    labels = [pair.b.label for pair in blis.compare(*[summary] * 30).pairs]
+    assert labels[23:27] == ["Y", "Z", "AA", "AB"]
+    assert len(set(labels)) == 29
+
+
+@pytest.mark.parametrize("baseline", ["among the others", "apart"])
+def test_any_file_may_be_the_baseline(files, tmp_path, capsys, baseline):
+    run(300).write_parquet(tmp_path / "c.parquet")
+    a, b, c = str(files["a"][0]), str(files["b"][0]), str(tmp_path / "c.parquet")
+    given = [a, b, c] if baseline == "among the others" else [a, b]
+    code, out, _ = compared(capsys, *given, "--baseline", c)
+    found = json.loads(out)
+    assert code == 0
+    assert found["a"]["name"] == c
+    assert [each["b"]["name"] for each in found["comparisons"]] == [a, b]
+    means = [next(row for row in each["metrics"] if row["metric"] == "e2e_mean_ms") for each in found["comparisons"]]
+    assert [row["difference"] for row in means] == pytest.approx([-0.3, -0.2])
+
+
+def test_each_of_many_runs_must_keep_the_conditions(files, tmp_path, capsys):
+    run(300).write_parquet(tmp_path / "c.parquet")
+    paths = files["a"][0], files["b"][0], tmp_path / "c.parquet"
+    code, out, err = compared(capsys, *paths, "--fail-on", "mean_e2e>+0.2ms", "p99_e2e>+1%", "--output", "markdown")
+    assert code == 1
+    assert [line.split(": e2e_")[0] for line in err.splitlines()] == [
+        "blis: failed: B: p99_e2e>+1%",
+        "blis: failed: C: mean_e2e>+0.2ms",
+        "blis: failed: C: p99_e2e>+1%",
+    ]
+    rows = [line for line in out.splitlines() if line.startswith("|")]
+    assert rows[0] == "| metric | A | B | % | C | % |"
+    assert {row.count("|") for row in rows} == {7}
+    assert out.count("- **Failed** ") == 3
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_table_of_many_runs_keeps_every_figure(files, tmp_path, capsys, monkeypatch, width):
+    monkeypatch.setattr("blis.report.tables._WIDTH", width)
+    run(300).write_parquet(tmp_path / "c.parquet")
+    paths = files["a"][0], files["b"][0], tmp_path / "c.parquet", files["b"][1], files["a"][1]
+    _, out, _ = compared(capsys, *paths, "--output", "table")
+    assert "…" not in out
+    rows = [line.split() for line in out.splitlines() if line.startswith("e2e_mean_ms")]
+    found = blis.compare(*paths)
+    for pair in found.pairs:
+        shown = f"{pair['e2e_mean_ms'].b:.3f}"
+        assert any(shown in row for row in rows)
+    assert max(map(len, out.splitlines())) <= max(width, max(len(str(path)) for path in paths) + 3)
+
+
+def test_counts_that_did_not_change_are_one_line(files, capsys):
+    a = run().summary
+    for form in ("table", "markdown"):
+        _, out, _ = compared(capsys, files["a"][0], files["b"][0], "--output", form)
+        assert out.count("Unchanged: 2000 completed_requests, ") == 1
+        assert not re.search(r"(rejected_requests|preemption_count)`? +[|\d]", out)
+    changed = shown(blis.compare(a, a | {"preemption_count": 3, "ttft_p99_ms": 1.0}))
+    assert [row[0] for row in changed.rows if row[0] == "preemption_count"] == ["preemption_count"]
+    assert "preemption_count" not in changed.unchanged
+    assert "_ms" not in changed.unchanged  # a latency that did not change is worth its row
+    many = shown(blis.compare(a, a, a | {"preemption_count": 3}))
+    assert "preemption_count" not in many.unchanged
+
+
+def with_classes(share, seconds=10):
+    """A run with two classes, of which these shares of requests took 5 ms, and the others 50 ms."""
+    names = ["batch", "chat"] * (seconds * 50)
+    rows = [
+        served(place * 10_000, 5_000 if place % 100 < 100 * share[name] else 50_000) for place, name in enumerate(names)
+    ]
+    return make_outcomes(rows, gaps=[1_000], end_us=seconds * 1_000_000, slo_class=names)
+
+
+TARGETS = {"chat": 10_000, "batch": 100_000}
+
+
+def test_goodput_and_attainment():
+    a, b = with_classes({"chat": 1, "batch": 1}), with_classes({"chat": 0.5, "batch": 0})
+    found = blis.compare(a, b, slo_targets_us=TARGETS)
+    assert (found["attainment.chat"].a, found["attainment.chat"].b) == (1, 0.5)
+    assert (found["attainment.batch"].a, found["attainment.batch"].b) == (1, 1)
+    assert found["attainment"].b == 0.75
+    assert found["goodput_per_sec"].a == pytest.approx(100, rel=0.01)
+    assert found["goodput_per_sec"].percent == pytest.approx(-25)
+    for condition, holds in {
+        "goodput<-20%": True,
+        "goodput<-30%": False,
+        "goodput<-20/s": True,
+        "attainment<-0.2": True,
+        "attainment.chat<-0.4": True,
+        "attainment.chat<-60%": False,
+        "attainment.batch<-0.01": False,
+    }.items():
+        assert bool(failures(found, [parse_condition(condition)])) is holds
+    with pytest.raises(ConfigError, match=r"did you mean 'attainment\.chat'"):
+        failures(found, [parse_condition("attainment.chatt<-1%")])
+
+
+def test_results_files_know_their_targets(tmp_path):
+    """As blis run --slo-targets wrote them; other targets are judged by their requests."""
+    outcomes = with_classes({"chat": 0.5, "batch": 0})
+    whole = Report(outcomes, slo_targets_us=TARGETS).values()
+    outcomes.write_json(tmp_path / "r.json")
+    entries = json.loads((tmp_path / "r.json").read_text())["requests"]
+    results = whole | {"requests": entries}
+    parquet = blis.compare(outcomes, outcomes, slo_targets_us=TARGETS)
+    for run_ in (results, whole):
+        found = blis.compare(run_, run_)
+        for metric in ("goodput_per_sec", "attainment", "attainment.chat", "attainment.batch"):
+            assert found[metric].a == parquet[metric].a
+    other = {"batch": 10_000}
+    assert (
+        blis.compare(results, outcomes, slo_targets_us=other)["attainment"].a
+        == blis.compare(outcomes, outcomes, slo_targets_us=other)["attainment"].a
+        == 0
+    )
+    with pytest.raises(InputError, match="has no requests"):
+        blis.compare(whole, outcomes, slo_targets_us=other)
+    mixed = blis.compare(results, outcomes)
+    assert mixed.notes[-1].startswith("The runs have other targets")
+    (failure,) = failures(mixed, [parse_condition("goodput<-1%")])
+    assert failure.reason == "goodput<-1%: cannot be judged, goodput_per_sec is unknown in B"
 
 
 def test_json_is_the_frame(files, capsys):
@@ -248,7 +410,10 @@ def test_markdown_is_a_table(files, capsys):
     )
     rows = [line for line in out.splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} == {7}
-    assert len(rows) == 2 + len(blis.compare(files["a"][0], files["b"][0]).changes)
+    changes = blis.compare(files["a"][0], files["b"][0]).changes
+    assert len(rows) == 2 + sum(
+        change.difference != 0 or change.metric.endswith(("_ms", "_s", "_sec")) for change in changes
+    )
     assert any("`e2e_mean_ms`" in row and "†" in row for row in rows)
     assert "- **Failed** tokens_per_sec&lt;+1%: " in out
 

@@ -110,7 +110,7 @@ def stream_tables(draw):
     return make_table([lengths for _, lengths in requests], content)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(stream_tables(), st.integers(1, 5))
 @pytest.mark.slow
 def test_streams_give_the_identities_of_their_tokens(table, block_size):
@@ -125,7 +125,7 @@ def literal_tables(draw):
     return literal_table(draw(st.lists(request, min_size=1, max_size=12)))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(literal_tables(), st.integers(1, 5))
 @pytest.mark.slow
 def test_literal_tokens_give_the_identities_of_their_prefixes(table, block_size):
@@ -240,7 +240,7 @@ def hash_id_requests(draw):
     return size, ids, [(len(i) * size + more, output) for i, (more, output) in zip(ids, extra, strict=True)]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(hash_id_requests(), st.integers(1, 5))
 def test_hash_ids_mean_tokens_by_path(case, block_size):
     size, ids, lengths = case

@@ -90,7 +90,7 @@ tokens = st.lists(st.integers(0, 2**31 - 1), max_size=6)
 row = st.tuples(st.integers(0, 10**12), name, name, tokens.filter(bool), tokens, name)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(row, min_size=1, max_size=20), st.integers(2, 60), st.integers(1, 5))
 def test_what_csv_writes_is_read_whatever_the_blocks(tmp_path_factory, rows, block_bytes, block_rows):
     text = io.StringIO()

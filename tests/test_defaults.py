@@ -173,9 +173,9 @@ def test_presets(defaults):
 
 def test_loading_is_fast():
     def seconds():
-        start = time.perf_counter()
+        start = time.process_time()  # other processes may be at work
         load_defaults(data_path("defaults.yaml"))
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(seconds() for _ in range(5)) < 0.06  # 0.01 s on an idle machine; every run of blis pays it
 

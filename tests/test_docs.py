@@ -6,14 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import click
 import pytest
-from helpers_docs import PAGES, ROOT, blocks, differs, tables
+from helpers_docs import PAGES, ROOT, SITE, blocks, differs, tables
 
 import blis
 from blis.cli.main import cli
+from blis.workload.convert.options import FORMATS
 
 pytestmark = pytest.mark.usefixtures("compiled_engine")
 
@@ -46,7 +48,19 @@ def shell(tmp_path):
 
 #: Pages whose commands take more than a few seconds.
 SLOW_PAGES = (
-    *("README", "bench", "capacity", "compare", "event-logs", "fit", "getting-started", "plan", "policies", "report"),
+    *(
+        "README",
+        "bench",
+        "calibrate",
+        "capacity",
+        "compare",
+        "event-logs",
+        "fit",
+        "getting-started",
+        "plan",
+        "policies",
+        "report",
+    ),
     *("sweep", "workload-formats"),
 )
 
@@ -107,6 +121,29 @@ def test_every_flag_and_its_default_is_listed():
                 assert any(float(number) == param.default for number in shown), f"blis {name} {param.opts[0]}"
 
 
+def test_every_figure_of_a_run_is_explained():
+    cells = " ".join(row["Key"] for table in tables(ROOT / "docs" / "output.md") for row in table if "Key" in row)
+    explained = re.findall(r"[\w*]+", cells)
+    summary = blis.simulate("meta-llama/llama-3.1-8b-instruct", blis.DistributionWorkload(num_requests=2)).summary
+    assert [key for key in summary if not any(fnmatch(key, pattern) for pattern in explained)] == []
+
+
+def test_every_format_of_traces_is_listed():
+    rows = [row for table in tables(ROOT / "docs" / "workload-formats.md") for row in table if "--from" in row]
+    assert {row["--from"] for row in rows} == set(FORMATS)
+
+
+#: Files that the examples of CONTRIBUTING.md make.
+MADE = {"latency/linear.py", "tests/test_linear.py", "convert/access_log.py", "history/0.2.0.json"}
+
+
+def test_what_contributing_names_is_there():
+    named = re.findall(r"`((?:blis|tests|docs|benchmarks|examples)/[\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 20
+    missing = {path for path in named if not (ROOT / path).exists()}
+    assert {"/".join(path.rsplit("/", 2)[-2:]) for path in missing} == MADE
+
+
 def test_every_command_is_listed():
     text = (ROOT / "docs" / "commands.md").read_text()
     assert [name for name in cli.commands if f"`blis {name}`" not in text and f"`{name}`" not in text] == []
@@ -125,4 +162,4 @@ def test_every_page_is_in_the_navigation():
 
     text = re.sub(r"!!python\S+", "", (ROOT / "mkdocs.yml").read_text())
     nav = json.dumps(yaml.safe_load(text)["nav"])
-    assert [page.name for page in PAGES[1:] if page.name not in nav] == []
+    assert [page.name for page in SITE if page.name not in nav] == []

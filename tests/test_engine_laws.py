@@ -132,7 +132,7 @@ def test_same_input_same_result_and_rows_may_come_in_any_order():
         np.testing.assert_array_equal(value[shuffle] if of_requests else value, getattr(other, name))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**40), st.sampled_from([1, 2, 4, 16]), st.sampled_from([40, 100, 1000]))
 @pytest.mark.slow
 def test_streams_and_literal_tokens_are_the_same(seed, block_size, tokens_of_cache):

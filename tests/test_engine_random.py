@@ -134,13 +134,13 @@ def assert_requests_equal(case: Case, expected: RefResult | None, **how: bool) -
     assert result.usable_blocks - result.peak_used_blocks == expected.min_free_blocks
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(cases)
 def test_every_time_is_the_reference_engines(case):
     assert_requests_equal(case, reference(case))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(cases)
 def test_every_step_is_the_reference_engines(case):
     expected = reference(case)
@@ -163,7 +163,7 @@ def test_every_step_is_the_reference_engines(case):
         assert (got.t, got.dt) == (want.t, want.dt)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(cases)
 def test_bulk_and_plain_agree(case):
     try:
@@ -192,7 +192,7 @@ def test_livelock_is_an_error_not_a_hang():
     assert_requests_equal(case, None, plain=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cases)
 def test_logged_loads_are_those_the_law_was_asked_about(case):
     if reference(case) is None:

@@ -132,14 +132,14 @@ def assert_log(cluster, steps):
         assert int(fields["used_blocks"]) + int(fields["free_blocks"]) == result.usable_blocks
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(clusters, st.booleans())
 @pytest.mark.slow
 def test_lines_are_what_the_reference_cluster_did(cluster, steps):
     assert_log(cluster, steps)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(closed_loops, st.booleans())
 @pytest.mark.slow
 def test_lines_of_requests_that_wait_for_others(cluster, steps):

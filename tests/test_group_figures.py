@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers_outcomes import cluster_outcomes, ints, make_outcomes, mixed_outcomes, served
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blis.outcomes.metrics.anomalies import overtaken, priority_inversions
@@ -44,7 +44,6 @@ def test_quantiles_of_a_histogram_are_values_of_it():
     assert quantiles_ms(ints(1000, 3000), np.array([0, 0.5, 1])).tolist() == [1, 2, 3]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(20, 200)), max_size=30))
 def test_overtaken_requests_are_the_earlier_ones_of_inverted_pairs(requests):
     outcomes = make_outcomes([served(arrival, e2e) for arrival, e2e in requests])

@@ -51,7 +51,7 @@ def test_nothing_to_draw_is_an_empty_chart(method):
 
 def test_charts_without_the_extra(outcomes, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(blis.InputError, match=r"pip install 'blis\[plots\]'"):
+    with pytest.raises(blis.InputError, match=r"pip install 'blis-sim\[plots\]'"):
         Plots(outcomes)
 
 

@@ -9,7 +9,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from helpers_outcomes import CLIENT_US, cluster_outcomes, ints, make_outcomes, mixed_outcomes
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import blis
 from blis._core.codes import NEVER, RequestStatus
 from blis.errors import InputError
 from blis.outcomes.outcomes import STATUS_NAMES, Outcomes
@@ -72,7 +75,7 @@ def test_parquet_keeps_everything(tmp_path):
     assert again.requests.equals(outcomes.requests)
     assert again.summary == outcomes.summary
     assert again.metadata == outcomes.metadata
-    assert pl.read_parquet(tmp_path / "outcomes.parquet").columns == outcomes.requests.columns
+    assert pl.read_parquet(tmp_path / "outcomes.parquet").columns == outcomes.requests.drop("tpot_us").columns
 
 
 def test_parquet_keeps_instances_classes_and_tenants(tmp_path):
@@ -303,3 +306,30 @@ def test_rows_can_be_asked_for_by_slice_and_by_index():
     outcomes = mixed_outcomes()
     assert outcomes.e2e_us(slice(1, 3)).tolist() == outcomes.e2e_us().tolist()[1:3]
     assert outcomes.itl_mean_us(ints(1, 0)).tolist() == outcomes.itl_mean_us()[[1, 0]].tolist()
+
+
+@settings(max_examples=20)
+@given(
+    lengths=st.lists(
+        st.tuples(st.integers(0, 10**6), st.integers(1, 300), st.integers(0, 40)), min_size=1, max_size=30
+    ),
+    horizon_us=st.integers(1, 2 * 10**6),
+    client_us=st.integers(0, 500),
+)
+def test_columns_have_the_means_of_the_summary(lengths, horizon_us, client_us):
+    """TPOT weighs requests alike; ITL weighs gaps alike, of which a request has one less than tokens."""
+    deployment = blis.Deployment(
+        "m", alpha_coeffs=(100, 1, client_us), beta_coeffs=(1000, 10, 100), total_kv_blocks=100
+    )
+    table = blis.RequestTable(*np.array(lengths).T)
+    for outcomes in (blis.simulate(deployment, table), blis.simulate(deployment, table, horizon_us=horizon_us)):
+        frame, summary = outcomes.requests, outcomes.summary
+        for name in ("ttft", "tpot", "e2e", "scheduling_delay"):
+            mean = frame[f"{name}_us"].mean()
+            assert (mean is None) == (summary[f"{name}_mean_ms"] is None)
+            assert mean is None or mean / 1000 == pytest.approx(summary[f"{name}_mean_ms"])
+    whole = blis.simulate(deployment, table)
+    gaps = whole.requests.filter(pl.col("itl_mean_us").is_not_null()).with_columns(n=pl.col("produced_tokens") - 1)
+    if gaps.height:
+        pooled = (gaps["itl_mean_us"] * gaps["n"]).sum() / gaps["n"].sum() / 1000
+        assert pooled == pytest.approx(whole.summary["itl_mean_ms"])

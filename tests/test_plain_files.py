@@ -104,6 +104,7 @@ def test_a_file_that_was_cut_is_no_shorter_trace(tmp_path, name):
         (b"SQLite format 3\x00rest", "is a SQLite database"),
         (b"ARROW1\x00\x00", r"is an Arrow \(Feather\) file"),
     ],
+    ids=["zip", "tar", "twice", "sqlite", "arrow"],  # gzip's bytes hold the time
 )
 def test_what_cannot_be_read_is_called_by_its_name(tmp_path, data, what):
     (tmp_path / "f").write_bytes(data)

@@ -10,6 +10,7 @@ import yaml
 import blis
 from blis.cli.main import main
 from blis.report.tables import render
+from blis.studies.capacity.objectives import Slos
 from blis.studies.plan.planning import plan
 from blis.studies.plan.report import headlines, report, text
 
@@ -80,6 +81,55 @@ def test_nothing_on_the_front_is_beaten(found):
     same = plan(spec(deployments=[SLOW, {**SLOW, "price_per_gpu_hour": 2.0}]))
     assert len(same.choices) == 2
     assert [one.cost_per_hour for one in same.front] == [same.best.cost_per_hour]
+
+
+def test_the_front_goes_by_the_latencies_that_are_limited(found):
+    """Mean ITL is limited, so its p99 is no reason to be on the front; TTFT is limited by its p99."""
+    assert found.file.slos.latencies == ("p99_ttft", "mean_itl")
+    for one in found.choices:
+        cost, ttft, itl, _ = one.costs
+        assert cost == one.cost_per_hour
+        assert ttft == one.at_rate.estimates["p99_ttft"].mean
+        assert itl == one.at_rate.estimates["mean_itl"].mean
+
+
+@pytest.mark.parametrize(
+    ("slos", "latencies"),
+    [
+        (["p95_ttft=1s"], ("p95_ttft", "p99_itl")),
+        (["p90_tpot=1s", "p50_e2e=9s"], ("p90_tpot", "p50_e2e", "p99_ttft")),
+        (["ttft=1s"], ("p99_ttft", "p99_itl")),
+        (["p50_ttft=1s", "p99_ttft=2s", "mean_itl=1s"], ("p50_ttft", "p99_ttft", "mean_itl")),
+    ],
+)
+def test_latencies_to_choose_by(slos, latencies):
+    assert Slos.of(slos).latencies == latencies
+
+
+def test_a_month_has_730_hours(found):
+    best = report(found)["best"]
+    assert best["cost_per_month"] == pytest.approx(730 * best["cost_per_hour"])
+    assert f", {730 * found.best.cost_per_hour:,.0f} per month of 730 h" in next(headlines(found))
+
+
+def test_a_mark_only_where_some_are_beaten(found):
+    assert not found.has_beaten
+    assert "nothing else beats" not in render(text(found))
+    beaten = plan(spec(deployments=[SLOW, {**SLOW, "price_per_gpu_hour": 2.0}]))
+    assert beaten.has_beaten
+    shown = render(text(beaten))
+    assert "* nothing else beats" in shown
+    assert sum(line.startswith("* ") for line in shown.splitlines()) == len(beaten.front) == 1
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_table_cuts_no_figure(found, monkeypatch, width):
+    monkeypatch.setattr("blis.report.tables._WIDTH", width)
+    lines = render(text(found)).splitlines()
+    assert "…" not in "".join(lines)
+    assert max(len(line) for line in lines if "blis run" not in line) <= width
+    for one in found.choices:
+        assert any(f"{one.cost_per_month:,.0f}" in line for line in lines)
 
 
 def test_it_is_deterministic(found):
@@ -177,7 +227,8 @@ def test_what_no_request_has_is_no_figure():
     assert found.best is not None
     assert set(found.frame["p99_itl_ms"]) == {None}
     assert report(found)["best"]["p99_itl_ms"] is None
-    assert " 0 " not in render(text(found))
+    rows = [line for line in render(text(found)).splitlines() if "  blis run " not in line]
+    assert not any(" 0 " in row for row in rows)
     assert found.front
 
 

@@ -200,7 +200,7 @@ def test_stall_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- against the reference engine
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases)
 def test_one_instance_is_the_single_engine(case: Case) -> None:
     expected, config = reference(case), RefClusterConfig(reference_config(case))
@@ -242,7 +242,7 @@ def random_cluster(rng: Random, instance: RefConfig) -> RefClusterConfig:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases, st.integers(0, 2**40))
 def test_every_instance_is_a_single_engine_for_what_is_routed_there(case: Case, seed: int) -> None:
     config = random_cluster(Random(seed), reference_config(case))

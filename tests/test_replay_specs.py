@@ -122,7 +122,7 @@ runs = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs)
 def test_any_run_and_its_replay_are_equal(tmp_path_factory, run):
     """Sessions, closed loops, cuts, requests turned away or refused, and runs in which nothing arrives."""

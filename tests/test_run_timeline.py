@@ -38,7 +38,7 @@ def runs(draw):
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs(), st.integers(1, 40))
 def test_sums_over_time_are_those_of_the_requests(outcomes, bins):
     found, result = timeline(outcomes, bins), outcomes.result
@@ -58,7 +58,7 @@ def test_sums_over_time_are_those_of_the_requests(outcomes, bins):
         assert values.shape == (2, bins)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs(), st.integers(1, 40))
 def test_all_instances_together_are_what_the_activity_of_the_run_says(outcomes, bins):
     found, whole = timeline(outcomes, bins), activity(outcomes, bins)
@@ -87,7 +87,7 @@ def test_levels_that_rise_over_many_parts():
     assert found[0].tolist() == pytest.approx([1.25, 10, 20, 30, 40, 50, 60, 70, 80, 43.75])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(runs(), st.integers(1, 3))
 def test_requests_that_are_looked_at_a_few_at_a_time_add_up(outcomes, at_once):
     whole = timeline(outcomes, 1)
@@ -98,7 +98,6 @@ def test_requests_that_are_looked_at_a_few_at_a_time_add_up(outcomes, at_once):
         np.testing.assert_allclose(getattr(found, name), getattr(whole, name))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-1, 4), max_size=30), st.sampled_from([5, 40_000]))
 def test_rows_of_each_code_are_those_that_have_it(codes, count):
     groups = rows_by_code(ints(*codes), count)

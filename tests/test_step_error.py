@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from helpers_sizing import BATCHING, ONE_SEAT, ONE_TOKEN, SINGLE
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import blis
@@ -20,7 +20,6 @@ ROOFLINE = blis.Deployment("meta-llama/llama-3.1-8b-instruct", hardware="H100", 
 SLO = "p99_ttft=500ms"
 
 
-@settings(deadline=None)  # the first example compiles
 @given(st.floats(0.5, 2.0))
 def test_all_terms_of_a_step_are_scaled(factor):
     """A step of prefills, decodes and their contexts, of a law with five coefficients."""

@@ -340,7 +340,7 @@ def test_wrong_usage(capsys, sweep_file, monkeypatch, args, says):
 def test_missing_extras_are_named(monkeypatch):
     for module, extra in (("distributed", "dask"), ("ray", "ray")):
         monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(blis.ConfigError, match=rf"executor: {extra} is not installed; .*'blis\[{extra}\]'"):
+        with pytest.raises(blis.ConfigError, match=rf"executor: {extra} is not installed; .*'blis-sim\[{extra}\]'"):
             blis.sweep(GRID, executor=extra)
 
 

@@ -101,7 +101,7 @@ CASES = st.fixed_dictionaries(
 
 
 @given(CASES)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.slow
 def test_slices_are_what_happened_and_outcomes_the_same(tmp_path, case):
     def simulate(timeline):

@@ -90,7 +90,7 @@ def simulate(ctx: click.Context, flags: Mapping[str, Any], workload: Callable[[]
         )
         check_targets(flags["slo_targets_us"] or {}, simulation.table.slo_class)
         saturation = None
-        if wants_table(flags["output"]):
+        if wants_table(flags["output"]) or flags["report"] is not None:
             from blis.studies.capacity.saturation import saturation_rate
 
             saturation = saturation_rate(deployment, traffic, engine, cluster, seed)

@@ -1,4 +1,4 @@
-"""What each built-in policy does, in a line; the README and ``blis policies`` say it in these words."""
+"""What each built-in policy does, in a line; docs/policies.md and ``blis policies`` say it in these words."""
 
 from __future__ import annotations
 

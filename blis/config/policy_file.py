@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from blis.config.schema import ClusterOptions, EngineOptions, Scheduler, is_function_name
 from blis.errors import ConfigError
 from blis.files.decode import Section, read_yaml
+from blis.files.shown import Brief
 
 Config = TypeVar("Config", ClusterOptions, EngineOptions)
 
@@ -47,8 +48,8 @@ _KEYS = {
 }
 
 
-@dataclass(frozen=True)
-class PolicyFile:
+@dataclass(frozen=True, repr=False)
+class PolicyFile(Brief):
     """What a policy file says, under the field names of `ClusterOptions` and `EngineOptions`; None: nothing.
 
     Attributes:

@@ -6,8 +6,8 @@ Rules, in order:
    far as nothing needs them.
 2. GPU, TP and vLLM version that were not given come from the model's default deployment.
 3. The step time comes from published coefficients if there are any for (model, GPU, TP, version), else from the
-   roofline if architecture and GPU are known; ``latency_model`` forces one of them, or names a function of the
-   user's own, whose parameters are then the step-time coefficients given.
+   roofline if architecture and GPU are known; ``latency_model`` forces one of them, or is or names a function of
+   the user's own, whose parameters are then the step-time coefficients given, or a model of time that is complete.
 4. KV blocks are what was given; else derived if architecture and GPU are known; else the published count.
 5. The vLLM version selects the scheduler's rules and the host profile; each rule can be set by itself.
 6. What vLLM itself would refuse with all that is refused, unless ``allow_unservable`` says otherwise.
@@ -35,7 +35,6 @@ from blis.config.schema import (
     EngineOptions,
     KvCacheDtype,
     check_policy_name,
-    is_function_name,
 )
 from blis.config.servability import check_servable
 from blis.config.served_model import served_model
@@ -62,7 +61,7 @@ ROOFLINE_PERCENT = 15
 ROOFLINE_PERCENT_LESS_SURE = 30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Resolved:
     """Everything about one instance is decided.
 
@@ -87,6 +86,12 @@ class Resolved:
     context_length: int | None
     notes: tuple[Note, ...]
     details: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        tp, version = self.tp and f"TP {self.tp}", self.vllm_version and f"vLLM {self.vllm_version}"
+        blocks = f"{self.engine.total_kv_blocks:,} KV blocks"
+        parts = (self.model, self.hardware, tp, version, self.latency.name, blocks)
+        return f"<Resolved: {', '.join(part for part in parts if part)}>"
 
     @property
     def warnings(self) -> list[str]:
@@ -257,8 +262,11 @@ def _check(deployment: Deployment) -> None:
         )
     if deployment.activation_gib is not None and not 0.0 <= deployment.activation_gib <= _MOST_GIB:
         raise ConfigError(f"activation_gib: must be in [0, {_MOST_GIB:g}], got {deployment.activation_gib}")
-    if deployment.latency_model is not None:
+    if isinstance(deployment.latency_model, str):
         check_policy_name("latency_model", deployment.latency_model, LATENCY_MODELS)
+    if isinstance(deployment.latency_model, LatencyModel) and (deployment.alpha_coeffs or deployment.beta_coeffs):
+        text = f"latency_model: {deployment.latency_model.name} has coefficients of its own; leave out"
+        raise CombinationError(f"{text} alpha_coeffs and beta_coeffs")
     if deployment.latency_model == "roofline" and (deployment.alpha_coeffs or deployment.beta_coeffs):
         raise CombinationError("latency_model: roofline takes no coefficients; leave out alpha_coeffs and beta_coeffs")
 
@@ -266,7 +274,8 @@ def _check(deployment: Deployment) -> None:
 def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) -> _Target:
     """Fill in what was not said, and look up what is known about the result."""
     model = deployment.model.strip().lower()
-    is_own = is_function_name(deployment.latency_model or "")
+    law = deployment.latency_model
+    is_own = law is not None and not (isinstance(law, str) and law in LATENCY_MODELS)
     gives_some = is_own or deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None
     gives_all = not is_own and deployment.alpha_coeffs is not None and deployment.beta_coeffs is not None
     filled = deployment if gives_all else _fill_in(deployment, defaults.default(model))
@@ -321,8 +330,9 @@ def _find_gpu(deployment: Deployment, name: str | None, *, is_label: bool, notes
 def _choose_latency(
     deployment: Deployment, target: _Target, defaults: Defaults, notes: list[Note]
 ) -> tuple[LatencyModel, dict[str, Any]]:
-    if deployment.latency_model is not None and is_function_name(deployment.latency_model):
-        return _own_model(deployment.latency_model, deployment, notes)
+    law = deployment.latency_model
+    if law is not None and not (isinstance(law, str) and law in LATENCY_MODELS):
+        return _own_model(law, deployment, notes)
     if deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None:
         return _given_coefficients(deployment, target, defaults, notes)
     row = target.row
@@ -339,13 +349,17 @@ def _choose_latency(
     return _roofline(deployment, target, defaults, notes)
 
 
-def _own_model(law: str, deployment: Deployment, notes: list[Note]) -> tuple[LatencyModel, dict[str, Any]]:
-    alpha = (0.0, 0.0, 0.0) if deployment.alpha_coeffs is None else deployment.alpha_coeffs
-    model = load_latency_model(law, alpha, deployment.beta_coeffs)
+def _own_model(law: Any, deployment: Deployment, notes: list[Note]) -> tuple[LatencyModel, dict[str, Any]]:
+    if isinstance(law, LatencyModel):
+        model, origin = law, "given"
+    else:
+        alpha = (0.0, 0.0, 0.0) if deployment.alpha_coeffs is None else deployment.alpha_coeffs
+        model = load_latency_model(law, alpha, deployment.beta_coeffs)
+        origin = law if isinstance(law, str) else f"{law.__module__}:{law.__qualname__}"
     figures = {"alpha": list(model.alpha), "parameters": model.parameters.tolist()}
     text = f"latency_model: {model.name}, alpha {figures['alpha']}, parameters {figures['parameters']}"
     notes.append(Note("info", text))
-    return model, {"name": model.name, "origin": law, **figures}
+    return model, {"name": model.name, "origin": origin, **figures}
 
 
 def _given_coefficients(

@@ -7,12 +7,13 @@ engine *gets*: every value decided. `blis.config.resolve` leads from one to the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from blis.errors import CombinationError, ConfigError, nearest
+from blis.files.shown import Brief
 
 SchedulingPolicy = Literal["fcfs", "priority"]
 Scheduler = Literal["fcfs", "priority-fcfs", "sjf", "reverse-priority"]
@@ -54,12 +55,36 @@ def check_policy_name(field: str, name: str, built_in: Iterable[str]) -> None:
     Raises:
         ConfigError: beginning with the field's name.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"{field}: expected a name ({', '.join((*built_in, FUNCTION_FORM))}), got {name!r:.80}")
     if not is_function_name(name) and name not in (valid := tuple(built_in)):
         raise ConfigError(f"{field}: unknown name {name!r}; {nearest(name, (*valid, FUNCTION_FORM))}")
 
 
-@dataclass(frozen=True)
-class Deployment:
+@runtime_checkable
+class StepTimeModel(Protocol):
+    """A model of time that is complete (`blis.latency.law.LatencyModel`), as fits find them (`blis.Fit.model`)."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def alpha(self) -> tuple[float, float, float]:
+        """Its queueing coefficients."""
+
+    @property
+    def parameters(self) -> Any:
+        """Those of its law."""
+
+
+def is_own_law(latency_model: object) -> bool:
+    """Whether a step-time function of the user's own is asked for: the function, or its name."""
+    return is_function_name(latency_model) if isinstance(latency_model, str) else callable(latency_model)
+
+
+@dataclass(frozen=True, repr=False)
+class Deployment(Brief):
     """Which model runs on what, as asked for.
 
     Attributes:
@@ -67,7 +92,8 @@ class Deployment:
         hardware: GPU name (``H100``, ``A100-80``, …).
         tp: tensor parallelism degree.
         vllm_version: ``vllm/vllm-openai:v0.8.4``, ``v0.8.4`` or ``0.8.4``.
-        latency_model: forces ``blackbox`` or ``roofline``, or names a step-time function of the user's own.
+        latency_model: forces ``blackbox`` or ``roofline``; or a step-time function of the user's own
+            (`blis.step_time`), itself or its name; or what a fit has found (`blis.Fit.model`).
         alpha_coeffs: three queueing coefficients (µs, µs per prompt token, µs per output token).
         beta_coeffs: three to five step-time coefficients (see docs/approach.md).
         model_config_folder: folder holding the model's HuggingFace ``config.json``.
@@ -84,7 +110,7 @@ class Deployment:
     hardware: str | None = None
     tp: int | None = None
     vllm_version: str | None = None
-    latency_model: str | None = None
+    latency_model: str | Callable[..., Any] | StepTimeModel | None = None
     alpha_coeffs: tuple[float, ...] | None = None
     beta_coeffs: tuple[float, ...] | None = None
     model_config_folder: Path | None = None
@@ -96,9 +122,14 @@ class Deployment:
     quantization: str | None = None
     activation_gib: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("alpha_coeffs", "beta_coeffs"):
+            if getattr(self, name) is not None:  # lists and arrays, too, by which nothing could be kept
+                object.__setattr__(self, name, tuple(getattr(self, name)))
 
-@dataclass(frozen=True)
-class EngineOptions:
+
+@dataclass(frozen=True, repr=False)
+class EngineOptions(Brief):
     """vLLM server parameters, as asked for. None: what the engine does by itself
     (`blis.config.engine_defaults`) or the vLLM version's scheduler profile says.
 
@@ -127,8 +158,8 @@ class EngineOptions:
         _check_order(self)
 
 
-@dataclass(frozen=True)
-class EngineConfig:
+@dataclass(frozen=True, repr=False)
+class EngineConfig(Brief):
     """Everything the scheduler and the KV cache of one instance need to know. Checked when made.
 
     Attributes:
@@ -180,13 +211,22 @@ class EngineConfig:
             "max_model_len": (1, 2**40),
             "preallocated_tokens": (0, 2**20),
         }
-        for name, (least, most) in bounds.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
+        _check_bounds(self, bounds, optional=("max_model_len",))
         if not 0.0 <= self.kv_watermark < 1.0:
             raise ConfigError(f"kv_watermark: must be in [0, 1), got {self.kv_watermark}")
         _check_order(self)
+
+
+def _check_bounds(options: Any, bounds: Mapping[str, tuple[int, int]], optional: tuple[str, ...] = ()) -> None:
+    """Refuse what is no whole number, or beyond its bounds; None only where it is optional."""
+    for name, (least, most) in bounds.items():
+        value: Any = getattr(options, name)
+        if value is None and name in optional:
+            continue
+        if not hasattr(value, "__index__"):  # numpy's are whole, too
+            raise ConfigError(f"{name}: must be a whole number, got {value!r:.80}")
+        if not least <= value <= most:
+            raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
 
 
 def _check_order(options: EngineOptions | EngineConfig) -> None:
@@ -203,8 +243,8 @@ def _check_order(options: EngineOptions | EngineConfig) -> None:
         )
 
 
-@dataclass(frozen=True)
-class ClusterOptions:
+@dataclass(frozen=True, repr=False)
+class ClusterOptions(Brief):
     """How many instances, and who decides what about them. Checked when made.
 
     A policy is a name of a built-in one, or ``module:function`` or ``file.py:function``.
@@ -252,10 +292,7 @@ class ClusterOptions:
             "batch_size_refresh_us": (0, MAX_TIME_US),
             "kv_refresh_us": (0, MAX_TIME_US),
         }
-        for name, (least, most) in bounds.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ConfigError(f"{name}: must be in [{least}, {most}], got {value}")
+        _check_bounds(self, bounds)
         _check_finite(self, "token_bucket_capacity", "token_bucket_refill_rate")
         _check_finite(self, "routing_cache_weight", "routing_load_weight")
         if not 0.0 < self.routing_cache_weight + self.routing_load_weight < math.inf:
@@ -269,8 +306,8 @@ class ClusterOptions:
         check_policy_name("routing_policy", self.routing_policy, ROUTING_POLICIES)
 
 
-@dataclass(frozen=True)
-class TraceOptions:
+@dataclass(frozen=True, repr=False)
+class TraceOptions(Brief):
     """What to record of the decisions about requests. Checked when made.
 
     Attributes:

@@ -25,4 +25,4 @@ def data_path(name: str) -> Path:
     for path in places:
         if path.exists():
             return path
-    raise ConfigError(f"{name}: shipped data not found; looked for {places[0]} and {places[1]}; reinstall blis")
+    raise ConfigError(f"{name}: shipped data not found; looked for {places[0]} and {places[1]}; reinstall blis-sim")

@@ -98,9 +98,9 @@ def check_coefficients(name: str, values: Sequence[float], least: int, most: int
             raise ConfigError(f"{name}[{i}]: must be a number in [0, {_MOST_US:g}], got {value}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LatencyModel:
-    """Everything about time that the engine and its surroundings need.
+    """Everything about time that the engine and its surroundings need. It is equal to itself only.
 
     Attributes:
         name: ``blackbox``, ``roofline`` or a user's own.
@@ -124,6 +124,9 @@ class LatencyModel:
     last_prompt_token_is_decode: bool = False
     failure: Callable[[NDArray[np.int64], NDArray[np.float64]], str] | None = None
     times: tuple[int, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<LatencyModel: {self.name}, alpha {list(self.alpha)}, {len(self.parameters)} parameters>"
 
     def scaled(self, factor: float) -> LatencyModel:
         """The same with steps that take ``factor`` times as long; what happens besides steps takes as long as before.

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from blis._core.codes import NEVER, NONE, RequestStatus
 from blis.files.arrow import numbers, texts
 from blis.files.output import replacing
+from blis.files.shown import counted, summed_up
 from blis.latency.law import LatencyModel
 from blis.simulation.result import DecisionTrace, EngineResult
 from blis.workload.labels import label_column
@@ -86,7 +87,7 @@ class ItlHistogram(NamedTuple):
     counts: Ints
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Outcomes:
     """What happened in one run.
 
@@ -155,6 +156,14 @@ class Outcomes:
 
         return summarize(self)
 
+    def __repr__(self) -> str:
+        summary = self.summary
+        done = f"{summary['completed_requests']:,} of {counted(summary['injected_requests'], 'request')} completed"
+        figures = {"{:,.4g} requests/s": "responses_per_sec", "p99 TTFT {:,.4g} ms": "ttft_p99_ms"}
+        figures["p99 TPOT {:,.4g} ms"] = "tpot_p99_ms"
+        known = [text.format(summary[name]) for text, name in figures.items() if summary[name] is not None]
+        return summed_up(self, ", ".join([*(["interrupted"] if summary["interrupted"] else []), done, *known]))
+
     def _repr_html_(self) -> str:
         """Headline figures, for notebooks."""
         from blis.report.notebook import outcomes_html
@@ -184,11 +193,16 @@ class Outcomes:
 
     @cached_property
     def requests(self) -> pl.DataFrame:
-        """One row per request, in the order in which they were given; the columns are those of the Parquet file."""
+        """One row per request, in the order in which they were given.
+
+        The columns are those of the Parquet file, and ``tpot_us``: the time per output token, null for unfinished
+        requests and those with fewer than two tokens. It is the mean of the request's own gaps, ``itl_mean_us``, under
+        the name of the summary's figures, which are over requests as those of ``itl`` are over gaps.
+        """
         import polars as pl
 
         frame = pl.DataFrame(self._arrow_table(0, len(self)))
-        return frame.with_columns(pl.col("status").cast(pl.Enum(STATUS_NAMES)))
+        return frame.with_columns(pl.col("status").cast(pl.Enum(STATUS_NAMES)), tpot_us=pl.col("itl_mean_us"))
 
     def write_json(self, path: str | Path) -> None:
         """Write the summary and one entry per request, sorted by arrival (docs/output.md)."""

@@ -84,6 +84,10 @@ class UserFunction:
             self._decision_failure,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to workers elsewhere with a function: all but what was made for this process."""
+        return {**self.__dict__, "_python": {}, "_compiled": {}}
+
     def _parameter_names(self) -> tuple[str, ...]:
         signature = inspect.signature(self._function)
         needed = [p for p in signature.parameters.values() if p.default is p.empty]
@@ -201,20 +205,26 @@ def load_policy(spec: str, kind: Kind) -> Policy:
 
 
 def load_latency_model(
-    spec: str, alpha: Sequence[float] = (0.0, 0.0, 0.0), parameters: Sequence[float] | None = None
+    law: Callable[..., Any] | str, alpha: Sequence[float] = (0.0, 0.0, 0.0), parameters: Sequence[float] | None = None
 ) -> LatencyModel:
-    """A model of time with a user's law of step time, by ``module:function`` or ``file.py:function``.
+    """A model of time with a user's law of step time.
 
     Args:
-        spec: which function.
+        law: a function, or its name: ``module:function`` or ``file.py:function``.
         alpha: see `LatencyModel`.
         parameters: numbers for the law; None: those of its decorator.
 
     Raises:
-        ConfigError: as `load_policy`; a coefficient is not finite.
+        ConfigError: as `load_policy`; it is no function, or a coefficient is not finite.
     """
     seam = SEAMS["step-time"]
-    return _of(load_function(spec, seam.option), seam, spec).latency_model(alpha, parameters)
+    if isinstance(law, str):
+        return _of(load_function(law, seam.option), seam, law).latency_model(alpha, parameters)
+    function = getattr(law, "py_func", law)
+    if not inspect.isfunction(function):
+        expected = "a name, a function of (batch, parameters), or what a fit has found"
+        raise ConfigError(f"{seam.option}: expected {expected}, got {_one_line(repr(law))}")
+    return _of(function, seam, function.__name__).latency_model(alpha, parameters)
 
 
 def user_function(policy: Callable[..., Any] | str, kind: Kind) -> UserFunction:
@@ -235,7 +245,7 @@ def user_function(policy: Callable[..., Any] | str, kind: Kind) -> UserFunction:
 def _of(function: Callable[..., Any], seam: Seam, spec: str) -> UserFunction:
     """What is known about a function; undecorated ones become policies when they are first asked for."""
     known: UserFunction | None = getattr(function, _ATTRIBUTE, None)
-    if known is not None and known.seam is seam:
+    if known is not None and known.seam.kind == seam.kind:
         return known
     if known is not None and known.decorated:
         raise ConfigError(

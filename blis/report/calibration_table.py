@@ -17,10 +17,11 @@ _FIGURES = ("mean", "p50", "p90", "p99")
 
 def calibration_table(report: Mapping[str, Any]) -> str:
     """Show what `blis.measurement.calibrate.report.build_report` found; coloured only on a terminal."""
-    return render(_parts(report))
+    return render(calibration_parts(report))
 
 
-def _parts(report: Mapping[str, Any]) -> Iterator[Any]:
+def calibration_parts(report: Mapping[str, Any]) -> Iterator[Any]:
+    """The same, as things that `rich` prints."""
     from rich.text import Text
 
     yield Text(verdict(report), style="bold")

@@ -29,7 +29,7 @@ _UNTOLD = ("reach", "reach_tokens", "keeps_cache")
 
 def models(entries: Sequence[Entry]) -> Iterator[Any]:
     """A row per model."""
-    made = table("Model", "params", "GiB", "KV KiB", "default", "rows", words=("default",), folded=("Model",))
+    made = table("Model", "params", "GiB", "KV KiB", "default", "rows", words=("Model", "default"))
     for entry in sorted(entries, key=lambda entry: _short(entry["model"])):
         known, default = entry["num_parameters"] is not None, entry["default"]
         made.add_row(
@@ -133,7 +133,7 @@ def gpu(entry: Entry) -> Iterator[Any]:
     figures = {key: value for key, value in entry.items() if key not in ("name", "sources") and value not in (None, ())}
     yield pairs(entry["name"], [(name.replace("_", " "), _word(value)) for name, value in _flat(figures)])
     yield ""
-    made = table("Figure", "source", folded=("source",))
+    made = table("Figure", "source", words=("source",))
     for name, source in entry["sources"].items():
         made.add_row(name.replace("_", " "), source)
     yield made
@@ -144,7 +144,7 @@ def policies(entries: Sequence[Entry]) -> Iterator[Any]:
     for number_of_kind, (kind, members) in enumerate(groupby(entries, key=lambda entry: str(entry["kind"]))):
         if number_of_kind:
             yield ""
-        made = table("", "what", title=_KINDS[kind], folded=("what",))
+        made = table("", "what", title=_KINDS[kind], words=("what",))
         made.show_header = False
         for entry in members:
             made.add_row(entry["name"], entry["text"])
@@ -157,7 +157,7 @@ def policies_in_detail(entries: Sequence[Entry]) -> Iterator[Any]:
     parameters = {each["flag"]: each for entry in entries for each in entry["parameters"]}
     if parameters:
         yield ""
-        made = table("Parameter", "default", "meaning", folded=("meaning",))
+        made = table("Parameter", "default", "meaning", words=("meaning",))
         for flag, each in parameters.items():
             made.add_row(flag, "none" if each["default"] is None else f"{each['default']:,}", each["meaning"])
         yield made

@@ -41,7 +41,8 @@ def check_charts(path: Path) -> None:
     """
     missing = [name for name in ("altair", "vl_convert") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(f"{path}: plots need {' and '.join(missing)}; install them with: pip install 'blis[plots]'")
+        needed = " and ".join(missing)
+        raise InputError(f"{path}: plots need {needed}; install them with: pip install 'blis-sim[plots]'")
 
 
 def spec(chart: Any) -> Spec:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blis.report.charting import INK, SERIES, SOFT, Floats, Spec, short_format, spec
+from blis.report.charting import CARD, INK, SERIES, SOFT, Floats, Spec, short_format, spec
+from blis.report.point_labels import PADDING, placed
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-_HEIGHT = 240
+_HEIGHT, _TRADEOFF_HEIGHT = 240, 280
 #: Axes are logarithmic where values span more than this factor.
 _LINEAR_RANGE = 20
-#: Points of more than this are not named.
-_MOST_LABELS = 12
+#: Points that may be named; of more, the first ones are.
+_MOST_LABELS = 40
 #: Shapes beside colours: print in grey and eyes of any kind tell them apart.
 _SHAPES = ("circle", "triangle-up", "square", "diamond", "cross")
 
@@ -64,7 +65,8 @@ def against(
     y_axis = alt.Axis(format=short_format(values), tickCount=5)
     y = alt.Y("value:Q", title=y_title, scale=scale_for(values), axis=y_axis)
     x_values = frame["x"].to_numpy()
-    x_axis = alt.Axis(format=short_format(x_values), tickCount=7)
+    steps = {"tickMinStep": 1} if (x_values == np.round(x_values)).all() else {}
+    x_axis = alt.Axis(format=short_format(x_values), tickCount=7, **steps)
     x = alt.X("x:Q", title=x_title, scale=alt.Scale(zero=False, nice=False, padding=14), axis=x_axis)
     fields = [alt.Tooltip("x:Q", title=x_title, format=",.4~g"), alt.Tooltip("value:Q", title=y_title, format=",.4~g")]
     layers: list[Any] = []
@@ -102,18 +104,16 @@ class Axis(NamedTuple):
     limit: float | None = None
 
 
-def tradeoff(
-    frame: pl.DataFrame, x: Axis, y: Axis, kinds: Mapping[str, str], tips: Mapping[str, str], *, labels: bool = True
-) -> Spec:
+def tradeoff(frame: pl.DataFrame, x: Axis, y: Axis, kinds: Mapping[str, str], tips: Mapping[str, str]) -> Spec:
     """Points in two figures, and a line through those that no other one beats.
 
     Args:
-        frame: both figures, ``kind``, ``on_front``, ``name``, and the columns of ``tips``.
+        frame: both figures, ``kind``, ``on_front``, ``name``, and the columns of ``tips``; if there is a column
+            ``label``, these texts stand beside the points, as far as there is room.
         x: across.
         y: upwards.
         kinds: colours of kinds of points, by name.
         tips: title by column: what hovering tells besides the figures.
-        labels: write names beside the points, if they are few.
     """
     import altair as alt
     import polars as pl
@@ -123,7 +123,8 @@ def tradeoff(
     for axis, channel in ((x, alt.X), (y, alt.Y)):
         values = [*frame[axis.column].drop_nulls().to_list(), *([axis.limit] if axis.limit is not None else [])]
         ticks = alt.Axis(format=short_format(values), tickCount=6)
-        places.append(channel(f"{axis.column}:Q", title=axis.title, scale=scale_for(values, padding=16), axis=ticks))
+        scale = scale_for(values, padding=PADDING, nice=False)
+        places.append(channel(f"{axis.column}:Q", title=axis.title, scale=scale, axis=ticks))
     fields = [alt.Tooltip("name:N", title=" ")]
     fields += [alt.Tooltip(f"{axis.column}:Q", title=axis.title, format=",.4~g") for axis in (x, y)]
     fields += [alt.Tooltip(column, title=title) for column, title in tips.items()]
@@ -133,10 +134,38 @@ def tradeoff(
         *(_rule(Limit(axis.limit, "limit", axis is x)) for axis in (x, y) if axis.limit is not None),
         alt.Chart(frame).mark_point(filled=True, size=62, opacity=0.9).encode(*places, tooltip=fields, **_kinds(shown)),
     ]
-    if labels and len(frame) <= _MOST_LABELS:
-        names = alt.Chart(frame).mark_text(dy=-11, fontSize=10.5, color=SOFT, limit=160)
-        layers.append(names.encode(*places, text="name:N"))
-    return spec(alt.layer(*layers).properties(height=_HEIGHT + 40, width=400))
+    if "label" in frame.columns:
+        for (dx, dy), labels in _labels(frame.head(_MOST_LABELS), (x, y)).items():
+            marks = alt.Chart(labels).mark_text(
+                dx=dx, dy=dy, fontSize=10.5, color=SOFT, baseline="middle", stroke=CARD, strokeWidth=2
+            )
+            layers.append(marks.encode(*places, text="label:N"))
+    return spec(alt.layer(*layers).properties(height=_TRADEOFF_HEIGHT, width=400))
+
+
+def _labels(frame: pl.DataFrame, axes: Sequence[Axis]) -> dict[tuple[float, float], pl.DataFrame]:
+    """Rows that have a label, by where it stands relative to the point; those on the front come first."""
+    import polars as pl
+
+    known = frame.drop_nulls([axis.column for axis in axes]).sort("on_front", descending=True, maintain_order=True)
+    columns = [_shares(known[axis.column].to_numpy(), axis.limit) for axis in axes]
+    found = placed(list(zip(*columns, strict=True)), known["label"].to_list(), _TRADEOFF_HEIGHT)
+    groups: dict[tuple[float, float], list[tuple[int, str]]] = {}
+    for label in found:
+        groups.setdefault((label.dx, label.dy), []).append((label.row, label.text))
+    return {
+        offset: known[[row for row, _ in rows]].with_columns(pl.Series("label", [text for _, text in rows]))
+        for offset, rows in groups.items()
+    }
+
+
+def _shares(values: Floats, limit: float | None) -> list[float]:
+    """Where values stand on their axis, from 0 to 1."""
+    every = np.append(values, [] if limit is None else [limit])
+    scaled = np.log(every) if is_wide(every) else every
+    low, high = scaled.min(initial=np.inf), scaled.max(initial=-np.inf)
+    shares: list[float] = ((scaled - low) / (high - low or 1.0)).tolist()
+    return shares[: len(values)]
 
 
 def on_front(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
@@ -159,13 +188,15 @@ def on_front(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
     return found
 
 
-def scale_for(values: Sequence[float] | Floats, padding: float = 8, *, zero: bool = False) -> alt.Scale:
-    """Logarithmic where values span much; else it begins at 0 if ``zero``."""
+def scale_for(
+    values: Sequence[float] | Floats, padding: float = 8, *, zero: bool = False, nice: bool = True
+) -> alt.Scale:
+    """Logarithmic where values span much; else it begins at 0 if ``zero``, and ends at even numbers if ``nice``."""
     import altair as alt
 
     if is_wide(values):
         return alt.Scale(type="log", nice=False, padding=padding)
-    return alt.Scale(zero=zero, nice=True, padding=padding)
+    return alt.Scale(zero=zero, nice=nice, padding=padding)
 
 
 def is_wide(values: Sequence[float] | Floats) -> bool:

@@ -40,7 +40,7 @@ def curves(groups: Mapping[str, Floats], targets_ms: Mapping[str, float], what: 
     scale = {"type": "log", "nice": False} if is_log else {"nice": False, "domainMin": 0}
     colours = colour("group:N", names, sort=None, legend={"columns": 2} if len(names) > 1 else None)
     x = field("ms:Q", title="ms", scale=scale, axis={"format": short_format([most]), "tickCount": 5})
-    y = field("share:Q", title=None, axis={"format": "%", "values": [0, 0.25, 0.5, 0.75, 0.9, 1]})
+    y = field("share:Q", title="share of requests", axis={"format": "%", "values": [0, 0.25, 0.5, 0.75, 0.9, 1]})
     base = {"x": x, "y": y, "color": colours}
     tips = [
         *([tip("group:N", what)] if len(names) > 1 else []),

@@ -65,12 +65,14 @@ class Table:
         rows: one cell per column; texts as they are, integers with separators, floats with one decimal.
         title: stands above.
         note: stands below.
+        is_sortable: whether a click on a heading sorts the rows.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     title: str = ""
     note: str = ""
+    is_sortable: bool = False
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,11 @@ def _tile(tile: Tile) -> str:
 def _table(table: Table) -> str:
     numeric = [any(_is_number(row[place]) for row in table.rows) for place in range(len(table.columns))]
     sides = ["number" if right else "word" for right in numeric]
-    heads = "".join(f'<th class="{side}">{escape(name)}</th>' for side, name in zip(sides, table.columns, strict=True))
+    can_sort = table.is_sortable and len(table.rows) > 1
+    heads = "".join(
+        f'<th class="{side}">{_heading(name, can_sort=can_sort)}</th>'
+        for side, name in zip(sides, table.columns, strict=True)
+    )
     rows = "".join(
         "<tr>"
         + "".join(f'<td class="{side}">{escape(_cell(cell))}</td>' for side, cell in zip(sides, row, strict=True))
@@ -272,6 +278,11 @@ def _table(table: Table) -> str:
         f'<figure class="full table">{title}<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{_note(table.note)}</figure>"
     )
+
+
+def _heading(name: str, *, can_sort: bool) -> str:
+    """What stands in the head of a column; a button, where a click sorts by it (page.js)."""
+    return f'<button type="button">{escape(name)}</button>' if can_sort and name else escape(name)
 
 
 def _is_number(cell: Cell) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blis.errors import InputError
+from blis.files.shown import counted, summed_up
 from blis.outcomes.metrics.activity import Floats, activity
 from blis.outcomes.metrics.latency import known
 from blis.outcomes.outcomes import Outcomes
@@ -36,8 +37,12 @@ class Plots:
 
     def __init__(self, outcomes: Outcomes) -> None:
         if importlib.util.find_spec("altair") is None:
-            raise InputError("plots need altair; install it with: pip install 'blis[plots]'")
+            raise InputError("plots need altair; install it with: pip install 'blis-sim[plots]'")
         self._outcomes = outcomes
+
+    def __repr__(self) -> str:
+        charts = ", ".join(name for name in vars(type(self)) if not name.startswith("_"))
+        return summed_up(self, f"charts of {counted(len(self._outcomes), 'request')}: {charts}")
 
     def ttft_cdf(self) -> alt.Chart:
         """Share of requests whose time to first token was no longer."""

@@ -58,7 +58,7 @@ def tiles(report: Report, values: Mapping[str, Any]) -> Tiles:
             *latencies,
             Tile("Throughput", [("requests/s", number(rate, 2)), ("output tokens/s", number(tokens, 0))]),
             *_goodput(report),
-            Tile("Utilisation", [("", percent(busy_share(outcomes)))], "of the run, the mean instance ran steps"),
+            Tile("Busy", [("", percent(busy_share(outcomes)))], "of the run, the mean instance ran steps"),
             Tile("Prefix cache hits", [("", percent(values["cache_hit_rate"]))], "of the prompt tokens admitted"),
             Tile("Preemptions", [("", f"{preemptions:,}")], "", "bad" if preemptions else ""),
             Tile(

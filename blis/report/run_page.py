@@ -63,7 +63,7 @@ def run_page(report: Report, command: Sequence[str] = ()) -> Page:
     outcomes, values = report.outcomes, report.values()
     over_time = timeline(outcomes)
     found = incidents(outcomes, values["anomalies"])
-    line = verdict(outcomes, values)
+    line = verdict(outcomes, values, report.load_share)
     sections = [
         Section("", [tiles(report, values)]),
         Section("What stands out", list(_stands_out(outcomes, found, over_time))),

@@ -50,12 +50,20 @@ class Report:
 
     def tables(self) -> str:
         """The same for people at a terminal, under a line that says how the run went."""
-        from blis.outcomes.metrics.activity import load_share
         from blis.report.run_table import run_tables
         from blis.report.tables import render
 
-        load = load_share(self.outcomes, self.saturation_per_s)
-        return render(run_tables(self.outcomes, self._summary, self._shown, load, summarize_trace=self.summarize_trace))
+        tables = run_tables(
+            self.outcomes, self._summary, self._shown, self.load_share, summarize_trace=self.summarize_trace
+        )
+        return render(tables)
+
+    @cached_property
+    def load_share(self) -> float | None:
+        """`blis.outcomes.metrics.activity.load_share` of the run."""
+        from blis.outcomes.metrics.activity import load_share
+
+        return load_share(self.outcomes, self.saturation_per_s)
 
     @property
     def _shown(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def render(parts: Iterable[Any]) -> str:
         file=text, force_terminal=is_terminal, width=None if is_terminal else _WIDTH, highlight=False, emoji=False
     )
     for part in parts:
-        console.print(part, markup=False)
+        console.print(part, markup=False, soft_wrap=getattr(part, "no_wrap", None) is True)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
@@ -48,19 +48,21 @@ def _console() -> Any:
     return PrintableConsole
 
 
-def table(*columns: str, words: Sequence[str] = (), title: str | None = None, folded: Sequence[str] = ()) -> Table:
+def table(*columns: str, words: Sequence[str] = (), title: str | None = None) -> Table:
     """Make a table whose first column and those of words stand to the left, as further columns without a name do.
+
+    No figure is ever cut: where it is too wide, words take several lines, then columns move below (`FittedTable`).
 
     Args:
         columns: headings.
         words: headings of columns that hold words.
         title: stands above it.
-        folded: headings of columns whose text may take several lines.
     """
     from rich import box
-    from rich.table import Table
 
-    made = Table(
+    from blis.report.fitted import FittedTable
+
+    made = FittedTable(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
@@ -71,13 +73,8 @@ def table(*columns: str, words: Sequence[str] = (), title: str | None = None, fo
         header_style="",
     )
     for number, name in enumerate(columns):
-        is_word = number == 0 or name in words or name in folded or name == ""
-        made.add_column(
-            name,
-            justify="left" if is_word else "right",
-            no_wrap=name not in folded,
-            overflow="fold" if name in folded else "ellipsis",
-        )
+        is_word = number == 0 or name in words or name == ""
+        made.add_column(name, justify="left" if is_word else "right", no_wrap=True, overflow="fold")
     return made
 
 
@@ -90,7 +87,7 @@ def unwrapped(text: str) -> Text:
 
 def pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     """Make a table of names and values without headings."""
-    made = table("", "value", title=title, folded=("value",))
+    made = table("", "value", title=title, words=("value",))
     made.show_header = False
     for name, value in rows:
         made.add_row(name, value)

@@ -6,6 +6,7 @@ ones are left to the operating system to fill: only what is touched takes memory
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -222,7 +223,7 @@ def pool_columns(engine: EngineConfig, control: Control, parent: NDArray[np.int3
     at[:, core.EPOCH] = 1
     places = min(usable, len(parent)) + 1  # of contents, and the sentinel
     most = places + usable  # each node holds a block at least; all of them may have to be extra nodes
-    large = np.empty if len(parent) else sparse  # only shared blocks have a node each
+    large = np.empty if len(parent) else functools.partial(sparse, zeros=False)  # only shared blocks have a node each
     nodes = large((instances, most, core.NODE_COLUMNS), np.int32)
     nodes[:, core.SENTINEL] = core.SENTINEL
     place_taken = np.zeros((instances, places), np.int8)
@@ -276,7 +277,7 @@ def recorder_columns(
     log_rows = 3 * slots + 5 + (LOG_ROWS if logging else 0)
     return {
         "at": np.zeros((instances, core.RECORDER_SCALARS), np.int64),
-        "histogram": sparse((instances, num_classes, HISTOGRAM_US), np.int64),
+        "histogram": sparse((instances, num_classes, HISTOGRAM_US), np.int64, zeros=True),
         "gap_log": np.empty((instances, slots + 1 + GAP_ROWS, 3), np.int64),
         "step_log": np.empty((instances, log_rows, 4), np.int64),
     }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InstanceFigures:
     """What each of the m instances did.
 
@@ -36,8 +36,11 @@ class InstanceFigures:
     def __len__(self) -> int:
         return len(self.end_us)
 
+    def __repr__(self) -> str:
+        return f"<InstanceFigures: {len(self)} instances, {self.num_steps.sum():,} steps>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class EngineResult:
     """Raw outcome of one run. Times are µs on the simulated clock, -1 where it never happened.
 
@@ -83,6 +86,10 @@ class EngineResult:
     itl_counts: Ints
     instances: InstanceFigures
     interrupted: bool
+
+    def __repr__(self) -> str:
+        where = f"{len(self.instances)} instances, {self.num_steps:,} steps"
+        return f"<EngineResult: {len(self.status):,} requests on {where}, end at {self.end_us / 1e6:,.6g} s>"
 
     def until(self, horizon_us: int | None) -> EngineResult:
         """The same, observed until the horizon that was asked for, even if nothing happened at the end of that time.
@@ -130,7 +137,7 @@ class EngineResult:
         return values_us, counts
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DecisionTrace:
     """What was decided about the requests of a run.
 
@@ -145,3 +152,6 @@ class DecisionTrace:
     realised: pl.DataFrame | None = None
     interrupted: bool = False
     file_error: OSError | None = None
+
+    def __repr__(self) -> str:
+        return f"<DecisionTrace: {len(self.summary)} figures{', interrupted' if self.interrupted else ''}>"

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from blis.api import Simulation, as_workload, prepare
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions, is_function_name
 from blis.errors import BlisError, ConfigError, InputError, nearest
+from blis.files.shown import Brief
 from blis.outcomes.metrics.anomalies import anomalies
 from blis.outcomes.metrics.fitness import DEFAULT_FITNESS_WEIGHTS, check_fitness_weights, fitness
 from blis.outcomes.metrics.slo import slo_class_figures
@@ -27,7 +28,7 @@ from blis.workload.requests import RequestTable
 
 if TYPE_CHECKING:
     from blis.policies._seams import Kind
-    from blis.workload.workload import Workload
+    from blis.workload.workload import Frame, Workload
 
 #: The decisions that a policy can be for.
 SeamName = Literal["admission", "routing", "priority", "step_time"]
@@ -45,8 +46,8 @@ _tables: WeakValueDictionary[tuple[Any, ...], RequestTable] = WeakValueDictionar
 _blocks: WeakValueDictionary[tuple[int, int], SharedBlocks] = WeakValueDictionary()
 
 
-@dataclass(frozen=True, eq=False)
-class Scenario:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scenario(Brief):
     """What a policy is tried on; the fields are the arguments of `simulate`.
 
     Keep scenarios and use them again: whatever is found out about one is kept with it, a trace file is read once.
@@ -54,7 +55,7 @@ class Scenario:
     Attributes:
         name: unlike that of the others.
         deployment: what runs on which hardware; a model id alone takes that model's defaults.
-        workload: a distribution to draw from, the requests themselves, or the path of a trace.
+        workload: a distribution to draw from, the requests themselves, a data frame, or the path of a trace.
         engine: vLLM server parameters.
         cluster: how many instances, and the policies that are not under test.
         seed: of all draws.
@@ -63,7 +64,7 @@ class Scenario:
 
     name: str
     deployment: Deployment | str
-    workload: Workload | str | Path
+    workload: Workload | Frame | str | Path
     engine: EngineOptions = field(default_factory=EngineOptions)
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
     seed: int = 42

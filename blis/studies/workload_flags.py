@@ -55,6 +55,8 @@ def workload_of(values: Mapping[str, Any], load_spec: Callable[[Path], WorkloadS
 
         return scenario(values["scenario"], **_only(values, ("rate", "num_requests")))
     kind = values.get("workload", "distribution")
+    if isinstance(kind, Workload):  # from Python
+        return kind
     if kind == "traces":
         if "workload_traces_filepath" not in values:
             raise ConfigError("workload_traces_filepath: missing; workload traces needs it")
@@ -78,6 +80,8 @@ def idle_fields(values: Mapping[str, Any]) -> tuple[set[str], str, Any]:
     kind = next((name for name in _WORKLOADS if values.get(name) is not None), "workload")
     value = values.get(kind) or "distribution"
     useful = _USEFUL_FIELDS.get(value if kind == "workload" else kind, _ARRIVAL_FIELDS)
+    if kind == "workload" and value not in WORKLOADS:  # one of somebody's own, in Python
+        useful = {"seed"}
     return (_ARRIVAL_FIELDS | _LENGTH_FIELDS | _TRACE_FIELDS | {"workload"}) - useful - {kind}, kind, value
 
 

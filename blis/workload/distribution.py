@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from blis.errors import ConfigError
+from blis.files.shown import Brief
 from blis.workload.arrivals import ArrivalProcess, arrival_times_us, check_arrivals
 from blis.workload.lengths import MAX_TOKENS, clamped_normal
 from blis.workload.requests import MOST_US, Ints, RequestTable, TokenStreams
@@ -17,8 +18,8 @@ from blis.workload.window import MOST_LATE
 _PARTS = ("prompt", "output")
 
 
-@dataclass(frozen=True)
-class DistributionWorkload:
+@dataclass(frozen=True, repr=False)
+class DistributionWorkload(Brief):
     """Requests with drawn lengths and arrivals. Checked when made; the defaults are those of the flags.
 
     The defaults and the presets come from the inference-sim project.

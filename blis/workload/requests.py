@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError
+from blis.files.shown import counted, summed_up
 
 Ints = NDArray[np.int64]
 
@@ -23,7 +24,7 @@ MOST_US = 2**60
 MOST_TOKENS = 2**40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TokenStreams:
     """Content as names instead of tokens.
 
@@ -41,8 +42,11 @@ class TokenStreams:
     parent: Ints
     fork_tokens: Ints
 
+    def __repr__(self) -> str:
+        return summed_up(self, f"{counted(len(self.stream), 'request')} on {counted(len(self.parent), 'stream')}")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class LiteralTokens:
     """Content as token ids: prompt and output of request ``r`` are ``token_ids[offsets[r]:offsets[r + 1]]``.
 
@@ -54,8 +58,12 @@ class LiteralTokens:
     token_ids: NDArray[np.int32]
     offsets: Ints
 
+    def __repr__(self) -> str:
+        tokens = counted(len(self.token_ids), "token")
+        return summed_up(self, f"{tokens} of {counted(len(self.offsets) - 1, 'request')}")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Labels:
     """One name per request out of few.
 
@@ -67,8 +75,11 @@ class Labels:
     codes: Ints
     names: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return summed_up(self, f"{counted(len(self.codes), 'request')}, {counted(len(self.names), 'name')}")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Sessions:
     """Which requests belong together, and which are sent only when another one is done (closed loop).
 
@@ -89,8 +100,12 @@ class Sessions:
     after: Ints
     think_us: Ints
 
+    def __repr__(self) -> str:
+        waits = f"{int((self.after >= 0).sum()):,} of them wait for another one"
+        return summed_up(self, f"{counted(len(self.session), 'request')}, {waits}")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ClientDetails:
     """What else is known of who sent a request and what it is made of. The engine looks at none of it.
 
@@ -114,8 +129,11 @@ class ClientDetails:
     rtt_us: Ints
     bandwidth_mbps: NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return summed_up(self, f"{counted(len(self.rtt_us), 'request')} of {counted(len(self.client.names), 'client')}")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class RequestTable:
     """What arrives: one row per request, in the order in which results come back. It is equal to itself only.
 
@@ -211,6 +229,21 @@ class RequestTable:
 
     def __len__(self) -> int:
         return len(self.arrival_us)
+
+    def __repr__(self) -> str:
+        return summed_up(self, self.headline)
+
+    @property
+    def headline(self) -> str:
+        """How many requests and tokens, from when to when, in words."""
+        sums = f"{int(self.input_tokens.sum()):,} input and {int(self.output_tokens.sum()):,} output tokens"
+        if not len(self):
+            return "no requests"
+        first_s, last_s = (int(end) / 1e6 for end in (self.arrival_us.min(), self.arrival_us.max()))
+        parts = [f"{counted(len(self), 'request')} from {first_s:.6g} to {last_s:.6g} s", sums]
+        if self.content is not None:
+            parts.append("with token ids" if isinstance(self.content, LiteralTokens) else "with shared tokens")
+        return ", ".join([*parts, "some wait for others"] if self.is_closed_loop else parts)
 
     @property
     def is_closed_loop(self) -> bool:

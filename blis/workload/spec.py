@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from blis.errors import ConfigError
+from blis.files.shown import counted, summed_up
 from blis.workload.client_spec import ClientSpec, ClosedLoop, OpenLoop, ServeGenData
 from blis.workload.clients import Client, with_rate
 from blis.workload.generation import MOST_REQUESTS, Bounds, generate
@@ -21,7 +22,7 @@ from blis.workload.window import MOST_LATE
 RATES = (1e-9, 1e9)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WorkloadSpec:
     """What arrives, as a description. Rules between its parts are checked when it is made.
 
@@ -60,6 +61,13 @@ class WorkloadSpec:
         self._check_bounds_of_loops()
         if self.num_requests is not None and self.num_requests > MOST_REQUESTS:
             raise ConfigError(f"num_requests: must be at most {MOST_REQUESTS}, got {self.num_requests}")
+
+    def __repr__(self) -> str:
+        of = "ServeGen data" if self.servegen_data is not None else counted(len(self.clients), "client")
+        rate = [] if self.aggregate_rate is None else [f"{self.aggregate_rate:g} arrivals/s"]
+        end = [] if self.horizon_us is None else [f"until {self.horizon_us / 1e6:g} s"]
+        most = [] if self.num_requests is None else [f"at most {counted(self.num_requests, 'request')}"]
+        return summed_up(self, ", ".join([*([self.source] if self.source else []), of, *rate, *end, *most]))
 
     def open_loop(self) -> Iterator[OpenLoop]:
         """The loads that have a rate."""

@@ -35,3 +35,11 @@ class Workload(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What goes with the outcomes, as plain JSON values: ``kind``, and what makes the same requests again."""
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """A data frame: of polars, of pandas (2.2 or later), a pyarrow Table, or anything else that hands out Arrow."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The frame's columns (the Arrow PyCapsule interface)."""

@@ -10,6 +10,7 @@ from typing import Any
 from blis.errors import ConfigError, WorkloadError
 from blis.files.document import json_document
 from blis.files.output import replacing
+from blis.files.shown import counted, summed_up
 from blis.measurement.calibrate.configuration import match_configuration
 from blis.measurement.calibrate.pairing import Network, Pairs, pair
 from blis.measurement.calibrate.regimes import in_flight_when_sent
@@ -17,12 +18,14 @@ from blis.measurement.calibrate.report import build_report
 from blis.measurement.calibrate.verdict import Evidence, not_meaningful_because, notes
 from blis.outcomes.outcomes import Outcomes
 from blis.report.answer import Answer
+from blis.report.calibration_table import calibration_parts, verdict
+from blis.report.notebook import parts_html
 from blis.workload.requests import Ints
 from blis.workload.traces.tracev2.header import TraceHeader
 from blis.workload.traces.tracev2.tracev2 import TraceV2, read_tracev2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Calibration(Answer):
     """How far a simulation is off from a measurement of the same requests.
 
@@ -35,6 +38,13 @@ class Calibration(Answer):
     report: dict[str, Any]
     pairs: Pairs
     in_flight: Ints
+
+    def __repr__(self) -> str:
+        return summed_up(self, f"{counted(len(self.pairs), 'pair')}; {verdict(self.report)}")
+
+    def _repr_html_(self) -> str:
+        """The report, for notebooks."""
+        return parts_html(calibration_parts(self.report))
 
     @property
     def is_meaningful(self) -> bool:

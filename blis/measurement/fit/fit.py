@@ -17,6 +17,7 @@ from blis.config.schema import Deployment, EngineOptions
 from blis.config.served_model import served_model
 from blis.config.versions import host_profile_name
 from blis.errors import ConfigError, InputError, nearest
+from blis.files.shown import Brief
 from blis.latency.law import LatencyModel, step_durations_us
 from blis.measurement.fit.degeneracy import Interval, intervals
 from blis.measurement.fit.judging import Judgement, amplification, judge, mean_us
@@ -27,6 +28,7 @@ from blis.measurement.fit.search import Found, search, solved
 from blis.measurement.fit.spans import step_spans
 from blis.measurement.fit.step_log import FEWEST_STEPS, LOADS, StepLog, read_step_log
 from blis.outcomes.metrics.calibration import compare
+from blis.report.answer import Shown
 from blis.workload.traces.tracev2.tracev2 import TraceV2, read_tracev2
 
 Law = Literal["blackbox", "extended", "roofline"]
@@ -36,8 +38,8 @@ _NUM_BETA = {"blackbox": 3, "extended": 5}
 _NEEDED = {"blackbox": LOADS[:2], "extended": LOADS[:3], "roofline": LOADS}
 
 
-@dataclass(frozen=True)
-class FitOptions:
+@dataclass(frozen=True, repr=False)
+class FitOptions(Brief):
     """How coefficients are to be found.
 
     Attributes:
@@ -59,8 +61,8 @@ class FitOptions:
             raise ConfigError(f"holdout: must be a share in [0, 0.9], got {self.holdout}")
 
 
-@dataclass(frozen=True)
-class Fit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Shown):
     """Coefficients that were found.
 
     Attributes:

@@ -57,16 +57,25 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
     return values
 
 
-def text(fit: Fit) -> Iterator[Any]:
-    """The same for people: things that `rich` prints."""
+def headlines(fit: Fit) -> Iterator[str]:
+    """What was found, of what and from what, in a line; and the coefficients."""
     resolved = fit.resolved
     where = ", ".join(str(part) for part in (resolved.hardware, resolved.tp and f"TP {resolved.tp}") if part)
     counts = " + ".join(f"{count} {part.replace('_', ' ')}" for part, count in fit.num_measured.items())
     yield f"{fit.options.law} law of {resolved.model} on {where or 'an unnamed GPU'}, from {counts}"
+    yield ", ".join(f"{one.name} {one.value:.4g}" for one in fit.intervals)
+
+
+def text(fit: Fit) -> Iterator[Any]:
+    """The same for people: things that `rich` prints."""
+    yield next(headlines(fit))
+    yield ""
     yield _coefficients(fit)
     for when, parts in fit.judgements.items():
         for part, judgement in parts.items():
+            yield ""
             yield _errors(f"{'Without' if when == 'before' else 'With'} this fit, {part.replace('_', ' ')}", judgement)
+    yield ""
     if fit.amplification:
         grown = ", ".join(f"{name.upper()} {factor:+.1f} %" for name, factor in fit.amplification.items())
         yield f"If every step took 1 % longer, mean latencies would change by: {grown}."
@@ -83,34 +92,26 @@ def text(fit: Fit) -> Iterator[Any]:
 
 
 def _coefficients(fit: Fit) -> Any:
-    from rich.table import Table
+    from blis.report.tables import percent, table
 
-    table = Table("coefficient", title="Coefficients", title_justify="left")
-    for heading in ("value", "95 % interval", "share of time"):
-        table.add_column(heading, justify="right")
+    made = table("Coefficient", "value", "95 % interval", "share of time")
     for one in fit.intervals:
-        table.add_row(one.name, f"{one.value:.4g}", f"{one.low:.4g} – {one.high:.4g}", f"{one.share:.1%}")
+        made.add_row(one.name, f"{one.value:.4g}", f"{one.low:.4g} to {one.high:.4g}", percent(one.share))
     free = set(fit.problem.free)
     for i, (coefficient, value) in enumerate(zip(fit.problem.all, fit.found.values, strict=True)):
         if i not in free:
-            table.add_row(coefficient.name, f"{value:.4g}", "held", "")
-    return table
+            made.add_row(coefficient.name, f"{value:.4g}", "held", "")
+    return made
 
 
 def _errors(title: str, judgement: Judgement) -> Any:
-    from rich.table import Table
+    from blis.report.tables import percent, table
 
-    table = Table("error of", title=title, title_justify="left")
-    for heading in (*_SPREAD, "MAPE", "r", "quality"):
-        table.add_column(heading, justify="right")
+    made = table("Error of", *_SPREAD, "MAPE", "r", "quality", words=("quality",), title=title)
     for name, each in judgement.metrics.items():
-        errors = (_percent(each.relative_error(figure), sign=True) for figure in _SPREAD)
-        r = f"{each.pearson_r:.3f}" if correlation_counts(each.variation) else "–"
-        table.add_row(name.upper(), *errors, _percent(each.mape), r, each.quality)
+        errors = (percent(each.relative_error(figure), signed=True) for figure in _SPREAD)
+        r = f"{each.pearson_r:.3f}" if correlation_counts(each.variation) else "-"
+        made.add_row(name.upper(), *errors, percent(each.mape), r, each.quality)
     if judgement.throughput_error is not None:
-        table.add_row("throughput", _percent(judgement.throughput_error, sign=True))
-    return table
-
-
-def _percent(value: float | None, *, sign: bool = False) -> str:
-    return "–" if value is None else f"{value:{'+' if sign else ''}.1%}"
+        made.add_row("throughput", percent(judgement.throughput_error, signed=True))
+    return made

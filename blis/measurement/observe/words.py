@@ -50,7 +50,7 @@ def vocabulary_of(tokenizer: str) -> Vocabulary:
     try:
         from tokenizers import Tokenizer
     except ImportError:
-        raise ConfigError("tokenizer: needs the package tokenizers; pip install 'blis[tokenizer]'") from None
+        raise ConfigError("tokenizer: needs the package tokenizers; pip install 'blis-sim[tokenizer]'") from None
     path = Path(tokenizer)
     file = path / "tokenizer.json" if is_folder(path) else path
     try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from blis._core.codes import LogRecord, StepLog
 from blis.files.output import replacing
+from blis.files.shown import counted, summed_up
 from blis.outcomes.event_log.lines import Event, event_lines
 from blis.outcomes.outcomes import Outcomes
 from blis.workload.requests import Ints
@@ -45,6 +46,10 @@ class EventLog:
         self._end = 0
         self._chunks: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._open: dict[int, Ints] = {}
+
+    def __repr__(self) -> str:
+        steps = "with steps" if self.level == StepLog.LOADS else "without steps"
+        return summed_up(self, f"{steps}, {counted(self._end, 'byte')} recorded")
 
     def record(self, instance: int, log: Ints) -> None:
         """Take over the next rows of an instance's step log (`blis._core.codes.LogRecord`)."""

@@ -35,6 +35,10 @@ class SteadyState:
         self._outcomes = outcomes
         self._order = arrival_order(outcomes)
 
+    def __repr__(self) -> str:
+        mean = "no interval" if self.e2e is None else f"E2E {self.e2e.mean / 1000:,.4g} ms on average"
+        return f"<SteadyState: {self.verdict}, {mean}>"
+
     @cached_property
     def last_arrival_us(self) -> int:
         """When the last request arrived that is no later turn of a session, or the run ended."""

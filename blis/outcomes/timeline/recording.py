@@ -9,6 +9,7 @@ import numpy as np
 
 from blis._core.codes import LogRecord
 from blis.errors import ConfigError
+from blis.files.shown import counted, summed_up
 from blis.outcomes.outcomes import Outcomes
 from blis.outcomes.timeline.events import Window, write_events
 from blis.workload.requests import Ints
@@ -45,6 +46,11 @@ class Timeline:
         self._end_us = self._asked_us
         self._kept: list[Ints] = []
         self._open: dict[int, Ints] = {}
+
+    def __repr__(self) -> str:
+        start, end = self._start_us / 1e6, math.inf if self._asked_us >= _MAX_US else self._asked_us / 1e6
+        steps = sum(map(len, self._kept))
+        return summed_up(self, f"{counted(steps, 'step')} kept, from {start:g} to {end:g} s")
 
     def record(self, instance: int, log: Ints) -> None:
         """Take over the next rows of an instance's step log (`blis._core.codes.LogRecord`)."""

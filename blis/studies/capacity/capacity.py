@@ -12,6 +12,7 @@ from blis.api import as_workload
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.errors import ConfigError
 from blis.report.answer import Answer
+from blis.studies.capacity.curve import curve_of_instances, curve_of_rates
 from blis.studies.capacity.evaluating import Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
 from blis.studies.capacity.objectives import GOODPUT, Objective, Slos
@@ -20,7 +21,7 @@ from blis.studies.capacity.search import Verdict
 from blis.studies.capacity.sizing import Bounds, checked_rate, fewest, sized
 from blis.studies.capacity.step_error import StepError, step_error, step_error_of_instances
 from blis.studies.sweep.runner import Case
-from blis.workload.workload import Workload
+from blis.workload.workload import Frame, Workload
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,7 +36,7 @@ MAX_INSTANCES = 256
 MARGIN = 0.1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Capacity(Answer):
     """The highest rate at which a deployment meets its SLOs.
 
@@ -56,7 +57,8 @@ class Capacity(Answer):
         backlog: whether the backlog keeps its level at ``rate``.
         step_error: what errors of the step times do to the rate; None: not stated for this model of step time.
         slos: what had to hold.
-        points: everything that was tried, by rate.
+        points: what the search tried, by rate; runs near the limit are longer.
+        curve_points: each SLO's figures against load, by rate: points whose runs are all of one length.
         configuration: version, seed, resolved configuration and inputs, as plain JSON values.
     """
 
@@ -73,12 +75,13 @@ class Capacity(Answer):
     step_error: StepError | None
     slos: Slos
     points: tuple[Point, ...]
+    curve_points: tuple[Point, ...]
     configuration: Mapping[str, Any]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row per point, by rate: figures, their intervals, and what was simulated for them; latencies in ms."""
-        return [_row(point, self.saturation_rate) for point in self.points]
+        """A row per point of the curve: figures, their intervals, and what was simulated for them; latencies in ms."""
+        return [_row(point, self.saturation_rate) for point in self.curve_points]
 
     @property
     def curve(self) -> pl.DataFrame:
@@ -86,7 +89,7 @@ class Capacity(Answer):
         return _table(self.rows)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InstancesNeeded(Answer):
     """The fewest instances that meet the SLOs at a rate.
 
@@ -101,7 +104,8 @@ class InstancesNeeded(Answer):
         backlog: whether the backlog keeps its level.
         step_error: as there, of the number of instances.
         slos: what had to hold.
-        points: everything that was tried, by number of instances.
+        points: what the search tried, by number of instances; runs grow where it is not clear whether they are enough.
+        curve_points: the same numbers of instances, with runs that are all of one length.
         configuration: as in `Capacity`, of one instance.
     """
 
@@ -116,12 +120,13 @@ class InstancesNeeded(Answer):
     step_error: StepError | None
     slos: Slos
     points: tuple[Point, ...]
+    curve_points: tuple[Point, ...]
     configuration: Mapping[str, Any]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row per point, by number of instances; latencies in ms."""
-        return [_row(point, self.saturation_rate, per_instance=True) for point in self.points]
+        """A row per point of the curve, by number of instances; latencies in ms."""
+        return [_row(point, self.saturation_rate, per_instance=True) for point in self.curve_points]
 
     @property
     def curve(self) -> pl.DataFrame:
@@ -131,7 +136,7 @@ class InstancesNeeded(Answer):
 
 def capacity(
     deployment: Deployment | str,
-    workload: Workload | str | Path,
+    workload: Workload | Frame | str | Path,
     slos: Iterable[str | Objective] | str,
     *,
     goodput: float | None = None,
@@ -191,6 +196,7 @@ def capacity(
         step_error=step_error(evaluator, effort, bounds, found),
         slos=evaluator.slos,
         points=_sorted(found.points),
+        curve_points=curve_of_rates(evaluator, found, bounds),
         configuration=evaluator.describe(),
     )
 
@@ -198,7 +204,7 @@ def capacity(
 def instances_for(
     rate: float,
     deployment: Deployment | str,
-    workload: Workload | str | Path,
+    workload: Workload | Frame | str | Path,
     slos: Iterable[str | Objective] | str,
     *,
     goodput: float | None = None,
@@ -257,6 +263,7 @@ def instances_for(
         ),
         slos=evaluator.slos,
         points=_sorted(found.points),
+        curve_points=curve_of_instances(evaluator, shown, found.points, max_instances),
         configuration=evaluator.describe(),
     )
 
@@ -317,7 +324,7 @@ def _size(point: Point) -> int:
 
 def _evaluator(
     deployment: Deployment | str,
-    workload: Workload | str | Path,
+    workload: Workload | Frame | str | Path,
     slos: Slos,
     engine: EngineOptions | None,
     cluster: ClusterOptions | None,

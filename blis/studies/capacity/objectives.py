@@ -126,6 +126,19 @@ class Slos:
         """Figures that are looked at: those of all requests, and ``goodput`` if there are limits per request."""
         return (*(objective.name for objective in self.of_all), *([GOODPUT] if self.per_request else []))
 
+    @property
+    def latencies(self) -> tuple[str, ...]:
+        """Figures by which to choose among what meets them: those limited; p99 of TTFT and ITL where none of theirs is.
+
+        A limit of TPOT, the mean gap of a request, is one of ITL's, too.
+        """
+        limited = {objective.metric for objective in self.of_all}
+        more = {"p99_ttft": {"ttft"}, "p99_itl": {"itl", "tpot"}}
+        return (
+            *(objective.name for objective in self.of_all),
+            *(name for name, kin in more.items() if not kin & limited),
+        )
+
     def limit(self, name: str) -> float:
         """Limit of a figure: µs, or the least share for ``goodput``."""
         if name == GOODPUT:

@@ -14,7 +14,7 @@ from blis.report.tables import percent
 from blis.studies.capacity.capacity import Capacity, InstancesNeeded
 from blis.studies.capacity.objectives import GOODPUT
 from blis.studies.capacity.points import Point, finite
-from blis.studies.capacity.report import answer, headlines, limit_text, number_text, value_text
+from blis.studies.capacity.report import answer, headlines, length_text, limit_text, number_text, value_text
 
 _KINDS = {"meets all SLOs": GREEN, "misses one": ORANGE}
 
@@ -36,7 +36,10 @@ def page_of(found: Capacity | InstancesNeeded, command: Sequence[str] = ()) -> P
         [
             Section("", [Tiles(list(_tiles(found)))]),
             Section("SLOs against instances" if of_instances else "SLOs against load", list(_charts(found))),
-            Section("What was tried", [_table(found), Text(_HOW)]),
+            Section(
+                "The curve",
+                [_table(found), Text(f"{_HOW} All have the same length: {length_text(found.curve_points)}.")],
+            ),
             configuration(found.configuration, command),
         ],
         others,
@@ -79,8 +82,8 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
     of_instances = isinstance(found, InstancesNeeded)
     at = found.num_instances if isinstance(found, InstancesNeeded) else found.rate
     for name in found.slos.names:
-        unit = 1.0 if name == GOODPUT else 1000.0
-        points = [point for point in found.points if math.isfinite(point.estimates[name].mean)]
+        unit, most = (1.0, 1.0) if name == GOODPUT else (1000.0, math.inf)
+        points = [point for point in found.curve_points if math.isfinite(point.estimates[name].mean)]
         if not points:
             continue
         frame = pl.DataFrame(
@@ -88,8 +91,8 @@ def _charts(found: Capacity | InstancesNeeded) -> Iterator[Chart]:
                 {
                     "x": float(point.num_instances if of_instances else point.rate),
                     "value": point.estimates[name].mean / unit,
-                    "low": finite(point.estimates[name].low / unit),
-                    "high": finite(point.estimates[name].high / unit),
+                    "low": finite(max(point.estimates[name].low / unit, 0.0)),
+                    "high": finite(min(point.estimates[name].high / unit, most)),
                     "kind": next(iter(_KINDS)) if point.meets else list(_KINDS)[1],
                     "backlog": point.backlog,
                     "requests": point.num_requests,
@@ -123,7 +126,8 @@ def _table(found: Capacity | InstancesNeeded) -> Table:
     heads = [f"{found.unit}/s", "instances", *(name if name == GOODPUT else f"{name}, ms" for name in names)]
     return Table(
         [*heads, "backlog", "worst SLO, of its limit", "requests in a run", "runs", "SLOs"],
-        [_cells(point, names) for point in found.points],
+        [_cells(point, names) for point in found.curve_points],
+        is_sortable=True,
     )
 
 

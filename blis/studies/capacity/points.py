@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from blis.files.shown import counted, summed_up
 from blis.outcomes.metrics.cliffs import Cliff, cliffs
 from blis.outcomes.metrics.latency import PERCENTILES
 from blis.outcomes.metrics.steady_state import VERDICTS
@@ -35,7 +36,7 @@ class Effort:
     replications: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Point:
     """A rate on so many instances, tried.
 
@@ -56,6 +57,11 @@ class Point:
     slos: Slos
     stopped_early: bool = False
     sustainable: bool | None = None
+
+    def __repr__(self) -> str:
+        meets = "meets" if self.meets else f"misses, by {self.binding}"
+        on = counted(self.num_instances, "instance")
+        return summed_up(self, f"{self.rate:.5g} per second on {on}, {meets}, backlog: {self.backlog}")
 
     @property
     def num_requests(self) -> int:

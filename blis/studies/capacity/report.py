@@ -15,6 +15,8 @@ from blis.studies.capacity.step_error import StepError, step_error_row
 #: Widest bar, in characters; the limit is at two thirds of it.
 _BAR = 18
 _LIMIT_AT = 12
+#: Latencies that are called by their initials.
+_INITIALS = ("ttft", "itl", "tpot", "e2e")
 
 
 def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
@@ -56,7 +58,8 @@ def report(result: Capacity | InstancesNeeded) -> dict[str, Any]:
 def text(result: Capacity | InstancesNeeded) -> Iterator[Any]:
     """The same for people: things that `rich` prints."""
     yield from headlines(result)
-    yield _table(result.points, result.slos)
+    yield ""
+    yield _table(result.curve_points, result.slos)
 
 
 def headlines(result: Capacity | InstancesNeeded) -> Iterator[str]:
@@ -80,6 +83,12 @@ def limit_text(slos: Slos, name: str) -> str:
     if name == "backlog":
         return "a backlog that does not grow"
     return f"{name} <= {slos.limit(name) / 1000:g} ms"
+
+
+def latency_title(name: str) -> str:
+    """What people call a figure: ``p99 TTFT`` of ``p99_ttft``."""
+    statistic, _, metric = name.partition("_")
+    return f"{statistic} {metric.upper() if metric in _INITIALS else metric.replace('_', ' ')}"
 
 
 def value_text(name: str, value: float) -> str:
@@ -118,6 +127,12 @@ def instances_text(error: StepError | None, most: int) -> str:
         return "not stated"
     fast, slow = (f"more than {most}" if end is None else f"{end:g}" for end in (error.fast, error.slow))
     return fast if fast == slow else f"{fast} to {slow}"
+
+
+def length_text(points: Sequence[Point]) -> str:
+    """How long the runs of a curve are."""
+    counts = sorted({point.num_requests for point in points})
+    return f"{' to '.join(f'{count:,}' for count in dict.fromkeys([counts[0], counts[-1]]))} requests in each run"
 
 
 def count_text(num_instances: int) -> str:
@@ -199,7 +214,8 @@ def _table(points: Sequence[Point], slos: Slos) -> Any:
     figures = [name if name == GOODPUT else f"{name}\nms" for name in slos.names]
     bars = f"{'worst SLO':{_LIMIT_AT}}|limit"
     columns = ["rate/s", *(["instances"] if has_instances else []), *figures, "backlog", bars]
-    rows = table(*columns, words=("backlog", bars), title="Load and SLOs")
+    rows = table(*columns, words=("backlog", bars), title=f"Load and SLOs, {length_text(points)}")
+    rows.columns[-1].min_width = len(bars)
     for point in points:
         cells = [f"{point.rate:.5g}", *([str(point.num_instances)] if has_instances else [])]
         for name in slos.names:

@@ -52,6 +52,13 @@ class Bounds:
             raise ConfigError(f"min_rate: must be at most max_rate, {highest:g}, got {lowest:g}")
         return lowest, highest
 
+    def searched(self, full: FullSystem, evaluator: Evaluator) -> tuple[float, float]:
+        """The same, but no higher than what a full system certainly answers, by the tolerance below."""
+        lowest, highest = self.within(full)
+        if full.full is None or not evaluator.admits_all:
+            return lowest, highest
+        return lowest, min(highest, max(full.full.low / (1 + self.tolerance), lowest))
+
 
 @dataclass(frozen=True)
 class Sized:
@@ -98,13 +105,9 @@ def sized(evaluator: Evaluator, effort: Effort, bounds: Bounds, start: float | N
     can_grow = bounds.can_grow and evaluator.load.can_grow
     while True:
         full = evaluator.fill(filling)
-        lowest, highest = bounds.within(full)
-        most = math.inf
-        if full.full is not None and evaluator.admits_all:
-            most = max(full.full.low / (1 + bounds.tolerance), lowest)
-        limits = Limits(
-            bounds.tolerance, lowest, min(highest, most), effort, can_grow=can_grow, at_saturation=most < highest
-        )
+        lowest, highest = bounds.searched(full, evaluator)
+        at_saturation = highest < bounds.within(full)[1]
+        limits = Limits(bounds.tolerance, lowest, highest, effort, can_grow=can_grow, at_saturation=at_saturation)
         found = find_rate(evaluator.evaluate, full.guess_per_s if start is None else start, limits)
         if found.verdict != "no limit" or not limits.at_saturation:
             return _of_figures(full, found)

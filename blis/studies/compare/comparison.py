@@ -1,23 +1,21 @@
-"""`compare`: every figure of two runs, and what chance allows it to differ by."""
+"""`compare`: every figure of two runs or more, and what chance allows it to differ by."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
 from blis.report.answer import Answer
 from blis.studies.compare.intervals import Interval, difference_intervals, pair
-from blis.studies.compare.sides import Ints, Requests, Side, side_of
+from blis.studies.compare.sides import Ints, Requests, Run, Side, side_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from blis.outcomes.outcomes import Outcomes
 
 #: Confidence of all intervals.
 CONFIDENCE = 0.95
@@ -58,7 +56,7 @@ class Change(NamedTuple):
         return None if self.interval is None else self.interval.excludes_zero
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Answer):
     """Two runs side by side.
 
@@ -115,24 +113,82 @@ class Comparison(Answer):
         return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def compare(a: Outcomes | Mapping[str, Any] | str | Path, b: Outcomes | Mapping[str, Any] | str | Path) -> Comparison:
-    """Put two runs side by side.
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparisons(Answer):
+    """Several runs, each beside one baseline.
 
-    If both served the same trace (same request ids, arrivals and lengths), intervals are those of the differences
+    Attributes:
+        baseline: the run that all others are compared with.
+        pairs: one comparison per other run, in the order in which they were given; `Comparison.a` is the baseline.
+    """
+
+    baseline: Side
+    pairs: tuple[Comparison, ...]
+
+    def __getitem__(self, label: str) -> Comparison:
+        """The comparison of the run with a label, ``B``, ``C`` and so on.
+
+        Raises:
+            KeyError: there is no such run.
+        """
+        return {each.b.label: each for each in self.pairs}[label]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What readers should know, one sentence each, with the runs that it is about."""
+        about: dict[str, list[str]] = {}
+        for each in self.pairs:
+            for note in each.notes:
+                about.setdefault(note, []).append(each.b.label)
+        return tuple(f"{', '.join(labels)} beside {self.baseline.label}: {note}" for note, labels in about.items())
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """Those of the pairs below each other, with the name of the run in a first column ``run``."""
+        import polars as pl
+
+        return pl.concat([each.frame.select(pl.lit(each.b.name).alias("run"), pl.all()) for each in self.pairs])
+
+
+@overload
+def compare(a: Run, b: Run, *, slo_targets_us: Mapping[str, int] | None = None) -> Comparison: ...
+@overload
+def compare(a: Run, b: Run, *more: Run, slo_targets_us: Mapping[str, int] | None = None) -> Comparisons: ...
+def compare(a: Run, b: Run, *more: Run, slo_targets_us: Mapping[str, int] | None = None) -> Comparison | Comparisons:
+    """Put two runs or more side by side, the first one as the baseline.
+
+    If two served the same trace (same request ids, arrivals and lengths), intervals are those of the differences
     request by request; otherwise each run is taken for itself. Either way they respect that neighbouring requests
     are alike (docs/compare.md). Runs whose backlog grows get no intervals, since theirs has no steady state.
 
     Args:
         a: the run to start from: outcomes, the path of an outcomes or results file, or what is in a results file.
         b: the run that is compared with it, likewise.
+        more: further ones.
+        slo_targets_us: per SLO class, the longest end-to-end time that is good enough, for goodput and attainment;
+            None: those with which results files were written.
+
+    Returns:
+        `Comparison` of two runs, `Comparisons` of more.
 
     Raises:
-        InputError: a file cannot be read, or is neither.
+        InputError: a file cannot be read, or is neither; or no request has a class that a target is for.
     """
-    first, second = side_of(a, "A"), side_of(b, "B")
+    first, *others = (side_of(run, _label(place), slo_targets_us) for place, run in enumerate((a, b, *more)))
+    pairs = tuple(_compared(first, other) for other in others)
+    return Comparisons(first, pairs) if more else pairs[0]
+
+
+def _label(place: int) -> str:
+    """A to Z, then AA, AB and so on."""
+    letter = ascii_uppercase[place % len(ascii_uppercase)]
+    return letter if place < len(ascii_uppercase) else _label(place // len(ascii_uppercase) - 1) + letter
+
+
+def _compared(first: Side, second: Side) -> Comparison:
     pairing: Ints | None = None
     intervals: Mapping[str, Interval] = {}
-    overloaded = [name for name, side in (("A", first), ("B", second)) if side.verdict == "overloaded"]
+    overloaded = [side.label for side in (first, second) if side.verdict == "overloaded"]
     if first.requests is None or second.requests is None:
         notes = ["A run of which only the summary is known allows no intervals."]
     else:
@@ -142,6 +198,8 @@ def compare(a: Outcomes | Mapping[str, Any] | str | Path, b: Outcomes | Mapping[
             intervals = difference_intervals(first.requests, second.requests, pairing, CONFIDENCE)
     if overloaded:
         notes = [f"Overloaded: {' and '.join(overloaded)}. Figures depend on how long that lasts; no intervals."]
+    if first.targets_ms != second.targets_ms:
+        notes.append("The runs have other targets of SLO classes: goodput and attainment are not of the same thing.")
     metrics = [key for key in dict.fromkeys([*first.figures, *second.figures]) if key not in _NOT_COMPARED]
     changes = tuple(Change(key, first.figures.get(key), second.figures.get(key), intervals.get(key)) for key in metrics)
     return Comparison(first, second, changes, None if pairing is None else len(pairing), tuple(notes))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from blis.errors import ConfigError, nearest
-from blis.studies.compare.comparison import Change, Comparison
+from blis.studies.compare.comparison import Change, Comparison, Comparisons
+from blis.studies.compare.targets import ATTAINMENT, GOODPUT
 
 #: Names under which fitness weights know some figures.
-_SHORT = {"throughput": "responses_per_sec"}
+_SHORT = {"throughput": "responses_per_sec", "goodput": GOODPUT}
 _SHORT_FORM = re.compile(r"(mean|p\d+)_(\w+)")
-_CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
-_EXAMPLE = "valid would be 'p99_ttft>+5%', 'ttft_p99_ms>+20ms' or 'tokens_per_sec<-3%'"
+_CONDITION = re.compile(r"\s*(\w[^<>=\s]*)\s*([<>])\s*([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
+_EXAMPLE = "valid would be 'p99_ttft>+5%', 'ttft_p99_ms>+20ms' or 'goodput<-3%'"
 _UNITS = {"_ms": "ms", "_s": "s", "_per_sec": "/s"}
 
 
@@ -26,7 +27,7 @@ class Condition(NamedTuple):
         metric: key of the summary, or its short form.
         above: whether it holds for changes above the limit; otherwise for those below.
         limit: signed.
-        unit: ``%`` of the first run's figure, else the figure's own.
+        unit: ``%`` of the baseline's figure, else the figure's own.
     """
 
     text: str
@@ -65,16 +66,30 @@ def parse_condition(text: str) -> Condition:
     return Condition(text, metric, relation == ">", float(number), unit)
 
 
-def failures(comparison: Comparison, conditions: Iterable[Condition]) -> list[Failure]:
+def failures(comparison: Comparison | Comparisons, conditions: Iterable[Condition]) -> list[Failure]:
     """Which conditions hold, or cannot be judged because a run lacks the figure or completed no request at all.
+
+    Of several runs each must keep all conditions, and reasons say which one did not.
 
     Raises:
         ConfigError: a metric is unknown, or has another unit.
     """
+    if isinstance(comparison, Comparison):
+        return _failures(comparison, conditions)
+    conditions = list(conditions)
+    return [
+        failure._replace(reason=f"{pair.b.label}: {failure.reason}")
+        for pair in comparison.pairs
+        for failure in _failures(pair, conditions)
+    ]
+
+
+def _failures(comparison: Comparison, conditions: Iterable[Condition]) -> list[Failure]:
     judged = [(condition, _change_of(comparison, condition)) for condition in conditions]
     empty = " and ".join(side.name for side in (comparison.a, comparison.b) if not side.figures["completed_requests"])
+    labels = comparison.a.label, comparison.b.label
     reasons = (
-        (condition, _reason(condition, change) or (empty and _unmeasured(condition, empty)))
+        (condition, _reason(condition, change, labels) or (empty and _unmeasured(condition, empty)))
         for condition, change in judged
     )
     return [Failure(condition.text, reason) for condition, reason in reasons if reason]
@@ -87,7 +102,7 @@ def _change_of(comparison: Comparison, condition: Condition) -> Change:
     full = _SHORT.get(metric) or (f"{short[2]}_{short[1]}_ms" if short else metric)
     change = by_metric.get(metric) or by_metric.get(full)
     if change is None:
-        raise ConfigError(f"fail_on: {condition.text!r}: unknown metric {metric!r}; {_nearest(metric, by_metric)}")
+        raise ConfigError(f"fail_on: {condition.text!r}: {_unknown(metric, full, by_metric)}")
     unit = unit_of(change.metric)
     if condition.unit not in {"%", unit}:
         valid = f"% or {unit}" if unit else "% or none"
@@ -100,6 +115,13 @@ def _change_of(comparison: Comparison, condition: Condition) -> Change:
 def unit_of(metric: str) -> str:
     """What a figure of the summary is measured in, by its name; empty for counts and shares."""
     return next((unit for suffix, unit in _UNITS.items() if metric.endswith(suffix)), "")
+
+
+def _unknown(metric: str, full: str, by_metric: Mapping[str, Change]) -> str:
+    """Why there is no such figure."""
+    if ATTAINMENT not in by_metric and (full == GOODPUT or full.partition(".")[0] == ATTAINMENT):
+        return f"no run has targets of SLO classes, which {metric} needs; give --slo-targets CLASS:MS"
+    return f"unknown metric {metric!r}; {_nearest(metric, by_metric)}"
 
 
 def _nearest(metric: str, metrics: Iterable[str]) -> str:
@@ -115,11 +137,11 @@ def _unmeasured(condition: Condition, empty: str) -> str:
     return f"{condition.text}: cannot be judged, no request was completed in {empty}"
 
 
-def _reason(condition: Condition, change: Change) -> str | None:
+def _reason(condition: Condition, change: Change, labels: tuple[str, str]) -> str | None:
     """Why a condition holds; None if it does not."""
     metric = change.metric
     if change.difference is None or change.a is None:
-        absent = " and ".join(name for name, value in (("A", change.a), ("B", change.b)) if value is None)
+        absent = " and ".join(label for label, value in zip(labels, (change.a, change.b), strict=True) if value is None)
         return f"{condition.text}: cannot be judged, {metric} is unknown in {absent}"
     percent = math.copysign(math.inf, change.difference) if change.percent is None else change.percent
     size = percent if condition.unit == "%" else change.difference

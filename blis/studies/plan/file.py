@@ -12,18 +12,13 @@ from blis.errors import ConfigError, nearest
 from blis.files.decode import Section, read_yaml
 from blis.studies.capacity.capacity import MARGIN, NUM_REQUESTS, REPLICATIONS
 from blis.studies.capacity.objectives import Slos
-from blis.studies.sweep.keys import KEYS
+from blis.studies.sweep.keys import KEYS, OF_THE_LOAD
+from blis.studies.sweep.named import with_names
 
 #: More deployments than this are a mistake: an axis too many, say.
 MOST_CANDIDATES = 10_000
 MAX_INSTANCES = 64
 
-#: What deployments may not differ in, since they would not serve the same load.
-_OF_THE_LOAD = {
-    *("rate", "seed", "max_prompts", "num_requests", "horizon", "workload", "scenario", "workload_spec"),
-    *("workload_traces_filepath", "trace_header", "trace_data", "arrival", "arrival_cv", "prefix_tokens"),
-    *(f"{part}_tokens{suffix}" for part in ("prompt", "output") for suffix in ("", "_stdev", "_min", "_max")),
-}
 #: What the planner decides itself.
 _DECIDED = {"horizon", "num_requests", "max_prompts"}
 
@@ -101,7 +96,7 @@ def load_plan(spec: str | Path | Mapping[str, Any]) -> PlanFile:
         ConfigError: one line that names the file, the key and what would be valid.
     """
     if isinstance(spec, Mapping):
-        return _plan(Section(spec, "plan"), Path.cwd())
+        return _plan(Section(with_names(spec), "plan"), Path.cwd())
     return _plan(read_yaml(Path(spec)), Path(spec).resolve().parent)
 
 
@@ -149,7 +144,7 @@ def _candidates(top: Section, base: Mapping[str, Any]) -> Iterator[Candidate]:
 
 def _values(section: Section, name: str) -> list[Any]:
     """One value, or several to choose from."""
-    key = _key(section, name, _OF_THE_LOAD)
+    key = _key(section, name, OF_THE_LOAD)
     if key.kind != "numbers" and section.holds_list(name):
         values = [key.read(entry, place) for entry, place in section.entries(name)]
     else:

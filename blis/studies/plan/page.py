@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from blis.report.charting import BLUE, GREY
 from blis.report.configuration import configuration
@@ -11,14 +12,13 @@ from blis.report.page import Cell, Chart, Page, Section, Table, Text, Tile, Tile
 from blis.report.tables import number
 from blis.studies.capacity.objectives import GOODPUT
 from blis.studies.capacity.points import finite
-from blis.studies.capacity.report import instances_text, limit_text, value_text
+from blis.studies.capacity.report import instances_text, latency_title, limit_text, value_text
 from blis.studies.plan.planning import Choice, Plan
-from blis.studies.plan.report import choice_name, headlines, settings_text
+from blis.studies.plan.report import choice_name, headlines, settings_text, shown_figures, states_step_errors
 
 #: Rows that a table has at most.
 _MOST_ROWS = 100
 _KINDS = {"nothing else beats it": BLUE, "beaten by another": GREY}
-_FIGURES = {"p99_ttft": "p99 TTFT, ms", "p99_itl": "p99 ITL, ms"}
 
 
 def page_of(plan: Plan, command: Sequence[str] = ()) -> Page:
@@ -59,9 +59,10 @@ def _tiles(plan: Plan) -> Iterator[Tile]:
     if best is None:
         yield Tile("Cheapest", [("", "none")], "no deployment meets the SLOs", "bad")
     else:
-        yield Tile("Cheapest", [("per hour", f"{best.cost_per_hour:,.2f}")], choice_name(plan, best), "good")
+        costs = [("per hour", f"{best.cost_per_hour:,.2f}"), ("per month of 730 h", f"{best.cost_per_month:,.0f}")]
+        yield Tile("Cheapest", costs, choice_name(plan, best), "good")
         yield Tile("Per million output tokens", [("", number(best.cost_per_million_output_tokens, 3))], "at the rate")
-        for name in dict.fromkeys([*best.at_rate.slos.names, *_FIGURES]):
+        for name in shown_figures(plan):
             value = value_text(name, best.at_rate.estimates[name].mean)
             yield Tile(name, [("", value)], "of the cheapest, at the rate")
         yield Tile("GPUs", [("", f"{best.num_gpus:,}")])
@@ -73,75 +74,81 @@ def _charts(plan: Plan) -> Iterator[Chart]:
         return
     import polars as pl
 
-    front = plan.front
+    front, slos = plan.front, plan.file.slos
     rows = [
         {
-            "name": choice_name(plan, one),
+            "label": str(number),
+            "name": f"{number}: {choice_name(plan, one)}",
             "cost": one.cost_per_hour,
-            **{name: finite(one.at_rate.estimates[name].mean / 1000) for name in _FIGURES},
+            "month": one.cost_per_month,
+            **{name: finite(one.at_rate.estimates[name].mean / 1000) for name in slos.latencies},
             "gpus": one.num_gpus,
             "full": one.saturation_rate,
-            "kind": list(_KINDS)[one not in front],
+            "kind": list(_KINDS)[plan.has_beaten and one not in front],
         }
-        for one in plan.choices
+        for number, one in enumerate(plan.choices, start=1)
     ]
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    slos = plan.file.slos
-    for name, title in _FIGURES.items():
+    for name in slos.latencies:
+        title = latency_title(name)
         limit = slos.limit(name) / 1000 if name in slos.names else None
         yield Chart(
             f"cost-{name.replace('_', '-')}",
-            f"Cost against {title.partition(',')[0]}",
+            f"Cost against {title}",
             tradeoff(
                 frame.with_columns(pl.Series("on_front", on_front(frame["cost"], frame[name]))),
                 Axis("cost", "cost per hour"),
-                Axis(name, title, limit),
+                Axis(name, f"{title}, ms", limit),
                 _KINDS,
-                {"gpus": "GPUs", "full": f"full at, {plan.unit}/s"},
+                {"month": "cost per month of 730 h", "gpus": "GPUs", "full": f"full at, {plan.unit}/s"},
             ),
-            "Dotted: the cheapest for each latency. Nothing else beats a deployment in cost, both latencies and "
-            "throughput at once.",
+            "Numbers are those of the table. Dotted: the cheapest for each latency. " + _front_note(plan),
             "half",
         )
 
 
+def _front_note(plan: Plan) -> str:
+    what = f"cost, {', '.join(map(latency_title, plan.file.slos.latencies))} and throughput at once"
+    if plan.has_beaten:
+        return f"Nothing else beats a deployment: in {what}."
+    return f"No deployment beats another one in {what}." if len(plan.choices) > 1 else ""
+
+
 def _choices(plan: Plan) -> Table:
-    front = plan.front
-    shown = list(dict.fromkeys([*plan.file.slos.names, *_FIGURES]))
-    heads = [name if name == GOODPUT else f"{name}, ms" for name in shown]
-    rows: list[list[Cell]] = [
-        [
-            choice_name(plan, one),
-            one.num_gpus,
-            f"{one.cost_per_hour:,.2f}",
-            number(one.cost_per_million_output_tokens, 3),
-            instances_text(one.step_error, plan.file.max_instances),
-            *(
-                f"{one.at_rate.estimates[name].mean:.2%}"
-                if name == GOODPUT
-                else finite(one.at_rate.estimates[name].mean / 1000)
-                for name in shown
-            ),
-            one.saturation_rate,
-            "yes" if one in front else "",
-        ]
-        for one in plan.choices[:_MOST_ROWS]
-    ]
+    columns = dict(_columns(plan))
     cut = f"The {_MOST_ROWS} cheapest of {len(plan.choices):,}. " if len(plan.choices) > _MOST_ROWS else ""
     return Table(
+        ["", *columns],
         [
-            "deployment",
-            "GPUs",
-            "per hour",
-            "per 1M tokens",
-            "instances if steps are off",
-            *heads,
-            f"full at, {plan.unit}/s",
-            "nothing beats it",
+            [number, *(cell(one) for cell in columns.values())]
+            for number, one in enumerate(plan.choices[:_MOST_ROWS], start=1)
         ],
-        rows,
         note=cut + "Figures are at the rate, with seeds that were not used to choose.",
+        is_sortable=True,
     )
+
+
+def _columns(plan: Plan) -> Iterator[tuple[str, Callable[[Choice], Cell]]]:
+    """Headings, and what stands below them."""
+    front = plan.front
+    yield "deployment", lambda one: choice_name(plan, one)
+    yield "GPUs", lambda one: one.num_gpus
+    yield "per hour", lambda one: f"{one.cost_per_hour:,.2f}"
+    yield "per month", lambda one: f"{one.cost_per_month:,.0f}"
+    yield "per 1M tokens", lambda one: number(one.cost_per_million_output_tokens, 3)
+    for name in shown_figures(plan):
+        yield (name if name == GOODPUT else f"{name}, ms"), partial(_figure, name)
+    yield f"full at, {plan.unit}/s", lambda one: one.saturation_rate
+    if states_step_errors(plan):
+        most = plan.file.max_instances
+        yield "instances if steps are off", lambda one: instances_text(one.step_error, most)
+    if plan.has_beaten:
+        yield "nothing beats it", lambda one: "yes" if one in front else ""
+
+
+def _figure(name: str, one: Choice) -> Cell:
+    mean = one.at_rate.estimates[name].mean
+    return f"{mean:.2%}" if name == GOODPUT else finite(mean / 1000)
 
 
 def _command(plan: Plan, one: Choice) -> Iterator[Text]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blis.errors import ConfigError, InputError
+from blis.files.shown import summed_up
 from blis.report.answer import Answer
 from blis.studies.capacity.evaluating import MOST_NUMBERS, Evaluator, Progress
 from blis.studies.capacity.loads import Load, Unit
+from blis.studies.capacity.measuring import ALWAYS
 from blis.studies.capacity.points import Effort, Point, finite
 from blis.studies.capacity.search import FEW
 from blis.studies.capacity.sizing import fewest
@@ -29,13 +31,15 @@ if TYPE_CHECKING:
 
 #: Replications of verification are counted from here: seeds that the search never saw.
 FRESH_SEEDS = 10_000
+#: Hours of a month that is a twelfth of a year.
+HOURS_PER_MONTH = 730
 #: Part of saturation at which an instance is as good as idle.
 IDLE = 0.01
 
 _log = logging.getLogger("blis")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Choice:
     """A deployment that meets the SLOs, verified with seeds that were not used to find it.
 
@@ -64,6 +68,15 @@ class Choice:
     command: str
     step_error: StepError | None
 
+    def __repr__(self) -> str:
+        what = _settings(self.candidate)
+        return summed_up(self, f"{self.num_instances} x {what}, {self.cost_per_hour:.2f} per hour")
+
+    @property
+    def cost_per_month(self) -> float:
+        """Of 730 hours."""
+        return self.cost_per_hour * HOURS_PER_MONTH
+
     @property
     def cost_per_million_output_tokens(self) -> float | None:
         """At the rate; None if there are no output tokens."""
@@ -72,16 +85,16 @@ class Choice:
 
     @property
     def costs(self) -> tuple[float, ...]:
-        """What the front goes by, each the lower the better: cost, p99 of TTFT and of ITL, and minus throughput.
+        """What the front goes by, each the lower the better: cost, `Slos.latencies`, and minus throughput.
 
         What no request has, and a throughput that is not known, are as good as nothing.
         """
-        latencies = (self.at_rate.estimates[name].mean for name in ("p99_ttft", "p99_itl"))
-        ttft, itl = (0.0 if math.isnan(mean) else mean for mean in latencies)
-        return (self.cost_per_hour, ttft, itl, -(self.saturation_rate or 0.0))
+        means = (self.at_rate.estimates[name].mean for name in self.at_rate.slos.latencies)
+        latencies = (0.0 if math.isnan(mean) else mean for mean in means)
+        return (self.cost_per_hour, *latencies, -(self.saturation_rate or 0.0))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rejected:
     """A deployment that is none.
 
@@ -97,8 +110,11 @@ class Rejected:
     strain: float | None = None
     missed: str | None = None
 
+    def __repr__(self) -> str:
+        return summed_up(self, f"{_settings(self.candidate)}: {self.reason}")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan(Answer):
     """What to deploy.
 
@@ -123,8 +139,13 @@ class Plan(Answer):
 
     @property
     def front(self) -> tuple[Choice, ...]:
-        """Choices that no other one beats in cost, TTFT, ITL and throughput at once."""
+        """Choices that no other one beats in cost, latencies (`Slos.latencies`) and throughput at once."""
         return tuple(one for one in self.choices if not any(_beats(other, one) for other in self.choices))
+
+    @property
+    def has_beaten(self) -> bool:
+        """Whether there are others than these, so that they are worth a mark."""
+        return len(self.front) < len(self.choices)
 
     @property
     def closest(self) -> Rejected | None:
@@ -150,7 +171,8 @@ def plan(spec: str | Path | Mapping[str, Any], *, jobs: int | None = None, progr
     """Find the cheapest deployment that meets SLOs (docs/plan.md).
 
     Args:
-        spec: path of a plan file, or its content as nested mappings.
+        spec: path of a plan file, or its content as nested mappings, in which workloads and laws of step time may
+            stand themselves.
         jobs: processes, or threads where this process cannot be copied; None: one per CPU.
         progress: called for each point that was tried; of a process, when it is done with a deployment.
 
@@ -313,6 +335,10 @@ def _missing(candidate: Candidate, point: Point, who: str) -> Rejected:
     return Rejected(candidate, reason, point.strains[name], name)
 
 
+def _settings(candidate: Candidate) -> str:
+    return ", ".join(f"{name}={value}" for name, value in candidate.differing.items())
+
+
 def _beats(one: Choice, other: Choice) -> bool:
     """Whether it is nowhere worse, and somewhere better."""
     return one.costs != other.costs and all(a <= b for a, b in zip(one.costs, other.costs, strict=True))
@@ -323,13 +349,14 @@ def _row(one: Choice, on_front: bool) -> dict[str, Any]:
     from blis.studies.sweep.keys import KEYS
 
     figures = one.at_rate.estimates
-    names = dict.fromkeys([*one.at_rate.slos.names, "p99_ttft", "p99_itl"])
+    names = dict.fromkeys([*one.at_rate.slos.names, *ALWAYS])
     return {
         **{name: KEYS[name].cell(value) for name, value in one.candidate.differing.items()},
         "hardware": one.hardware,
         "num_instances": one.num_instances,
         "num_gpus": one.num_gpus,
         "cost_per_hour": one.cost_per_hour,
+        "cost_per_month": one.cost_per_month,
         "cost_per_million_output_tokens": one.cost_per_million_output_tokens,
         **{
             name if name == GOODPUT else f"{name}_ms": finite(figures[name].mean / (1 if name == GOODPUT else 1000))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+from blis.report.tables import number
 from blis.studies.capacity.objectives import GOODPUT
 from blis.studies.capacity.points import finite
 from blis.studies.capacity.report import cliff_lines, count_text, instances_text, number_text, step_error_text
 from blis.studies.plan.file import Candidate
-from blis.studies.plan.planning import Choice, Plan
+from blis.studies.plan.planning import HOURS_PER_MONTH, Choice, Plan
 
 #: Settings that speak for themselves.
 _BARE = ("model", "hardware", "routing_policy")
@@ -43,7 +45,9 @@ def text(plan: Plan) -> Iterator[Any]:
 
     yield from headlines(plan)
     if plan.choices:
+        yield ""
         yield _table(plan)
+        yield ""
     for one in plan.front:
         yield f"{choice_name(plan, one)}:"
         yield unwrapped(f"  {one.command}")
@@ -58,7 +62,7 @@ def headlines(plan: Plan) -> Iterator[str]:
     asked_for = f"a margin of {margin:.0%} ({plan.rate * (1 + margin):g} per second)" if margin else "no margin"
     load = f"{plan.rate:g} {plan.unit} per second with {asked_for}"
     if best is not None:
-        yield f"Cheapest for {load}: {choice_name(plan, best)}, {best.cost_per_hour:.2f} per hour"
+        yield f"Cheapest for {load}: {choice_name(plan, best)}, {cost_text(best)}"
         ends = instances_text(best.step_error, plan.file.max_instances)
         yield step_error_text(best.step_error, count_text(best.num_instances), ends)
         yield from cliff_lines(best.with_margin)
@@ -67,6 +71,11 @@ def headlines(plan: Plan) -> Iterator[str]:
     if closest is not None and closest.strain is not None:
         beyond = f"{closest.strain - 1:.1%} beyond its limit" if finite(closest.strain) else "endless"
         yield f"Closest: {settings_text(plan, closest.candidate)}, {closest.missed} is {beyond}."
+
+
+def cost_text(one: Choice) -> str:
+    """By the hour and by the month."""
+    return f"{one.cost_per_hour:,.2f} per hour, {one.cost_per_month:,.0f} per month of {HOURS_PER_MONTH} h"
 
 
 def choice_name(plan: Plan, one: Choice) -> str:
@@ -82,26 +91,47 @@ def settings_text(plan: Plan, one: Candidate) -> str:
     return " ".join(parts) or "the deployment"
 
 
+def shown_figures(plan: Plan) -> list[str]:
+    """Figures of a table of deployments: all that is asked for, and the latencies by which to choose."""
+    slos = plan.file.slos
+    return list(dict.fromkeys([*slos.names, *slos.latencies]))
+
+
+def states_step_errors(plan: Plan) -> bool:
+    """Whether there is a deployment of which it is known how far its steps may be off."""
+    return any(one.step_error is not None for one in plan.choices)
+
+
 def _table(plan: Plan) -> Any:
     from blis.report.tables import table
 
-    shown = [*dict.fromkeys([*plan.file.slos.names, "p99_ttft", "p99_itl"])]
-    units = [each if each == GOODPUT else "{}\nms".format(each.replace("_", "\n")) for each in shown]
-    costs = ["GPUs", "per\nhour", "per 1M\ntokens", "instances\nif steps\nare off"]
-    heads = ["", "deployment", *costs, *units, "full at\nper s"]
-    rows = table(*heads, words=("deployment",), title="Deployments that meet the SLOs; * nothing else beats")
-    front = plan.front
-    for one in plan.choices:
-        figures = one.at_rate.estimates
-        cost = one.cost_per_million_output_tokens
-        rows.add_row(
-            "*" if one in front else "",
-            choice_name(plan, one),
-            str(one.num_gpus),
-            f"{one.cost_per_hour:.2f}",
-            "" if cost is None else f"{cost:.3f}",
-            instances_text(one.step_error, plan.file.max_instances),
-            *(number_text(figures[each].mean / (1 if each == GOODPUT else 1000)) for each in shown),
-            number_text(one.saturation_rate),
-        )
+    title = "Deployments that meet the SLOs"
+    columns = {name: list(map(cell, plan.choices)) for name, cell in _columns(plan)}
+    marks = {"": ["*" if one in plan.front else "" for one in plan.choices]} if plan.has_beaten else {}
+    rows = table(*marks, *columns, words=("deployment",), title=title + ("; * nothing else beats" if marks else ""))
+    for cells in zip(*marks.values(), *columns.values(), strict=True):
+        rows.add_row(*cells)
     return rows
+
+
+def _columns(plan: Plan) -> Iterator[tuple[str, Callable[[Choice], str]]]:
+    """Headings, and what stands below them."""
+    yield "deployment", lambda one: choice_name(plan, one)
+    yield "GPUs", lambda one: str(one.num_gpus)
+    yield "per\nhour", lambda one: f"{one.cost_per_hour:,.2f}"
+    yield "per\nmonth", lambda one: f"{one.cost_per_month:,.0f}"
+    yield "per 1M\ntokens", lambda one: number(one.cost_per_million_output_tokens, 3)
+    for name in shown_figures(plan):
+        yield _heading(name), partial(_figure_text, name)
+    yield "full at\nper s", lambda one: number_text(one.saturation_rate)
+    if states_step_errors(plan):
+        most = plan.file.max_instances
+        yield "instances\nif steps\nare off", lambda one: instances_text(one.step_error, most)
+
+
+def _heading(name: str) -> str:
+    return name if name == GOODPUT else "{}\nms".format(name.replace("_", "\n"))
+
+
+def _figure_text(name: str, one: Choice) -> str:
+    return number_text(one.at_rate.estimates[name].mean / (1 if name == GOODPUT else 1000))

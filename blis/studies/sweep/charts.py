@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blis.report.charting import CARD, INK, SERIES, SOFT, Spec, spec
+from blis.report.charting import CARD, INK, SERIES, SOFT, Spec, short_format, spec
 from blis.report.figure_charts import is_wide
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def parallel(points: pl.DataFrame, axes: Mapping[str, str], kinds: Mapping[str, 
     layers = [
         lines.mark_line().encode(colour, size=width, opacity=alt.Opacity(**clear, value=0.03)).add_params(chosen),
         alt.Chart(pl.DataFrame(marks))
-        .mark_text(align="right", dx=-7, fontSize=10.5, color=SOFT)
+        .mark_text(align="right", dx=-7, fontSize=10.5, color=SOFT, stroke=CARD, strokeWidth=3)
         .encode(x, y, text="label:N"),
         lines.mark_point(filled=True, size=110, opacity=0)
         .transform_lookup(lookup="point", from_=looked_up)
@@ -119,6 +120,53 @@ def heat(cells: pl.DataFrame, x: str, y: str, title: str, order: tuple[Sequence[
         layers.append(base.mark_text(fontSize=10.5, color=INK).encode(alt.Text("value:Q", format=".3~s")))
     height = max(_CELL_HEIGHT * len(order[1]), 90)
     return spec(alt.layer(*layers).properties(height=height, width=400))
+
+
+def binned(values: pl.Series) -> tuple[list[str], list[str]]:
+    """Texts of values, and these texts in order."""
+    distinct = values.unique().sort().to_list()
+    if len(distinct) <= MOST_VALUES or not values.dtype.is_numeric():
+        return [text_of(value) for value in values], [text_of(value) for value in distinct]
+    edges = [distinct[len(distinct) * place // 6] for place in range(6)] + [distinct[-1]]
+    names = [f"{low:.3g} to {high:.3g}" for low, high in itertools.pairwise(edges)]
+    return [names[max(sum(value >= edge for edge in edges[:-1]) - 1, 0)] for value in values], names
+
+
+def effects(levels: pl.DataFrame, title: str) -> Spec:
+    """Mean of a figure at each value of each setting, a colour per setting.
+
+    Args:
+        levels: columns ``setting``, ``level``, ``value`` and ``points`` that it is the mean of, in the order in which
+            they are drawn.
+        title: of the figure, with its unit.
+    """
+    import altair as alt
+    import polars as pl
+
+    frame = levels.with_columns(pl.format("{} = {}", "setting", "level").alias("name"))
+    settings = levels["setting"].unique(maintain_order=True).to_list()
+    colours = list(SERIES[: len(settings)])
+    colour = alt.Color("setting:N", sort=None, scale=alt.Scale(domain=settings, range=colours), legend=None)
+    axis = alt.Axis(labelLimit=210, grid=False)
+    y = alt.Y("name:N", sort=frame["name"].to_list(), title="setting and value", axis=axis)
+    values = frame["value"].to_numpy()
+    kind: dict[str, Any] = {"type": "log", "nice": False} if is_wide(values) else {"zero": False, "nice": True}
+    ticks = alt.Axis(format=short_format(values), tickCount=5)
+    x = alt.X("value:Q", title=title, scale=alt.Scale(padding=10, **kind), axis=ticks)
+    mean = float(np.average(values, weights=frame["points"].to_numpy()))
+    tips = [
+        alt.Tooltip("name:N", title=" "),
+        alt.Tooltip("value:Q", title=title, format=",.4~g"),
+        alt.Tooltip("points:Q", title="mean of points"),
+    ]
+    base = alt.Chart(frame).encode(x, y, colour)
+    layers = [
+        alt.Chart(pl.DataFrame({"mean": [mean]})).mark_rule(color=INK, strokeDash=[2, 3]).encode(alt.X("mean:Q")),
+        base.mark_line(strokeWidth=1.2, opacity=0.6).encode(detail="setting:N", order="row:Q"),
+        base.mark_point(filled=True, size=70, opacity=1).encode(tooltip=tips),
+    ]
+    layers[1] = layers[1].transform_window(row="row_number()")
+    return spec(alt.layer(*layers).properties(height=20 * len(frame) + 10, width=400))
 
 
 def text_of(value: Any) -> str:

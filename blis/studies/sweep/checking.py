@@ -20,17 +20,22 @@ from blis.files.digest import sha256
 from blis.files.existing import is_folder
 from blis.studies.sweep.file import Sweep
 from blis.studies.sweep.keys import KEYS
+from blis.studies.sweep.named import Named
 from blis.studies.sweep.points import Settings
 from blis.studies.sweep.runner import Case
 from blis.studies.sweep.work import Worker
 from blis.studies.workload_flags import idle_fields
 from blis.workload.distribution import DistributionWorkload
+from blis.workload.frames import FrameWorkload
+from blis.workload.requests import RequestTable
 from blis.workload.spec import WorkloadSpec
 from blis.workload.traces.loading import TraceFile
 from blis.workload.traces.tracev2.tracev2 import TraceV2
 
 _log = logging.getLogger("blis")
 
+#: Workloads of which nothing is drawn.
+_RECORDED = (TraceFile, TraceV2, RequestTable, FrameWorkload)
 #: Why no point can run is told in so many reasons.
 _MOST_REASONS = 3
 
@@ -76,7 +81,7 @@ def check_points(sweep: Sweep, worker: Worker) -> Checked:
         except InputError as error:
             raise located(error, sweep.source, describe_point(index, point), point) from None
         told.update(resolved.warnings)
-        if sweep.replications > 1 and isinstance(case.workload, TraceFile | TraceV2):
+        if sweep.replications > 1 and isinstance(case.workload, _RECORDED):
             told.add("replications of a recorded trace are all alike: nothing in it is drawn")
         note_idle(idle, point)
         add_inputs(checked.inputs, point, case, sweep.folder)
@@ -139,8 +144,11 @@ def add_inputs(inputs: dict[str, str], point: Settings, case: Case, folder: Path
             path = folder / value
             is_spec = isinstance(case.workload, WorkloadSpec) and name == "workload_spec"
             inputs[value] = _spec_digest(case.workload) if is_spec else _digest(path)
+        if isinstance(value, Named) and value not in inputs:
+            inputs[value] = value.digest
+    law = case.deployment.latency_model
     named = (
-        case.deployment.latency_model or "",
+        law if isinstance(law, str) else "",
         case.engine.priority_policy,
         case.cluster.admission_policy,
         case.cluster.routing_policy,

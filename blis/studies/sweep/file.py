@@ -10,6 +10,7 @@ from typing import Any, get_args
 from blis.errors import ConfigError, nearest
 from blis.files.decode import Section, read_yaml
 from blis.studies.sweep.keys import KEYS, Key
+from blis.studies.sweep.named import with_names
 from blis.studies.sweep.points import SAMPLERS, Points, Range, Settings, Shape
 
 #: A sweep with more runs is a mistake: a grid over one key too many, say.
@@ -53,7 +54,8 @@ def load_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
             looked at.
     """
     if isinstance(spec, Mapping):
-        return _sweep(Section(spec, "sweep"), Path.cwd(), spec)
+        plain: Mapping[str, Any] = with_names(spec)
+        return _sweep(Section(plain, "sweep"), Path.cwd(), plain)
     path = Path(spec)
     top = read_yaml(path)
     return _sweep(top, path.resolve().parent, top.plain())

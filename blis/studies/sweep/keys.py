@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.files.decode import Section
+from blis.studies.sweep.named import Named
 from blis.workload.distribution import DistributionWorkload
 
 Kind = Literal["integer", "number", "text", "flag", "numbers", "weights", "path", "function"]
@@ -95,6 +96,8 @@ class Key:
 
     def value(self, plain: Any, folder: Path) -> Any:
         """What the field gets, of a plain value; files are looked for in a folder."""
+        if isinstance(plain, Named):
+            return plain.thing
         match self.kind:
             case "numbers":
                 return tuple(plain)
@@ -145,5 +148,11 @@ def _keys() -> dict[str, Key]:
     return {name: Key(name, field, kinds[field]) for name, field in {**same, **_OTHER_NAMES}.items()}
 
 
+#: Keys of what arrives: of deployments that differ in them nobody can say which one serves it better.
+OF_THE_LOAD = {
+    *("rate", "seed", "max_prompts", "num_requests", "horizon", "workload", "scenario", "workload_spec"),
+    *("workload_traces_filepath", "trace_header", "trace_data", "arrival", "arrival_cv", "prefix_tokens"),
+    *(f"{part}_tokens{suffix}" for part in ("prompt", "output") for suffix in ("", "_stdev", "_min", "_max")),
+}
 #: All keys, by name.
 KEYS: Mapping[str, Key] = _keys()

@@ -24,7 +24,7 @@ class DaskCluster:
         try:
             from distributed import Client, LocalCluster
         except ImportError:
-            raise ConfigError("executor: dask is not installed; python -m pip install 'blis[dask]'") from None
+            raise ConfigError("executor: dask is not installed; python -m pip install 'blis-sim[dask]'") from None
         self._own = None
         if address is None:
             self._own = LocalCluster(

@@ -28,7 +28,7 @@ class RayCluster:
         try:
             import ray
         except ImportError:
-            raise ConfigError("executor: ray is not installed; python -m pip install 'blis[ray]'") from None
+            raise ConfigError("executor: ray is not installed; python -m pip install 'blis-sim[ray]'") from None
         self._ray = ray
         self._is_own = not ray.is_initialized()
         if not self._is_own:

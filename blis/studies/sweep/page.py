@@ -1,57 +1,32 @@
-"""The page of a sweep: all points at once, what each setting does, and throughput against latency (docs/report.md)."""
+"""The page of a sweep: the best points, what each setting does, and throughput against latency (docs/report.md)."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from blis.errors import InputError
-from blis.files.parquet import frame_of, read_table
 from blis.outcomes.metrics.steady_state import VERDICTS
 from blis.report.charting import BLUE, GREY, MOST_POINTS, ORANGE, sample
 from blis.report.configuration import configuration
 from blis.report.figure_charts import Axis, against, is_wide, on_front, tradeoff
 from blis.report.page import Cell, Chart, Page, Section, Table, Tile, Tiles
-from blis.report.tables import number
-from blis.studies.sweep.charts import MOST_VALUES, heat, parallel, text_of
-from blis.studies.sweep.mark import MARK, is_swept
-from blis.studies.sweep.table import RUN_COLUMNS, STATE_COLUMNS
+from blis.report.tables import number, percent
+from blis.studies.sweep.charts import binned, effects, heat, parallel, text_of
+from blis.studies.sweep.ranking import Ranking, ranking, shares
+from blis.studies.sweep.swept import FIGURES, THROUGHPUT, Swept, read_swept, title_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-#: Figures that charts and tables show, and their titles.
-FIGURES = {
-    "ttft_p99_ms": "p99 TTFT, ms",
-    "itl_p99_ms": "p99 ITL, ms",
-    "e2e_p99_ms": "p99 E2E, ms",
-    "tokens_per_sec": "output tokens/s",
-}
-#: The latencies among them, each of which is traded for throughput.
+#: Latencies that are traded for throughput.
 _LATENCIES = ("ttft_p99_ms", "itl_p99_ms")
-_THROUGHPUT = "tokens_per_sec"
 _KINDS = {VERDICTS[True]: BLUE, VERDICTS[False]: ORANGE, VERDICTS[None]: GREY}
-#: Lines across parallel axes, rows of tables, and settings that have charts of their own, at most.
-_MOST_LINES, _MOST_ROWS, _MOST_SETTINGS, _MOST_PAIRS = 500, 50, 6, 3
-
-
-class Swept(NamedTuple):
-    """A sweep's table, digested.
-
-    Attributes:
-        runs: a row per run, as the table has it.
-        points: a row per point: settings, means of the figures over its replications, ``runs``, ``kind``.
-        settings: columns of settings that differ between points.
-        about: the metadata of the table.
-    """
-
-    runs: pl.DataFrame
-    points: pl.DataFrame
-    settings: Sequence[str]
-    about: Mapping[str, Any]
+#: Lines across parallel axes, and settings and pairs of them that have charts of their own, at most.
+_MOST_LINES, _MOST_SETTINGS, _MOST_PAIRS = 500, 6, 3
+#: Rows of the ranking, of the table of points, and of reasons, at most.
+_MOST_RANKED, _MOST_ROWS, _MOST_REASONS = 20, 500, 50
 
 
 def write_sweep_report(table: str | Path, path: str | Path, command: Sequence[str] = ()) -> None:
@@ -70,42 +45,6 @@ def write_sweep_report(table: str | Path, path: str | Path, command: Sequence[st
     write_page(sweep_page(read_swept(Path(table)), command), Path(path))
 
 
-def read_swept(path: Path) -> Swept:
-    """Read a sweep's table.
-
-    Raises:
-        InputError: it cannot be read, or is of something else.
-    """
-    import pyarrow as pa
-    from polars.exceptions import PolarsError
-
-    if not is_swept(path):
-        raise InputError(f"{path}: not a table that blis sweep wrote")
-    try:
-        table = read_table(path)
-        runs = frame_of(table)
-        return _digested(runs, json.loads(table.schema.metadata[MARK]))
-    except (PolarsError, pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no longer as blis sweep wrote it: {str(error).splitlines()[0]}") from None
-
-
-def _digested(runs: pl.DataFrame, about: Mapping[str, Any]) -> Swept:
-    import polars as pl
-
-    keys = runs.columns[len(RUN_COLUMNS) : runs.columns.index(STATE_COLUMNS[0])]
-    settings = [name for name in keys if runs[name].n_unique() > 1]
-    figures = [name for name in FIGURES if name in runs.columns and runs[name].null_count() < len(runs)]
-    kind = pl.col("steady_state").drop_nulls()
-    points = runs.group_by("point", maintain_order=True).agg(
-        *(pl.col(name).first() for name in settings),
-        *(pl.col(name).mean() for name in figures),
-        pl.col("status").eq("ok").sum().alias("runs"),
-        # what most of its runs say
-        kind.mode().sort().first().fill_null(VERDICTS[None]).alias("kind"),
-    )
-    return Swept(runs, points.with_columns(pl.col("kind").fill_null(VERDICTS[None])), settings, about)
-
-
 def sweep_page(swept: Swept, command: Sequence[str] = ()) -> Page:
     """Put the page together.
 
@@ -119,8 +58,10 @@ def sweep_page(swept: Swept, command: Sequence[str] = ()) -> Page:
     failed, refused = (runs.filter(pl.col("status") == status) for status in ("failed", "refused"))
     sections = [
         Section("", [Tiles(list(_tiles(swept)))]),
+        Section("Ranking", list(_ranked(swept))),
+        Section("Main effects", list(_effects(swept))),
         Section("All points", list(_overview(swept))),
-        Section("Settings", list(_settings(swept))),
+        Section("Pairs of settings", list(_pairs(swept))),
         Section("Throughput against latency", list(_tradeoffs(swept))),
         Section("Points", [_table(swept)]),
         Section("Failures", [_reasons(failed)] if len(failed) else []),
@@ -156,20 +97,13 @@ def _tiles(swept: Swept) -> Iterator[Tile]:
             yield Tile(title, ends, "means over the replications of a point")
 
 
-def _complete(swept: Swept) -> pl.DataFrame:
-    """Points with a run that came to its end."""
-    import polars as pl
-
-    return swept.points.filter(pl.col("runs") > 0)
-
-
 def _overview(swept: Swept) -> Iterator[Chart]:
-    points = _complete(swept)
-    figures = {name: title for name, title in FIGURES.items() if name in points.columns}
+    points = swept.complete()
+    figures = swept.figures
     if len(points) < 2 or not swept.settings:
         return
     drawn = points[sample(len(points), _MOST_LINES).tolist()]
-    axes = {name: name for name in swept.settings[:_MOST_SETTINGS]} | figures
+    axes = {name: title_of(name) for name in swept.settings[:_MOST_SETTINGS]} | figures
     numeric = [name for name in axes if points[name].dtype.is_numeric()]
     wide = [name for name in numeric if is_wide(points[name].drop_nulls().to_numpy())]
     notes = [
@@ -185,12 +119,94 @@ def _overview(swept: Swept) -> Iterator[Chart]:
     yield Chart("parallel", "Settings and figures of each point", parallel(drawn, axes, _KINDS, wide), " ".join(notes))
 
 
-def _settings(swept: Swept) -> Iterator[Chart]:
-    points, settings = _complete(swept), swept.settings[:_MOST_SETTINGS]
-    if len(points) < 2:
+def _ranked(swept: Swept) -> Iterator[Table]:
+    if not _can_rank(swept):
         return
+    found = ranking(swept)
+    rows: list[list[Cell]] = [
+        [
+            place,
+            *(_setting(row[name]) for name in found.settings),
+            row["place"],
+            *(row[name] for name in swept.figures),
+            *([f"{row['overloaded']} of {row['points']}"] if found.of_load else ["yes" if row["overloaded"] else ""]),
+        ]
+        for place, row in enumerate(found.rows.head(_MOST_RANKED).iter_rows(named=True), start=1)
+    ]
+    heads = ["place", *map(title_of, found.settings), "mean place", *swept.figures.values(), "overloaded"]
+    yield Table(
+        heads,
+        rows,
+        note=_ranking_note(found, swept),
+        is_sortable=True,
+    )
+
+
+def _can_rank(swept: Swept) -> bool:
+    return bool(swept.settings and swept.figures) and len(swept.complete()) > 1
+
+
+def _ranking_note(found: Ranking, swept: Swept) -> str:
+    figures = [title.partition(",")[0] for title in swept.figures.values()]
+    among = f"all points with the same {', '.join(found.of_load)}" if found.of_load else "all points"
+    count = len(found.rows)
+    return (
+        (f"The first {_MOST_RANKED} of {count:,}. " if count > _MOST_RANKED else "")
+        + f"By the mean of the places that a point has among {among} in {', '.join(figures)}; one that is overloaded "
+        "has the last place." + (" Figures are means over those loads." if found.of_load else "")
+    )
+
+
+def _effects(swept: Swept) -> Iterator[Table | Chart]:
+    points, settings = swept.complete(), swept.settings[:_MOST_SETTINGS]
+    if not _can_rank(swept):
+        return
+    found = shares(swept)
+    heads = ["setting", *swept.figures.values()]
+    yield Table(
+        heads,
+        [[title_of(name), *(percent(each[figure]) for figure in swept.figures)] for name, each in found.items()],
+        title="Share of the variation that a setting explains by itself",
+        note="η²: variation between the means of its values, relative to that between all points. What is missing to "
+        "100 % is other settings, and what they do together; where points are few, some of it is chance.",
+        is_sortable=True,
+    )
     if len(settings) == 1 and points[settings[0]].dtype.is_numeric():
         yield from _lines(swept, settings[0])
+        return
+    for name, title in swept.figures.items():
+        levels = _levels(points, settings, name)
+        if len(levels):
+            yield Chart(
+                f"effects-{name}".replace("_", "-"),
+                f"{title} by setting",
+                effects(levels, title),
+                "Means over all points with a value, whatever their other settings; the line is the mean of all.",
+                "half",
+            )
+
+
+def _levels(points: pl.DataFrame, settings: Sequence[str], figure: str) -> pl.DataFrame:
+    """Mean of a figure at each value of each setting, numbers of many values in bins."""
+    import polars as pl
+
+    frames = []
+    for setting in settings:
+        texts, order = binned(points[setting])
+        means = (
+            pl.DataFrame({"level": texts, "value": points[figure].cast(pl.Float64)})
+            .drop_nulls("value")
+            .group_by("level")
+            .agg(pl.col("value").mean(), pl.len().alias("points"))
+        )
+        place = pl.col("level").replace_strict({text: place for place, text in enumerate(order)})
+        frames.append(means.sort(place).select(pl.lit(setting).alias("setting"), "level", "value", "points"))
+    return pl.concat(frames)
+
+
+def _pairs(swept: Swept) -> Iterator[Chart]:
+    points, settings = swept.complete(), swept.settings[:_MOST_SETTINGS]
+    if len(points) < 2:
         return
     pairs = list(itertools.combinations(settings, 2))[:_MOST_PAIRS]
     for x, y in pairs:
@@ -202,7 +218,7 @@ def _settings(swept: Swept) -> Iterator[Chart]:
                 yield Chart(
                     f"heat-{x}-{y}-{name}".replace("_", "-"),
                     f"{title} by {x} and {y}",
-                    heat(cells, x, y, title, order),
+                    heat(cells, title_of(x), title_of(y), title, order),
                     "Means over all points of a cell, whatever their other settings.",
                     "third",
                 )
@@ -216,7 +232,7 @@ def _lines(swept: Swept, setting: str) -> Iterator[Chart]:
 
     for name, title in FIGURES.items():
         rows = []
-        for point in _complete(swept).iter_rows(named=True):
+        for point in swept.complete().iter_rows(named=True):
             values = swept.runs.filter(pl.col("point") == point["point"])[name].drop_nulls().to_numpy()
             if len(values) == 0:
                 continue
@@ -237,7 +253,7 @@ def _lines(swept: Swept, setting: str) -> Iterator[Chart]:
             yield Chart(
                 f"line-{name}".replace("_", "-"),
                 f"{title} against {setting}",
-                against(frame, setting, title, _KINDS, tips={"kind": "steady state", "runs": "runs"}),
+                against(frame, title_of(setting), title, _KINDS, tips={"kind": "steady state", "runs": "runs"}),
                 "The band is the 95 % interval over the replications." if frame["low"].count() else "",
                 "half",
             )
@@ -247,7 +263,7 @@ def _cells(points: pl.DataFrame, x: str, y: str, figure: str) -> tuple[pl.DataFr
     """Means of a figure over two settings, numbers of many values in bins."""
     import polars as pl
 
-    (x_texts, x_order), (y_texts, y_order) = (_binned(points[name]) for name in (x, y))
+    (x_texts, x_order), (y_texts, y_order) = (binned(points[name]) for name in (x, y))
     frame = pl.DataFrame({"x": x_texts, "y": y_texts, "value": points[figure], "runs": points["runs"]})
     cells = (
         frame.drop_nulls("value")
@@ -257,21 +273,11 @@ def _cells(points: pl.DataFrame, x: str, y: str, figure: str) -> tuple[pl.DataFr
     return cells, (x_order, y_order)
 
 
-def _binned(values: pl.Series) -> tuple[list[str], list[str]]:
-    """Texts of values, and these texts in order."""
-    distinct = values.unique().sort().to_list()
-    if len(distinct) <= MOST_VALUES or not values.dtype.is_numeric():
-        return [text_of(value) for value in values], [text_of(value) for value in distinct]
-    edges = [distinct[len(distinct) * place // 6] for place in range(6)] + [distinct[-1]]
-    names = [f"{low:.3g} to {high:.3g}" for low, high in itertools.pairwise(edges)]
-    return [names[max(sum(value >= edge for edge in edges[:-1]) - 1, 0)] for value in values], names
-
-
 def _tradeoffs(swept: Swept) -> Iterator[Chart]:
     import polars as pl
 
-    points = _complete(swept)
-    if len(points) < 2 or _THROUGHPUT not in points.columns:
+    points = swept.complete()
+    if len(points) < 2 or THROUGHPUT not in points.columns:
         return
     named = [
         ", ".join(f"{key}={text_of(point[key])}" for key in swept.settings) for point in points.iter_rows(named=True)
@@ -280,18 +286,17 @@ def _tradeoffs(swept: Swept) -> Iterator[Chart]:
     for name in _LATENCIES:
         if name not in points.columns:
             continue
-        front = on_front(-points[_THROUGHPUT].to_numpy(), points[name])
+        front = on_front(-points[THROUGHPUT].to_numpy(), points[name])
         frame = points.with_columns(pl.Series("on_front", front), pl.Series("name", named))
         yield Chart(
             f"front-{name}".replace("_", "-"),
             f"{FIGURES[name].partition(',')[0]} against throughput",
             tradeoff(
                 frame.filter(pl.col("on_front") | drawn),
-                Axis(_THROUGHPUT, FIGURES[_THROUGHPUT]),
+                Axis(THROUGHPUT, FIGURES[THROUGHPUT]),
                 Axis(name, FIGURES[name]),
                 _KINDS,
                 {"kind": "steady state", "runs": "runs"},
-                labels=False,
             ),
             "Dotted: points that no other one beats in both (the Pareto front).",
             "half",
@@ -299,25 +304,40 @@ def _tradeoffs(swept: Swept) -> Iterator[Chart]:
 
 
 def _table(swept: Swept) -> Table:
-    points = swept.points
-    figures = [name for name in FIGURES if name in points.columns]
-    shown = points.head(_MOST_ROWS)
+    points = _best_first(swept)
     rows: list[list[Cell]] = [
         [
             point["point"],
-            *("" if point[name] is None else text_of(point[name]) for name in swept.settings),
+            *(_setting(point[name]) for name in swept.settings),
             point["runs"],
-            *(point[name] for name in figures),
+            *(point[name] for name in swept.figures),
             point["kind"] if point["runs"] else "",
         ]
-        for point in shown.iter_rows(named=True)
+        for point in points.head(_MOST_ROWS).iter_rows(named=True)
     ]
     cut = f"The first {_MOST_ROWS} of {len(points):,}; the Parquet file has all. " if len(points) > _MOST_ROWS else ""
-    heads = ["point", *swept.settings, "runs", *(FIGURES[name] for name in figures), "steady state"]
-    return Table(heads, rows, note=cut + "Means over the replications of each point.")
+    heads = ["point", *map(title_of, swept.settings), "runs", *swept.figures.values(), "steady state"]
+    note = cut + "In the order of the ranking; a click on a heading sorts. Means over the replications of each point."
+    return Table(heads, rows, note=note, is_sortable=True)
+
+
+def _best_first(swept: Swept) -> pl.DataFrame:
+    """All points in the order of the ranking, those that never ran behind them."""
+    points = swept.points
+    if not _can_rank(swept):
+        return points
+    found = ranking(swept)
+    places = found.rows.select(*found.settings).with_row_index("ranked")
+    return points.join(places, on=found.settings, how="left", nulls_equal=True, maintain_order="left").sort(
+        "ranked", nulls_last=True, maintain_order=True
+    )
+
+
+def _setting(value: object) -> str:
+    return "" if value is None else text_of(value)
 
 
 def _reasons(runs: pl.DataFrame) -> Table:
-    rows = [[row["point"], row["replication"], row["error"]] for row in runs.head(_MOST_ROWS).iter_rows(named=True)]
-    cut = f"The first {_MOST_ROWS} of {len(runs):,}." if len(runs) > _MOST_ROWS else ""
+    rows = [[row["point"], row["replication"], row["error"]] for row in runs.head(_MOST_REASONS).iter_rows(named=True)]
+    cut = f"The first {_MOST_REASONS} of {len(runs):,}." if len(runs) > _MOST_REASONS else ""
     return Table(["point", "replication", "error"], rows, note=cut)

@@ -10,11 +10,12 @@ from functools import lru_cache
 
 from blis.api import load_requests, seed_of
 from blis.config.resolve import Resolved, look_up, resolve_engine
-from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, is_function_name
+from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, is_function_name, is_own_law
 from blis.errors import BlisError
 from blis.outcomes.outcomes import Outcomes
 from blis.simulation import Control, Run, control_of, load_functions
 from blis.workload.content import SharedBlocks, shared_blocks
+from blis.workload.frames import FrameWorkload
 from blis.workload.requests import LiteralTokens, RequestTable
 from blis.workload.traces.loading import TraceFile
 from blis.workload.workload import Workload
@@ -56,13 +57,8 @@ class Case:
     @property
     def has_own_functions(self) -> bool:
         """Whether a policy or the law of step time is a function of the user's own."""
-        names = (
-            self.deployment.latency_model or "",
-            self.engine.priority_policy,
-            self.cluster.admission_policy,
-            self.cluster.routing_policy,
-        )
-        return any(map(is_function_name, names))
+        names = (self.engine.priority_policy, self.cluster.admission_policy, self.cluster.routing_policy)
+        return is_own_law(self.deployment.latency_model) or any(map(is_function_name, names))
 
 
 class Runner:
@@ -230,5 +226,5 @@ class _Tables:
 
 
 def _key(case: Case) -> Hashable:
-    is_drawn = not isinstance(case.workload, RequestTable | TraceFile)
+    is_drawn = not isinstance(case.workload, RequestTable | TraceFile | FrameWorkload)
     return case.workload, case.seed if is_drawn else None, case.horizon_us

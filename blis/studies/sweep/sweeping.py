@@ -84,8 +84,8 @@ def sweep(
     """Simulate every point of a sweep.
 
     Args:
-        spec: path of a sweep file (docs/sweep.md), or its content as nested mappings; files that these name are then
-            looked for in the working directory.
+        spec: path of a sweep file (docs/sweep.md), or its content as nested mappings, in which workloads and laws of
+            step time may stand themselves; files that these name are then looked for in the working directory.
         output: Parquet file that gets the table. Rows are kept beside it, in ``OUTPUT.partial``, until all are
             there: the same sweep, begun again, goes on from them. None: nothing is kept.
         executor: ``processes``, ``threads``, ``dask``, ``dask://host:port``, ``ray`` or ``ray://host:port``; None:

@@ -101,7 +101,7 @@ def read_any_columns(source: Source) -> Iterator[Rows]:
         WorkloadError: a column that was named is missing, none is found that holds the lengths, or a row is wrong.
     """
     with open_table(source) as table:
-        chosen = _chosen(source, table.names)
+        chosen = choose_columns(source, table.names)
         times: _Times | None = None
         for numbers, piece in table.pieces(list(dict.fromkeys(chosen.values()))):
             columns = Columns(source, numbers, piece, table.word)
@@ -122,9 +122,9 @@ class _Times:
         numbers = columns.some_numbers(name, _SAMPLE)
         self._us_per_unit: float | None = None
         if numbers:
-            self._us_per_unit = TIME_UNITS[_unit(source, name, numbers)]
+            self._us_per_unit = TIME_UNITS[unit_of(source, name, numbers)]
         elif source.options.time_unit is not None:
-            raise source.error(f"{name}: are dates, which have no unit; leave out --time-unit")
+            raise source.error(f"{name}: are dates, which have no unit; leave out {source.option('time-unit')}")
 
     def micros(self, columns: Columns) -> Ints:
         if self._us_per_unit is None:
@@ -132,7 +132,7 @@ class _Times:
         return columns.times_us(self._name, self._us_per_unit)
 
 
-def _unit(source: Source, name: str, numbers: Sequence[float]) -> TimeUnit:
+def unit_of(source: Source, name: str, numbers: Sequence[float]) -> TimeUnit:
     """The unit that is asked for, that the name ends in, or that is plausible."""
     said = _UNIT.search(name.lower())
     if said is None or source.options.time_unit is not None:
@@ -142,23 +142,31 @@ def _unit(source: Source, name: str, numbers: Sequence[float]) -> TimeUnit:
     return unit
 
 
-def _chosen(source: Source, names: Sequence[str]) -> dict[str, str]:
-    """The column of each role: as the options say, else by usual names, which is told."""
+def choose_columns(source: Source, names: Sequence[str], roles: Sequence[str] = COLUMN_ROLES) -> dict[str, str]:
+    """The column of each role: as the options say, else by usual names, which is told.
+
+    Raises:
+        WorkloadError: a column that was named is missing, or none is found that holds the lengths.
+    """
     given = dict(source.options.columns or {})
     for role, name in given.items():
         if name not in names:
-            raise source.error(f"--columns {role}={name}: there is no such column; {nearest(name, names)}")
-    guessed = {role: name for role, name in guess_columns(names).items() if role not in given}
+            raise source.error(
+                f"{source.option('columns', f'{role}={name}')}: there is no such column; {nearest(name, names)}"
+            )
+    guessed = {role: name for role, name in guess_columns(names).items() if role in roles and role not in given}
     chosen = given | guessed
     for role in _NEEDED:
-        if role not in chosen:
-            raise source.error(f"which column holds the {role} tokens? --columns {role}=NAME says it; {_found(names)}")
+        if role in roles and role not in chosen:
+            says = source.option("columns", f"{role}=NAME")
+            raise source.error(f"which column holds the {role} tokens? {says} says it; {_found(names)}")
     if guessed:
         told = ", ".join(f"{role}={name}" for role, name in guessed.items())
-        source.assume(f"columns by their names: {told}; --columns says otherwise")
+        source.assume(f"columns by their names: {told}; {source.option('columns')} says otherwise")
     if "arrival" not in chosen:
-        source.assume(f"no column looks like arrivals; --columns arrival=NAME says which; {_found(names)}")
-    return {role: chosen[role] for role in COLUMN_ROLES if role in chosen}
+        says = source.option("columns", "arrival=NAME")
+        source.assume(f"no column looks like arrivals; {says} says which; {_found(names)}")
+    return {role: chosen[role] for role in roles if role in chosen}
 
 
 def _found(names: Sequence[str]) -> str:

@@ -108,6 +108,10 @@ class Source:
         """An error that says where."""
         return WorkloadError(f"{self.path}: {problem}")
 
+    def option(self, name: str, value: str = "") -> str:
+        """How people write an option: here as a flag."""
+        return f"--{name} {value}".rstrip()
+
     def at(self, num_bytes: int) -> None:
         """Report how far the reading is."""
         if self.progress is not None:

@@ -21,7 +21,6 @@ _RESOLUTION_S = 1e-9
 #: How implausible a unit is, in powers of ten: another one within this is hardly less plausible, and nothing is
 #: taken that is beyond that.
 _CLOSE, _MOST_IMPLAUSIBLE = 1.0, 3.0
-_CHOICES = f"--time-unit takes {', '.join(TIME_UNITS)}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def decide_unit(source: Source, field: str, times: Sequence[int | float], form: 
     since_1970 = {_calendar_unit(time) for time in times}
     if None not in since_1970 and len(since_1970) > 1:
         units = " and ".join(NAMES[unit] for unit in TIME_UNITS if unit in since_1970)
-        raise source.error(f"{field}: times since 1970 in {units}, mixed; {_CHOICES}")
+        raise source.error(f"{field}: times since 1970 in {units}, mixed; {_choices(source)}")
     for unit in since_1970:
         if unit is not None and len(since_1970) == 1:
             form = Form(unit, "they are dates since 1970", sure=True)
@@ -67,7 +66,7 @@ def decide_unit(source: Source, field: str, times: Sequence[int | float], form: 
     best = form.unit if form.sure else min(TIME_UNITS, key=lambda unit: (costs[unit], unit != form.unit))
     if not form.sure and costs[best] > _MOST_IMPLAUSIBLE:
         rates = ", ".join(f"{_rate(times, unit):.3g} in {NAMES[unit]}" for unit in TIME_UNITS)
-        raise source.error(f"{field}: in which unit? Requests per second would be {rates}; {_CHOICES}")
+        raise source.error(f"{field}: in which unit? Requests per second would be {rates}; {_choices(source)}")
     _note(source, field, times, best, form, costs)
     return best
 
@@ -93,8 +92,12 @@ def _note(
     other = min(others or [form.unit], key=lambda other: costs[other])
     source.doubt(
         f"{field}: taken as {NAMES[unit]}, {_told(times, unit)}; in {NAMES[other]} it would be {_told(times, other)};"
-        " --time-unit decides"
+        f" {source.option('time-unit')} decides"
     )
+
+
+def _choices(source: Source) -> str:
+    return f"{source.option('time-unit')} takes {', '.join(TIME_UNITS)}"
 
 
 def _calendar_unit(time: float) -> TimeUnit | None:

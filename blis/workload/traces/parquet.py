@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,24 @@ def load_parquet_trace(path: Path, horizon_us: int | None = None) -> RequestTabl
         WorkloadError: not a Parquet file, missing, unknown or contradicting columns, or a wrong value; names the
             row, counted from 0.
     """
-    columns = _Columns(path)
+    return _requests(_Columns(path, _read(path, needed_columns)), horizon_us)
+
+
+def table_of(source: str, trace: Any, shown: Mapping[str, str]) -> RequestTable:
+    """The requests of an Arrow table that holds what a Parquet trace does.
+
+    Args:
+        source: what it is called in messages.
+        trace: the table.
+        shown: names of columns in messages, where they are others than those of traces.
+
+    Raises:
+        WorkloadError: as `load_parquet_trace`.
+    """
+    return _requests(_Columns(source, trace.select(needed_columns(source, trace.column_names)), shown))
+
+
+def _requests(columns: _Columns, horizon_us: int | None = None) -> RequestTable:
     arrival = columns.integers("arrival_us", 0, _INT64_MAX)
     keep = np.full(len(arrival), True) if horizon_us is None else arrival <= horizon_us
     optional = _optional_columns(columns, keep)
@@ -70,7 +87,7 @@ def measured_durations(path: Path) -> tuple[Ints, Ints] | None:
     Raises:
         WorkloadError: a value is wrong.
     """
-    columns = _Columns(path, MEASURED)
+    columns = _Columns(path, _read(path, lambda _, names: [name for name in MEASURED if name in names]))
     if not all(name in columns for name in MEASURED):
         return None
     ttft_us, e2e_us = (columns.integers(name, 0, _INT64_MAX) for name in MEASURED)
@@ -126,34 +143,21 @@ def token_columns(table: RequestTable) -> dict[str, Any]:
 
 
 class _Columns:
-    """The columns of a trace file, checked as they are taken out.
+    """The columns of a trace, checked as they are taken out.
 
     Args:
-        path: the file.
-        chosen: those of interest; None: those that say what is to be simulated.
+        source: file or whatever they come from, for messages.
+        table: the columns, an Arrow table.
+        shown: names in messages, where they are others.
     """
 
-    def __init__(self, path: Path, chosen: Sequence[str] | None = None) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self.path = path
-        try:
-            with path.open("rb") as file:
-                parquet = pq.ParquetFile(file)
-                names = parquet.schema_arrow.names
-                needed = needed_columns(path, names)
-                self._names = needed if chosen is None else [name for name in chosen if name in names]
-                self._table = parquet.read(columns=self._names)
-        except OSError as error:
-            raise WorkloadError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except pa.ArrowException as error:
-            raise WorkloadError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
-        if not len(self._table):
-            raise WorkloadError(f"{path}: holds no requests")
+    def __init__(self, source: Path | str, table: Any, shown: Mapping[str, str] | None = None) -> None:
+        self.source, self._table, self._shown = source, table, shown or {}
+        if not len(table):
+            raise WorkloadError(f"{source}: holds no requests")
 
     def __contains__(self, name: str) -> bool:
-        return name in self._names
+        return name in self._table.column_names
 
     def integers(self, name: str, least: int, most: int) -> Ints:
         """Take a column of integers of any width."""
@@ -188,19 +192,19 @@ class _Columns:
         column = self._table[name]
         value_type = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if not (pa.types.is_string(value_type) or pa.types.is_large_string(value_type) or pa.types.is_null(value_type)):
-            raise WorkloadError(f"{self.path}: {name}: expected strings, got {column.type}")
+            raise WorkloadError(f"{self.source}: {self._shown.get(name, name)}: expected strings, got {column.type}")
         return column
 
     def error(self, row: int, name: str, problem: str) -> WorkloadError:
         """An error that says where."""
-        return WorkloadError(f"{self.path}: row {row}: {name}: {problem}")
+        return WorkloadError(f"{self.source}: row {row}: {self._shown.get(name, name)}: {problem}")
 
     def _check_type(self, name: str, found: Any, value_type: Any) -> None:
         import pyarrow as pa
 
         if value_type is None or not pa.types.is_integer(value_type):
             expected = "lists of integers" if name in (HASH_IDS[0], *TOKEN_IDS) else "integers"
-            raise WorkloadError(f"{self.path}: {name}: expected {expected}, got {found}")
+            raise WorkloadError(f"{self.source}: {self._shown.get(name, name)}: expected {expected}, got {found}")
 
     def _check_nulls(self, name: str, column: Any, offsets: Ints | None = None) -> None:
         if column.null_count:
@@ -214,11 +218,26 @@ class _Columns:
             raise self.error(_row_of(offsets, at), name, f"must lie in [{least}, {most}], got {values[at]}")
 
 
+def _read(path: Path, chosen: Callable[[Path, list[str]], list[str]]) -> Any:
+    """The chosen columns of a file, an Arrow table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            parquet = pq.ParquetFile(file)
+            return parquet.read(columns=chosen(path, parquet.schema_arrow.names))
+    except OSError as error:
+        raise WorkloadError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except pa.ArrowException as error:
+        raise WorkloadError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
 def _row_of(offsets: Ints, at: int) -> int:
     return int(np.searchsorted(offsets, at, side="right")) - 1
 
 
-def needed_columns(path: Path, names: list[str]) -> list[str]:
+def needed_columns(path: Path | str, names: list[str]) -> list[str]:
     """Tell the kind of a trace from its columns, and say which are needed.
 
     Raises:
@@ -272,12 +291,12 @@ def _token_streams(columns: _Columns, prompt: Ints, output: Ints, keep: NDArray[
     size = int(sizes[0])
     better = better_block_tokens(size, prompt, output, lengths)
     if better is not None:
-        _log.warning("%s: %s", columns.path, does_not_fit(size, better))
+        _log.warning("%s: %s", columns.source, does_not_fit(size, better))
     hash_ids = HashIds(offsets, ids.astype(np.int64), size)
     try:
         streams = token_streams(hash_ids, prompt, output)
     except WorkloadError as error:
-        raise WorkloadError(f"{columns.path}: {error}") from None
+        raise WorkloadError(f"{columns.source}: {error}") from None
     return TokenStreams(streams.stream[keep], streams.parent, streams.fork_tokens)
 
 
