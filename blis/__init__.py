@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from blis.studies.capacity.capacity import Capacity, InstancesNeeded, capacity, instances_for
     from blis.studies.compare.comparison import Comparison, Comparisons, compare
     from blis.studies.evaluation import Scenario, evaluate
+    from blis.studies.memory.asking import GpuMemory, gpu_memory
     from blis.studies.plan.planning import Plan, plan
     from blis.studies.sweep.sweeping import sweep
     from blis.workload.distribution import DistributionWorkload
@@ -78,6 +79,7 @@ __all__ = [
     "Fit",
     "FitOptions",
     "FrameWorkload",
+    "GpuMemory",
     "InputError",
     "InstancesNeeded",
     "InvariantError",
@@ -103,6 +105,7 @@ __all__ = [
     "evaluate",
     "fit_steps",
     "fit_traces",
+    "gpu_memory",
     "hardware",
     "instances_for",
     "load_policies",
@@ -141,6 +144,7 @@ _MODULES = {
     "blis.measurement.fit.fit": ("Fit", "FitOptions", "fit_steps", "fit_traces"),
     "blis.outcomes.event_log.recording": ("EventLog",),
     "blis.outcomes.outcomes": ("Outcomes",),
+    "blis.studies.memory.asking": ("GpuMemory", "gpu_memory"),
     "blis.studies.plan.planning": ("Plan", "plan"),
     "blis.policies.custom": ("admission_policy", "priority_policy", "routing_policy", "step_time"),
     "blis.studies.capacity.capacity": ("Capacity", "InstancesNeeded", "capacity", "instances_for"),

@@ -28,14 +28,15 @@ ALLOWED = {
     "config": "errors files",
     "latency": "errors config compiled",
     "policies": "errors config compiled latency workload",
-    "config.resolve": "errors config latency policies",
+    "memory": "errors config",
+    "config.resolve": "errors config latency memory policies",
     "config.catalogue": "errors files config latency workload",
     "simulation": "errors config compiled latency policies workload _core",
     "outcomes": "errors files config latency workload simulation",
     "report": "errors files outcomes",
     "ahead": "errors config compiled latency policies simulation",
     "api": "errors files config config.resolve workload simulation outcomes",
-    "studies": "errors files config config.resolve policies workload simulation outcomes report api",
+    "studies": "errors files config config.resolve memory policies workload simulation outcomes report api",
     "measurement": "errors files config config.resolve latency workload simulation outcomes report api",
     "cli": "errors files config config.catalogue workload outcomes report ahead api studies measurement",
     "__main__": "cli",
@@ -171,7 +172,7 @@ def test_every_answer_has_a_page_of_which_it_knows_nothing():
     beside = {f"{cls.__module__.rpartition('.')[0]}.page" for cls in answers}
     assert all(callable(importlib.import_module(page).page_of) for page in beside)
     assert {name for name, target in edges() if target in beside and "cli" not in name} == set()
-    assert len(answers) == 6
+    assert len(answers) == 7
 
 
 def test_no_modules_import_each_other():

@@ -8,7 +8,7 @@ from helpers_models import FULL, of
 from blis.cli.main import main
 from blis.config.resolve import resolve
 from blis.config.schema import Deployment, EngineOptions
-from blis.errors import ConfigError
+from blis.errors import CombinationError, ConfigError
 from blis.latency.roofline import step_terms
 from blis.studies.sweep.keys import KEYS
 
@@ -29,8 +29,8 @@ def told(resolved):
     ("hardware", "version", "requests", "tokens", "share"),
     [
         ("H100", None, 1024, 8192, 0.92),
-        ("H200", "0.21.0", 1024, 8192, 0.92),
-        ("H200", "0.20.2", 1024, 8192, 0.9),
+        ("H200", "0.20.0", 1024, 8192, 0.92),
+        ("H200", "0.19.1", 1024, 8192, 0.9),
         ("RTX-PRO-6000-Server", "0.8.5", 1024, 8192, 0.9),
         ("A100-80", None, 256, 2048, 0.92),
         ("A100-80", "0.8.5", 256, 2048, 0.9),
@@ -123,7 +123,9 @@ def test_auto_is_what_the_checkpoint_asks_for():
 
 def test_coefficients_know_nothing_of_the_cache_and_say_so():
     r = decide(LLAMA, hardware="H100", kv_cache_dtype="fp8")
-    assert r.warnings == ["kv_cache_dtype: fp8 has no effect on step times, which are not roofline's"]
+    assert r.warnings == [
+        "kv_cache_dtype: fp8 changes memory only, since step times are not roofline's (latency_model)"
+    ]
     plain = decide(LLAMA, hardware="H100")
     assert list(r.latency.parameters) == list(plain.latency.parameters)
     assert r.engine.total_kv_blocks > plain.engine.total_kv_blocks
@@ -134,5 +136,33 @@ def test_unknown_types_are_refused():
         decide(hardware="H100", kv_cache_dtype="fp4")
 
 
-def test_sweeps_have_the_key():
-    assert KEYS["kv_cache_dtype"].field == "kv_cache_dtype"
+@pytest.mark.parametrize("name", ["kv_cache_dtype", "quantization"])
+def test_sweeps_have_the_keys(name):
+    assert (KEYS[name].field, KEYS[name].kind) == (name, "text")
+
+
+# ---- Quantising on the way in ----
+
+
+def test_quantised_weights_are_half_as_much_to_read_and_to_keep():
+    half, whole = (decide(hardware="H100", quantization=name) for name in ("fp8", None))
+    read = [step_terms(each.latency, decodes=[50]).linear for each in (half, whole)]
+    assert read[0] == pytest.approx(read[1] / 2)
+    kept = [each.details["kv_blocks"]["bytes_per_gpu"]["weights"] for each in (half, whole)]
+    assert 0.5 < kept[0] / kept[1] < 0.6  # embeddings and LM head stay
+    assert half.engine.total_kv_blocks > whole.engine.total_kv_blocks
+
+
+def test_coefficients_know_nothing_of_quantisation_and_say_so():
+    r = decide(LLAMA, hardware="H100", quantization="fp8")
+    assert r.warnings == ["quantization: fp8 changes memory only, since step times are not roofline's (latency_model)"]
+    assert r.latency.name == "blackbox"
+
+
+def test_quantisation_that_cannot_be():
+    with pytest.raises(ConfigError, match=r"^quantization: unknown value 'fp9'; "):
+        decide(hardware="H100", quantization="fp9")
+    with pytest.raises(CombinationError, match=r"^quantization: fp8 needs a checkpoint of 16 bit"):
+        decide("redhatai/phi-4-fp8-dynamic", hardware="H100", quantization="fp8")
+    with pytest.raises(CombinationError, match=r"^quantization: fp8 needs to know the model's layers"):
+        decide("me/unknown", hardware="H100", quantization="fp8", **COEFFICIENTS)

@@ -65,6 +65,11 @@ CALLS = {
         (*ROUND, *QUICK, "--slo", "mean_itl=1us"),
     ],
     "plan": [("plan.yaml", "--jobs", "1")],
+    "memory": [
+        ("--model", "llama-3.1-8b-instruct", "--hardware", "H100", "--tp", "1"),
+        ("--model", "llama-3.1-70b-instruct", "--hardware", "H100", "--tp", "1", "--log", "info"),
+        ("--model", "gpt-oss-120b", "--hardware", "H100", "--report", "memory.html"),
+    ],
     "sweep": [
         ("sweep.yaml", "--dry-run"),
         ("sweep.yaml", "--outcomes-path", "s.parquet", "--jobs", "1"),

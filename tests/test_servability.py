@@ -78,6 +78,7 @@ def test_the_models_own_context_is_the_most():
 
 def test_layers_with_a_window_may_keep_fewer_blocks(tmp_path):
     config = {
+        "model_type": "mistral",
         "num_hidden_layers": 4,
         "hidden_size": 64,
         "vocab_size": 100,
@@ -89,6 +90,14 @@ def test_layers_with_a_window_may_keep_fewer_blocks(tmp_path):
     for version, fits in (("0.8.4", False), ("0.11.0", True), (None, True)):
         deployment = unknown(total_kv_blocks=10, vllm_version=version, model_config_folder=tmp_path)
         assert (refusal(deployment, max_model_len=1000) is None) == fits
+
+
+@pytest.mark.parametrize(("version", "longest"), [("0.11.0", 56_912), ("0.19.0", None)])
+def test_the_longest_request_that_a_derived_cache_holds(version, longest):
+    known = Deployment("gpt-oss-120b", hardware="H100", tp=1, vllm_version=version, latency_model="roofline")
+    found = refusal(known, max_model_len=131_072, max_num_running_reqs=1024, max_num_scheduled_tokens=8192)
+    assert found is not None
+    assert longest is None or f"max_model_len: must be <= {longest}, the longest request that the KV cache" in found
 
 
 def test_heads_must_be_split_evenly():

@@ -25,6 +25,7 @@ from blis.cli.console import log, logs_on_stderr, tell
 from blis.cli.convert import convert
 from blis.cli.fit import fit
 from blis.cli.inspect import inspect
+from blis.cli.memory import memory
 from blis.cli.observe import observe
 from blis.cli.plan import plan
 from blis.cli.replay import replay
@@ -55,7 +56,8 @@ def cli(ctx: click.Context) -> None:
 
 
 #: Where two have a flag of one name, messages go by the first one.
-_COMMANDS = (run, replay, report, sweep, capacity, plan, compare, bench, observe, calibrate, fit, convert, inspect)
+_ON_DEPLOYMENTS = (run, replay, report, sweep, capacity, plan, memory, compare, bench)
+_COMMANDS = (*_ON_DEPLOYMENTS, observe, calibrate, fit, convert, inspect)
 #: Those that no message names flags of.
 _LISTS = (models, hardware, policies, workloads, completion, compile_)
 for _command in (*_COMMANDS, *_LISTS):

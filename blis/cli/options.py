@@ -24,6 +24,7 @@ from blis.cli.values import (
     slo_targets_us,
     weights_by_name,
 )
+from blis.config.model.precision import ON_THE_WAY_IN
 from blis.config.schema import (
     ADMISSION_POLICIES,
     LATENCY_MODELS,
@@ -38,7 +39,7 @@ from blis.config.schema import (
 
 SCENARIOS = ("bursty-traffic", "unfair-tenants", "prefix-heavy", "mixed-slo")
 
-_PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
 
 
 _model = under("Model and hardware")
@@ -54,7 +55,7 @@ _measured = under("Measurement")
 _fit = under("Fit and output")
 
 _SLO_HELP = "Limit, such as p99_ttft=200ms, mean_e2e=3s, or ttft=200ms for each request; may be repeated."
-_MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
+MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
 _deployment_options = all_of(
     _model(
         "--hardware",
@@ -76,13 +77,13 @@ _deployment_options = all_of(
         metavar="B0,B1,B2[,B3,B4]",
         help="Step-time coefficients, likewise; the parameters of a function.",
     ),
-    _model("--model-config-folder", type=_PATH, help="Folder with the model's HuggingFace config.json."),
-    _model("--hardware-config", type=_PATH, help="GPU specifications in place of the shipped file."),
-    _model("--defaults-filepath", type=_PATH, help="Defaults and coefficients in place of the shipped file."),
+    _model("--model-config-folder", type=PATH, help="Folder with the model's HuggingFace config.json."),
+    _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),
+    _model("--defaults-filepath", type=PATH, help="Defaults and coefficients in place of the shipped file."),
 )
 
 model_options = all_of(
-    _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=_MODEL_HELP),
+    _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=MODEL_HELP),
     _deployment_options,
 )
 #: The same for traces that may say themselves which model was measured.
@@ -91,15 +92,15 @@ measured_model_options = all_of(
         "--model",
         metavar="ID",
         shell_complete=model_completions,
-        help=_MODEL_HELP + "  [default: what the trace says]",
+        help=MODEL_HELP + "  [default: what the trace says]",
     ),
     _deployment_options,
 )
 
 _kinds = (
     _workload("--workload", **one_of(*WORKLOADS), default="distribution", help="Kind of workload."),
-    _workload("--workload-traces-filepath", type=_PATH, help="Trace to replay, .csv or .parquet (--workload traces)."),
-    _workload("--workload-spec", type=_PATH, help="Clients from a YAML file, in place of --workload."),
+    _workload("--workload-traces-filepath", type=PATH, help="Trace to replay, .csv or .parquet (--workload traces)."),
+    _workload("--workload-spec", type=PATH, help="Clients from a YAML file, in place of --workload."),
     _workload("--scenario", **one_of(*SCENARIOS), help="Clients of a known kind, in place of --workload."),
 )
 _shapes = (
@@ -141,6 +142,7 @@ engine_options = all_of(
         default=Deployment.kv_cache_dtype,
         help="Type of cached keys and values; auto: as the checkpoint says.",
     ),
+    _engine("--quantization", **one_of(*ON_THE_WAY_IN), help="Quantise a 16-bit checkpoint so while loading it."),
     _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
     _engine(
         "--max-num-running-reqs",
@@ -295,13 +297,13 @@ cluster_options = all_of(
         default=EngineOptions.priority_policy,
         help="What the schedulers by priority go by.",
     ),
-    _cluster("--policy-config", type=_PATH, help="Policies from a YAML file; flags win over it."),
+    _cluster("--policy-config", type=PATH, help="Policies from a YAML file; flags win over it."),
 )
 
 fit_options = all_of(
-    _measured("--trace-header", type=_PATH, multiple=True, help="Header of a measured trace (YAML); may be repeated."),
-    _measured("--trace-data", type=_PATH, multiple=True, help="Its data (CSV), for each header."),
-    _measured("--step-log", type=_PATH, help="Log of single steps instead: vLLM's, or a .csv or .parquet table."),
+    _measured("--trace-header", type=PATH, multiple=True, help="Header of a measured trace (YAML); may be repeated."),
+    _measured("--trace-data", type=PATH, multiple=True, help="Its data (CSV), for each header."),
+    _measured("--step-log", type=PATH, help="Log of single steps instead: vLLM's, or a .csv or .parquet table."),
     _fit("--law", **one_of("blackbox", "extended", "roofline"), default="blackbox", help="What is to be found."),
     _fit(
         "--free",
@@ -312,7 +314,7 @@ fit_options = all_of(
     _fit("--hold", type=held_values, metavar="NAME[=VALUE],…", help="Coefficients that are not to be found."),
     _fit("--holdout", type=float, default=0.3, help="Share of the measurement, its end, that nothing is learnt from."),
     _fit(
-        "--export", type=_PATH, metavar="FILE", help="Write what was found: .yaml defaults, .json hardware (roofline)."
+        "--export", type=PATH, metavar="FILE", help="Write what was found: .yaml defaults, .json hardware (roofline)."
     ),
     _fit("--output", **OUTPUT_FORM),
     _fit("--quiet", **QUIET),
@@ -339,14 +341,14 @@ capacity_options = all_of(
 )
 
 replay_options = all_of(
-    _workload("--trace-header", type=_PATH, required=True, help="Header of the trace (YAML)."),
-    _workload("--trace-data", type=_PATH, required=True, help="Its data (CSV)."),
+    _workload("--trace-header", type=PATH, required=True, help="Header of the trace (YAML)."),
+    _workload("--trace-data", type=PATH, required=True, help="Its data (CSV)."),
     _workload("--seed", type=int, default=42, help="Seed of regret samples; all else is recorded."),
 )
 
 evaluation_options = all_of(
     _evaluation("--trace-level", **one_of("none", "decisions"), default="none", help="Which decisions to record."),
-    _evaluation("--trace-path", type=_PATH, help="Write the recorded decisions as Parquet."),
+    _evaluation("--trace-path", type=PATH, help="Write the recorded decisions as Parquet."),
     _evaluation(
         "--counterfactual-k",
         type=click.IntRange(min=0),
@@ -377,11 +379,11 @@ evaluation_options = all_of(
 
 output_options = all_of(
     _output("--horizon", "horizon_us", type=int, metavar="TICKS", help="End of simulated time, µs.  [default: none]"),
-    _output("--results-path", "--metrics-path", "results_path", type=_PATH, help="Write summary and requests as JSON."),
-    _output("--outcomes-path", type=_PATH, help="Write one row per request as Parquet."),
+    _output("--results-path", "--metrics-path", "results_path", type=PATH, help="Write summary and requests as JSON."),
+    _output("--outcomes-path", type=PATH, help="Write one row per request as Parquet."),
     _output("--report", **REPORT),
-    _output("--trace-output", type=_PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
-    _output("--timeline", type=_PATH, help="Write steps and requests as a trace for Perfetto (JSON); runs slower."),
+    _output("--trace-output", type=PATH, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv for blis replay."),
+    _output("--timeline", type=PATH, help="Write steps and requests as a trace for Perfetto (JSON); runs slower."),
     _output(
         "--timeline-window",
         type=seconds_range,
@@ -392,7 +394,7 @@ output_options = all_of(
     _output("--output", **OUTPUT_FORM),
     _output("--quiet", **QUIET),
     _output("--log", **LOG | {"help": "Verbosity on stderr; debug: all events of requests, trace: steps, too."}),
-    _output("--log-file", type=_PATH, metavar="FILE", help="Write these events there instead (--log debug or trace)."),
+    _output("--log-file", type=PATH, metavar="FILE", help="Write these events there instead (--log debug or trace)."),
 )
 
 server_options = all_of(
@@ -411,16 +413,16 @@ server_options = all_of(
 )
 
 recorded_options = all_of(
-    _workload("--trace-header", type=_PATH, help="Header of a TraceV2 (YAML) to send, in place of --workload."),
-    _workload("--trace-data", type=_PATH, help="Its data (CSV)."),
-    _workload("--defaults-filepath", type=_PATH, help="Presets in place of the shipped ones."),
+    _workload("--trace-header", type=PATH, help="Header of a TraceV2 (YAML) to send, in place of --workload."),
+    _workload("--trace-data", type=PATH, help="Its data (CSV)."),
+    _workload("--defaults-filepath", type=PATH, help="Presets in place of the shipped ones."),
 )
 
 measurement_options = all_of(
     _measurement(
-        "--trace-output", type=_PATH, required=True, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv."
+        "--trace-output", type=PATH, required=True, metavar="PREFIX", help="Write PREFIX.yaml and PREFIX.csv."
     ),
-    _measurement("--chunk-times", type=_PATH, help="Write the arrival of each piece of each answer as Parquet."),
+    _measurement("--chunk-times", type=PATH, help="Write the arrival of each piece of each answer as Parquet."),
     _measurement("--max-concurrency", type=int, default=256, help="Most requests in flight."),
     _measurement("--timeout", "timeout_s", type=float, default=300.0, help="Longest time for an answer, s."),
     _measurement(

@@ -1,7 +1,7 @@
 """What an engine does by itself where nobody says how many requests, tokens and bytes it may use.
 
 Sources: vLLM's own defaults for its server, which go by the GPU's memory and name (its engine arguments, from 0.8.5
-on); 0.92 of the memory since it counts CUDA graphs as well (pull request 38284, release 0.21).
+on); 0.92 of the memory since it counts CUDA graphs as well (pull request 38284; start-up logs of 0.20.0 show it).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from blis.config.schema import Deployment, EngineOptions
 from blis.config.versions import parse_version
 
 #: From this release on vLLM takes more of the memory, and CUDA graphs out of it.
-_FIRST_WITH_GRAPHS_COUNTED = (0, 21)
+FIRST_WITH_GRAPHS_COUNTED = (0, 20)
 #: vLLM's names for GPUs that it does not take to be fast enough for more, whatever their memory.
 _NOT_LARGE = "a100"
 _LARGE_GIB = 70
@@ -43,7 +43,7 @@ OF_COEFFICIENTS = EngineDefaults("as coefficients are measured", 256, 2048, 0.9)
 
 def vllm_defaults(version: str, gpu: Gpu | None) -> EngineDefaults:
     """What a vLLM server does on a GPU by itself; of one that is not known it is taken to be small."""
-    share = 0.92 if parse_version(version) >= _FIRST_WITH_GRAPHS_COUNTED else 0.9
+    share = 0.92 if parse_version(version) >= FIRST_WITH_GRAPHS_COUNTED else 0.9
     is_large = gpu is not None and gpu.visible_memory_gib >= _LARGE_GIB and _NOT_LARGE not in gpu.name.lower()
     origin = f"as vLLM {version} does by itself on {gpu.name if gpu is not None else 'a GPU that is not known'}"
     return EngineDefaults(origin, *((1024, 8192) if is_large else (256, 2048)), share)

@@ -25,9 +25,7 @@ from typing import Any, get_args
 from blis.config.defaults import CoefficientRow, Defaults, ModelDefault, load_defaults
 from blis.config.engine_defaults import OF_COEFFICIENTS, filled_in, vllm_defaults
 from blis.config.hardware import Gpu, load_hardware
-from blis.config.huggingface import shipped_config_folder
 from blis.config.model.model import Model
-from blis.config.model.reading import read_model
 from blis.config.model_names import model_hint, shipped_models
 from blis.config.notes import Note
 from blis.config.schema import (
@@ -39,6 +37,7 @@ from blis.config.schema import (
     check_policy_name,
 )
 from blis.config.servability import check_servable
+from blis.config.served_model import served_model
 from blis.config.versions import (
     FIRST_WITH_PRIORITY_SCHEDULING,
     FIRST_WITH_V1_ENGINE,
@@ -50,15 +49,13 @@ from blis.config.versions import (
 )
 from blis.errors import CombinationError, ConfigError, nearest
 from blis.latency.blackbox import blackbox_model
-from blis.latency.kv_capacity import GIB, KvCapacity, kv_block_bytes, kv_capacity
 from blis.latency.law import LatencyModel
 from blis.latency.roofline import roofline_model
+from blis.memory.kv_blocks import UNKNOWN_TOTAL_KV_BLOCKS, KnownModel, choose_kv_blocks
 from blis.policies.custom import load_latency_model
 
 #: Most memory for activations: beyond what any GPUs have together.
 _MOST_GIB = 1e6
-#: Where nothing says how many KV blocks there are: in effect, no limit.
-UNKNOWN_TOTAL_KV_BLOCKS = 1_000_000
 #: How far roofline predictions of step time are off: dense models, and everything less sure.
 ROOFLINE_PERCENT = 15
 ROOFLINE_PERCENT_LESS_SURE = 30
@@ -127,6 +124,13 @@ class _Target:
     architecture: Model | None
 
     @property
+    def known(self) -> KnownModel | None:
+        """Model and GPUs, if all are known."""
+        if self.architecture is None or self.gpu is None or self.tp is None:
+            return None
+        return KnownModel(self.architecture, self.gpu, self.tp, self.vllm_version)
+
+    @property
     def key(self) -> str:
         return ":".join(str(part) if part is not None else "?" for part in (self.hardware, self.tp, self.vllm_version))
 
@@ -163,10 +167,58 @@ def look_up(deployment: Deployment) -> LookedUp:
     defaults = load_defaults(deployment.defaults_filepath)
     target = _find_target(deployment, defaults, notes)
     latency, details = _choose_latency(deployment, target, defaults, notes)
-    if latency.name != "roofline" and deployment.kv_cache_dtype != "auto":
-        text = f"kv_cache_dtype: {deployment.kv_cache_dtype} has no effect on step times, which are not roofline's"
-        notes.append(Note("warning", text))
+    if latency.name != "roofline":
+        notes += _without_effect_on_time(deployment)
     return LookedUp(deployment, target, latency, details, tuple(notes))
+
+
+def _without_effect_on_time(deployment: Deployment) -> Iterator[Note]:
+    """Settings that change step times, of which coefficients and laws of the user's own know nothing."""
+    settings = {"kv_cache_dtype": deployment.kv_cache_dtype, "quantization": deployment.quantization}
+    for name, value in settings.items():
+        if value not in ("auto", None):
+            text = f"{name}: {value} changes memory only, since step times are not roofline's (latency_model)"
+            yield Note("warning", text)
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model whose layers are known, and the GPU that it is to run on.
+
+    Attributes:
+        name: HuggingFace id, lower case.
+        model: its layers.
+        gpu: the GPU.
+        tp: tensor parallelism degree; None: neither given nor the default of the model.
+        vllm_version: release number; the newest that is modelled if none is given.
+        notes: what was decided for the user.
+    """
+
+    name: str
+    model: Model
+    gpu: Gpu
+    tp: int | None
+    vllm_version: str
+    notes: tuple[Note, ...]
+
+
+def look_up_model(deployment: Deployment) -> FoundModel:
+    """The part of `look_up` that has nothing to do with time.
+
+    Raises:
+        ConfigError: if something asked for is invalid, unknown or missing; says what would be valid.
+    """
+    version = NEWEST if deployment.vllm_version is None else normalize_version(deployment.vllm_version)
+    _check(deployment)
+    notes: list[Note] = []
+    defaults = load_defaults(deployment.defaults_filepath)
+    target = _find_target(dataclasses.replace(deployment, vllm_version=version), defaults, notes)
+    if target.architecture is None:
+        raise _nothing_is_known(deployment, target, defaults)
+    if target.hardware is None:
+        raise CombinationError(f"hardware: not given, and {target.model} has no default")
+    gpu = target.gpu or load_hardware(deployment.hardware_config).get(target.hardware)
+    return FoundModel(target.model, target.architecture, gpu, target.tp, version, tuple(notes))
 
 
 def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
@@ -178,9 +230,11 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
     deployment, options, taken = filled_in(deployment, options, by_itself)
     notes += taken
     engine, profile = _choose_rules(options, target.vllm_version, notes)
-    total_kv_blocks, kv_details = _choose_kv_blocks(deployment, engine, target, notes)
-    engine, architecture = dataclasses.replace(engine, total_kv_blocks=total_kv_blocks), target.architecture
-    notes += check_servable(engine, architecture, target.tp, target.vllm_version, allow=options.allow_unservable)
+    kv_blocks = choose_kv_blocks(deployment, engine, target.known, target.row)
+    notes += kv_blocks.notes
+    engine, model = dataclasses.replace(engine, total_kv_blocks=kv_blocks.total), target.architecture
+    longest, allow = kv_blocks.longest_request_tokens, options.allow_unservable
+    notes += check_servable(engine, model, target.tp, target.vllm_version, longest, allow=allow)
     return Resolved(
         engine=engine,
         latency=known.latency,
@@ -188,9 +242,9 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
         hardware=target.hardware,
         tp=target.tp,
         vllm_version=target.vllm_version,
-        context_length=architecture.context_length if architecture is not None else None,
+        context_length=model.context_length if model is not None else None,
         notes=tuple(notes),
-        details={"latency_model": known.latency_details, "kv_blocks": kv_details, "scheduler_profile": profile},
+        details={"latency_model": known.latency_details, "kv_blocks": kv_blocks.details, "scheduler_profile": profile},
     )
 
 
@@ -236,8 +290,7 @@ def _find_target(deployment: Deployment, defaults: Defaults, notes: list[Note]) 
         filled, version, row = dataclasses.replace(filled, vllm_version=NEWEST), NEWEST, None
     notes += _origins(deployment, filled)
     gpu = _find_gpu(deployment, hardware, is_label=gives_some or row is not None, notes=notes)
-    folder = deployment.model_config_folder or shipped_config_folder(model)
-    architecture = read_model(folder) if folder is not None else None
+    architecture = served_model(deployment)
     notes += [Note("warning", f"model: {doubt}") for doubt in (architecture.doubts if architecture is not None else ())]
     return _Target(model, gpu.name if gpu else hardware, tp, version, row, gpu, architecture)
 
@@ -386,79 +439,6 @@ def _known(target: _Target, defaults: Defaults) -> str:
     if target.model in defaults.models or target.architecture is not None:
         return "no coefficients of this model are known"
     return model_hint(target.model, (*defaults.models, *shipped_models())) or "blis models lists those that are known"
-
-
-def _choose_kv_blocks(
-    deployment: Deployment, engine: EngineConfig, target: _Target, notes: list[Note]
-) -> tuple[int, dict[str, Any]]:
-    row, given = target.row, deployment.total_kv_blocks
-    if given is not None:
-        _warn_if_larger_than_memory(given, engine, target, deployment.kv_cache_dtype, notes)
-        return given, {"origin": "given", "total": given}
-    capacity = _derive_capacity(deployment, engine, target)
-    if capacity is not None:
-        notes.append(Note("info", _capacity_text(capacity, row)))
-        share = deployment.gpu_memory_utilization
-        return capacity.total_kv_blocks, _describe_capacity(capacity, row) | {"gpu_memory_utilization": share}
-    if row is not None:
-        text = f"total_kv_blocks: {row.total_kv_blocks} as published for {row}, a count that was never measured"
-        notes.append(Note("warning", text + (" and is about tp times too large" if row.tp > 1 else "")))
-        return row.total_kv_blocks, {"origin": "published", "total": row.total_kv_blocks}
-    text = f"total_kv_blocks: {UNKNOWN_TOTAL_KV_BLOCKS}, since model, GPU and TP do not tell; set it if memory matters"
-    notes.append(Note("warning", text))
-    return UNKNOWN_TOTAL_KV_BLOCKS, {"origin": "default", "total": UNKNOWN_TOTAL_KV_BLOCKS}
-
-
-def _derive_capacity(deployment: Deployment, engine: EngineConfig, target: _Target) -> KvCapacity | None:
-    share = deployment.gpu_memory_utilization
-    if target.architecture is None or target.gpu is None or target.tp is None or share is None:
-        return None
-    return kv_capacity(
-        target.architecture,
-        target.gpu,
-        target.tp,
-        block_size_tokens=engine.block_size_tokens,
-        max_num_scheduled_tokens=engine.max_num_scheduled_tokens,
-        max_num_running_reqs=engine.max_num_running_reqs,
-        gpu_memory_utilization=share,
-        kv_element_bytes=target.architecture.kv_element_bytes(deployment.kv_cache_dtype),
-        activation_gib=deployment.activation_gib,
-    )
-
-
-def _describe_capacity(capacity: KvCapacity, row: CoefficientRow | None) -> dict[str, Any]:
-    return {
-        "origin": "derived",
-        "total": capacity.total_kv_blocks,
-        "published": row.total_kv_blocks if row is not None else None,
-        "bytes_per_gpu": {
-            name.removesuffix("_bytes"): value for name, value in vars(capacity).items() if name.endswith("_bytes")
-        },
-    }
-
-
-def _warn_if_larger_than_memory(
-    blocks: int, engine: EngineConfig, target: _Target, kv_cache_dtype: KvCacheDtype, notes: list[Note]
-) -> None:
-    if target.architecture is None or target.gpu is None or target.tp is None:
-        return
-    element_bytes = target.architecture.kv_element_bytes(kv_cache_dtype)
-    gib = blocks * kv_block_bytes(target.architecture, target.tp, engine.block_size_tokens, element_bytes) / GIB
-    if gib > target.gpu.visible_memory_gib:
-        memory = f"{gib:,.0f} GiB per GPU, which has {target.gpu.visible_memory_gib:g} GiB"
-        notes.append(Note("warning", f"total_kv_blocks: {blocks} blocks take {memory}"))
-
-
-def _capacity_text(capacity: KvCapacity, row: CoefficientRow | None) -> str:
-    parts = [f"{capacity.usable_bytes / GIB:.2f} GiB usable per GPU - {capacity.weight_bytes / GIB:.2f} weights"]
-    parts += [f"{capacity.activation_bytes / GIB:.2f} activations", f"{capacity.non_torch_bytes / GIB:.2f} non-torch"]
-    if capacity.vision_encoder_bytes:
-        parts.append(f"{capacity.vision_encoder_bytes / GIB:.2f} allowed for the image encoder")
-    text = f"total_kv_blocks: {capacity.total_kv_blocks}, derived: ({' - '.join(parts)})"
-    text += f" / {capacity.block_bytes / 2**20:.2f} MiB per block"
-    if row is not None:
-        text += f"; the published count of {row.total_kv_blocks} was never measured"
-    return text
 
 
 def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]) -> tuple[EngineConfig, str]:

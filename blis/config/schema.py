@@ -102,6 +102,7 @@ class Deployment(Brief):
         total_kv_blocks: vLLM's ``num_gpu_blocks``, the reserved block included.
         gpu_memory_utilization: share of the GPU's memory that vLLM may use; None: what the engine takes by itself.
         kv_cache_dtype: type of cached keys and values; ``auto``: what the checkpoint asks for, else 16 bit.
+        quantization: how vLLM quantises a checkpoint of 16 bit while it loads it (`blis.config.model.precision`).
         activation_gib: memory for activations of the whole TP group instead of the derived figure.
     """
 
@@ -118,6 +119,7 @@ class Deployment(Brief):
     total_kv_blocks: int | None = None
     gpu_memory_utilization: float | None = None
     kv_cache_dtype: KvCacheDtype = "auto"
+    quantization: str | None = None
     activation_gib: float | None = None
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ def check_servable(
     model: Model | None,
     tp: int | None,
     version: str | None,
+    longest_request_tokens: int | None = None,
     *,
     allow: bool,
 ) -> list[Note]:
@@ -40,6 +41,7 @@ def check_servable(
         model: what runs, if known.
         tp: tensor parallelism degree, if known.
         version: of vLLM, if known.
+        longest_request_tokens: for which the KV cache has room, if that was derived.
         allow: simulate them all the same.
 
     Returns:
@@ -48,7 +50,7 @@ def check_servable(
     Raises:
         CombinationError: if they are not; begins with the field.
     """
-    reasons = list(_reasons(engine, model, tp, parse_version(version) if version is not None else None))
+    reasons = list(unservable(engine, model, tp, version, longest=longest_request_tokens))
     if reasons and not allow:
         raise CombinationError(
             f"{reasons[0]}; vLLM refuses to start so, allow_unservable (--allow-unservable) simulates it all the same"
@@ -56,10 +58,19 @@ def check_servable(
     return [Note("warning", f"{reason}; vLLM refuses to start so, simulated all the same") for reason in reasons]
 
 
+def unservable(
+    engine: EngineConfig, model: Model | None, tp: int | None, version: str | None, *, longest: int | None
+) -> Iterator[str]:
+    """Why vLLM would not start, each reason beginning with a field; ``longest`` is what the KV cache has room for."""
+    release = parse_version(version) if version is not None else None
+    yield from _reasons(engine, model, tp, release)
+    yield from _too_long(engine, model, release, longest)
+
+
 def _reasons(
     engine: EngineConfig, model: Model | None, tp: int | None, release: tuple[int, ...] | None
 ) -> Iterator[str]:
-    """Why vLLM would not start, each beginning with a field."""
+    """Those that have nothing to do with memory."""
     size, length = engine.block_size_tokens, engine.max_model_len
     if not _is_block_size(size, release):
         choices = ", ".join(map(str, _BLOCK_SIZES))
@@ -76,7 +87,19 @@ def _reasons(
     context = model.context_length if model is not None else None
     if context is not None and length > context:
         yield f"max_model_len: must be <= {context}, the model's own context, got {length}"
-    blocks = engine.total_kv_blocks
+
+
+def _too_long(
+    engine: EngineConfig, model: Model | None, release: tuple[int, ...] | None, longest: int | None
+) -> Iterator[str]:
+    """Why the KV cache has no room for a request of full length."""
+    length, size, blocks = engine.max_model_len, engine.block_size_tokens, engine.total_kv_blocks
+    if length is None:
+        return
+    if longest is not None:
+        if longest < length:
+            yield f"max_model_len: must be <= {longest}, the longest request that the KV cache holds, got {length}"
+        return
     if release is not None and release >= _FIRST_WITHOUT_RESERVED_BLOCK:
         blocks -= 1
     if length > blocks * size and not _may_have_kv_groups(model, release):

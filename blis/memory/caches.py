@@ -33,10 +33,12 @@ class StateCache:
     Attributes:
         state_bytes: per request, on one GPU.
         num_snapshots: states that one request may hold beside the current one when prefixes are cached.
+        can_keep_all: whether releases that keep a state per block do so of this kind (`Rules.keeps_all_states`).
     """
 
     state_bytes: int
     num_snapshots: int = 1
+    can_keep_all: bool = False
 
 
 LayerCache = TokenCache | StateCache

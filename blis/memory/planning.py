@@ -11,12 +11,14 @@ import bisect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
 
 from blis.errors import CapacityError
 from blis.memory.caches import LayerCache, StateCache, TokenCache
 
-#: Latent attention beside state layers: its kernels take blocks of so many tokens.
-_LATENT_ALIGNMENT_TOKENS = 128
+#: Where a state is kept for each block, a block ends where a chunk of the scan does.
+_SCAN_CHUNK_TOKENS = 256
 #: Buckets of layers that differ by less than this make groups as large as the larger one.
 _MOST_UNEQUAL = 1.5
 
@@ -26,18 +28,30 @@ class Rules:
     """What a release of vLLM does in its way.
 
     Attributes:
-        has_groups: layers of several kinds get groups; without, windows count as full attention.
+        has_groups: layers of several kinds get groups; without, windows and chunks count as full attention.
+        groups_chunks: chunks get groups, too; else they count as full attention.
+        mixes_pages: layers of one kind may have pages of several sizes.
         evens_out: groups may be as large as the larger bucket.
         pads_pages: pages of unequal size are padded where one doesn't divide the other.
         counts_in_flight: tokens of each batch in flight widen a window's share; else those of one.
         reserves_null_block: block 0 is subtracted before a request of full length is fitted in.
+        keeps_all_states: with prefix caching a state is kept for each block of a request, where kernels can do it.
+        most_snapshots: states of one request that are kept at most beside the current one, else.
+        latent_alignment_tokens: blocks of latent attention beside state layers are multiples of it.
+        logs: what the logged size of the cache is: full requests times their length, or blocks shared out among groups.
     """
 
     has_groups: bool = True
+    groups_chunks: bool = True
+    mixes_pages: bool = True
     evens_out: bool = True
     pads_pages: bool = True
     counts_in_flight: bool = True
     reserves_null_block: bool = True
+    keeps_all_states: bool = False
+    most_snapshots: int = 2
+    latent_alignment_tokens: int = 128
+    logs: Literal["requests", "groups"] = "requests"
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,7 @@ class KvPlan:
         needed_bytes: that a request of L tokens can be served.
         fits: whether there is so much.
         longest_request_tokens: largest L for which there is.
+        rules: of the release.
     """
 
     groups: tuple[KvGroup, ...]
@@ -111,6 +126,7 @@ class KvPlan:
     needed_bytes: int
     fits: bool
     longest_request_tokens: int
+    rules: Rules
 
     @property
     def blocks_per_request(self) -> int:
@@ -125,7 +141,16 @@ class KvPlan:
     @property
     def cache_tokens(self) -> int:
         """What vLLM logs as the size of the cache; no capacity of the pool where there are several groups."""
+        if self.rules.logs == "groups":
+            return self.num_blocks // len(self.groups) * min(group.block_size_tokens for group in self.groups)
         return int(self.max_concurrency * self.max_model_len)
+
+    @property
+    def usable_tokens(self) -> int:
+        """Tokens for which there is room whether requests are short, and fill all groups alike, or of full length."""
+        per_token = sum(Fraction(1, group.block_size_tokens) for group in self.groups)
+        short = int(self.num_blocks / per_token)
+        return short if len(self.groups) == 1 else min(short, int(self.max_concurrency * self.max_model_len))
 
     @property
     def scheduler_block_tokens(self) -> int:
@@ -134,9 +159,10 @@ class KvPlan:
 
     @property
     def log_line(self) -> str:
-        """What vLLM logs."""
+        """What vLLM logs; releases that log blocks shared out among groups do so in two lines."""
         size = f"GPU KV cache size: {self.cache_tokens:,} tokens"
-        return f"{size}, Maximum concurrency for {self.max_model_len:,} tokens per request: {self.max_concurrency:.2f}x"
+        requests = f"Maximum concurrency for {self.max_model_len:,} tokens per request: {self.max_concurrency:.2f}x"
+        return f"{size}{', ' if self.rules.logs == 'requests' else chr(10)}{requests}"
 
 
 def plan_kv_cache(layers: Sequence[LayerCache], settings: Settings) -> KvPlan:
@@ -167,6 +193,7 @@ def plan_kv_cache(layers: Sequence[LayerCache], settings: Settings) -> KvPlan:
         needed_bytes=needed(settings.max_model_len),
         fits=longest == settings.max_model_len and fitting > 0,
         longest_request_tokens=longest,
+        rules=settings.rules,
     )
 
 
@@ -180,7 +207,9 @@ def _aligned_with_states(layers: Sequence[LayerCache], settings: Settings) -> tu
     kernel = settings.kernel_block_tokens
     unit = max(kernel, block_size)
     if any(layer.is_latent for layer in attention):
-        unit = max(unit, _LATENT_ALIGNMENT_TOKENS)
+        unit = max(unit, settings.rules.latent_alignment_tokens)
+    if any(_keeps_all(layer, settings) for layer in layers):
+        unit = math.lcm(unit, _SCAN_CHUNK_TOKENS)
     token_bytes = max(layer.token_bytes for layer in attention if not layer.is_latent or layer.reach == "full")
     least = unit * -(-max(states) // (unit * token_bytes))
     block_size = max(block_size, -(-least // kernel) * kernel)
@@ -190,8 +219,13 @@ def _aligned_with_states(layers: Sequence[LayerCache], settings: Settings) -> tu
 def _groups(
     layers: Sequence[LayerCache], block_size: int, state_page: int | None, settings: Settings
 ) -> tuple[KvGroup, ...]:
-    if not settings.rules.has_groups:
-        layers = [_looking_at_everything(layer) for layer in layers]
+    rules = settings.rules
+    layers = [
+        layer if rules.has_groups and (rules.groups_chunks or not _has_chunks(layer)) else _looking_at_everything(layer)
+        for layer in layers
+    ]
+    if not rules.mixes_pages and len({_page(layer, block_size, state_page) for layer in layers}) > 1:
+        raise CapacityError("vllm_version: this release has no place for layers that cache unequally")
     if len({_kind(layer) for layer in layers}) == 1:
         return (_group(layers, block_size, state_page, settings),)
     page = max(_page(layer, block_size, state_page) for layer in layers)
@@ -237,6 +271,16 @@ def _kind(layer: LayerCache) -> tuple[object, ...]:
     return (layer.reach, layer.reach_tokens)
 
 
+def _has_chunks(layer: LayerCache) -> bool:
+    return isinstance(layer, TokenCache) and layer.reach == "chunk"
+
+
+def _keeps_all(layer: LayerCache, settings: Settings) -> bool:
+    """Whether a state is kept for each block of a request."""
+    is_able = isinstance(layer, StateCache) and layer.can_keep_all
+    return is_able and settings.rules.keeps_all_states and settings.prefix_caching
+
+
 def _looking_at_everything(layer: LayerCache) -> LayerCache:
     return replace(layer, reach="full", reach_tokens=0) if isinstance(layer, TokenCache) else layer
 
@@ -269,9 +313,11 @@ def _shared_out(number: int, group_size: int) -> list[int]:
 
 def _blocks_per_request(layer: LayerCache, block_size: int, settings: Settings) -> int:
     """Most blocks that a request of full length holds in a group of such layers."""
-    if isinstance(layer, StateCache):
-        return 1 + (layer.num_snapshots if settings.prefix_caching else 0)
     tokens = settings.max_model_len
+    if isinstance(layer, StateCache):
+        if _keeps_all(layer, settings):
+            return -(-tokens // block_size)
+        return 1 + (min(layer.num_snapshots, settings.rules.most_snapshots) if settings.prefix_caching else 0)
     in_flight = settings.max_num_batched_tokens * (settings.batches_in_flight if settings.rules.counts_in_flight else 1)
     if layer.reach == "full":
         return -(-tokens // block_size)

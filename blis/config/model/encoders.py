@@ -95,12 +95,11 @@ def _parameters(config: ModelConfig, part: Section, key: str, model_type: str, h
     if name in _PUBLISHED:
         return _PUBLISHED[name]
     kind = _KINDS.get(name) or _KINDS.get(name.removesuffix("_vision").removesuffix("_moe"))
-    if kind is None and key == "vision_config":
-        config.doubt(f"{key}: encoders of type {name!r} are not known; their weights are an estimate")
-        kind = _SIGLIP if _is_sized(part) else None
     if kind is None:
-        config.doubt(f"{key}: encoders of type {name!r} are not known; their weights are not counted")
-        return 0
+        can_be_estimated = key == "vision_config" and _is_sized(part)
+        what = "are an estimate" if can_be_estimated else "are not counted"
+        config.doubt(f"{key}: encoders of type {name!r} are not known; their weights {what}")
+        return _vision_parameters(part, _SIGLIP, hidden_size) if can_be_estimated else 0
     return _vision_parameters(part, kind, hidden_size)
 
 

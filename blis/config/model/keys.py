@@ -9,7 +9,8 @@ from typing import Any
 TEXT_PARTS = ("text_config", "llm_config", "language_config")
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """All words of a text."""
     return frozenset(text.split())
 
 
@@ -19,7 +20,7 @@ _OFF: tuple[Any, ...] = (None, False, 0, 0.0, "", [], {}, "none", "auto")
 _OFF_AT_ONE = re.compile(r"freq|step|interval|period|_size$|factor|num_experts|share|ratio|mod$")
 
 #: Names that would match a pattern below and yet bear on neither cost nor memory.
-_HARMLESS = _words(
+_HARMLESS = words(
     """
     _attn_implementation _commit_hash _experts_implementation _flash_attn_2_enabled _name_or_path activation
     activation_function activation_sparsity_pattern add_bias add_bias_linear add_classification_head add_qk_norm

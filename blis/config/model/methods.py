@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from blis.config.model.exemptions import Matcher, matcher
+from blis.config.model.keys import is_off, words
 from blis.config.model.schemes import (
     BYTES_BNB4,
     BYTES_BNB4_DOUBLE,
@@ -31,7 +33,15 @@ _IGNORE_KEYS = (
     "exclude",
     "llm_int8_skip_modules",
 )
-_EXPERTS_ONLY = ("mxfp4", "experts_int8")
+#: Keys that say how large weights or caches are, by name or part of it, and those of them that are understood.
+_COSTLY = re.compile(r"bits|dtype|algo|block_size|group|store|scheme|embed|sparsity")
+_UNDERSTOOD = words(
+    """
+    act_bits act_dtype act_group_size activation_scheme algo_config bits block_name_to_quantize bnb_4bit_compute_dtype
+    compute_dtype config_groups group_size kv_cache_group kv_cache_quant_algo kv_cache_scheme pack_dtype q_group_size
+    quant_algo scale_dtype sparsity_config static_groups w_bit weight_block_size
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,11 @@ def read_plan(section: Section) -> Plan:
         ConfigError: the method is not known, or a field is missing or malformed.
     """
     method = section.text("quant_method", "modelopt" if section.has("quant_algo") else None, valid=METHODS)
-    return METHODS[method](section)
+    plan = METHODS[method](section)
+    for key in section.names():
+        if _COSTLY.search(key) and key not in _UNDERSTOOD and not is_off(key, section.plain()[key]):
+            section.fail(key, f"bears on memory, and is not understood for quantization by {method}")
+    return plan
 
 
 def _plan(section: Section, scheme: Scheme, **more: Any) -> Plan:
@@ -105,10 +119,7 @@ def _group(section: Section) -> int:
 
 
 def _weights_only(section: Section, *, has_zeros: bool) -> Scheme:
-    bits = _bits(section, "bits", "w_bit")
-    if bits == 8:
-        return Scheme(BYTES_8BIT)
-    return Scheme(grouped_integers(bits, _group(section), has_zeros=has_zeros))
+    return Scheme(grouped_integers(_bits(section, "bits", "w_bit"), _group(section), has_zeros=has_zeros))
 
 
 def _awq(section: Section) -> Plan:

@@ -62,10 +62,10 @@ class ModelConfig(Section):
         return self.integer(keys[0], default, least=least) if not found else values[found[0]]
 
     def per_layer(self, *keys: str, count: int, default: int | None = None, least: int = 1) -> list[int]:
-        """Read a size that is one number, or a list with one per layer."""
+        """Read a size that is one number or a list with one per layer, by the first spelling that is there."""
         key = next((key for key in keys if self.has(key)), keys[0])
         if not self.holds_list(key):
-            return [self.size(*keys, default=default, least=least)] * count
+            return [self.integer(key, default, least=least)] * count
         entries = self.entries(key)
         if len(entries) < count:
             self.fail(key, f"must have one value for each of {count} layers, got {len(entries)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 from blis.errors import BlisError, InputError
 from blis.files.output import check_output, replacing
@@ -65,7 +64,7 @@ def _defaults(fit: Fit) -> str:
 
 def _hardware(fit: Fit) -> str:
     assert fit.gpu is not None
-    entry: dict[str, Any] = dataclasses.asdict(fit.gpu)
+    entry = {key: value for key, value in dataclasses.asdict(fit.gpu).items() if value is not None}
     name = entry.pop("name")
     found = ", ".join(f"{one.name} {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for one in fit.intervals)
     changed = {"host_profiles" if one.name.startswith("host_") else "efficiency" for one in fit.intervals}

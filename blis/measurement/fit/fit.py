@@ -12,10 +12,9 @@ import numpy as np
 
 from blis.api import prepare
 from blis.config.hardware import Gpu, load_hardware
-from blis.config.huggingface import shipped_config_folder
-from blis.config.model.reading import read_model
 from blis.config.resolve import Resolved, resolve
 from blis.config.schema import Deployment, EngineOptions
+from blis.config.served_model import served_model
 from blis.config.versions import host_profile_name
 from blis.errors import ConfigError, InputError, nearest
 from blis.files.shown import Brief
@@ -227,14 +226,13 @@ def open_law(options: FitOptions, deployment: Deployment, resolved: Resolved, st
     """
     if options.law != "roofline":
         return blackbox_law(_NUM_BETA[options.law], step_us)
-    folder = deployment.model_config_folder or shipped_config_folder(resolved.model)
+    model = served_model(deployment)
     missing = [name for name in ("hardware", "tp") if getattr(resolved, name) is None]
-    missing += ["model_config_folder"] if folder is None else []
-    if folder is None or resolved.hardware is None or resolved.tp is None:
+    missing += ["model_config_folder"] if model is None else []
+    if model is None or resolved.hardware is None or resolved.tp is None:
         raise ConfigError(f"law: roofline needs {', '.join(missing)}")
     gpu = load_hardware(deployment.hardware_config).get(resolved.hardware)
     profile = host_profile_name(resolved.vllm_version)
-    model = read_model(folder)
     element_bytes = model.kv_element_bytes(deployment.kv_cache_dtype)
     return roofline_law(model, gpu, resolved.tp, profile, options.free, kv_element_bytes=element_bytes)
 

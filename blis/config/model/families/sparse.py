@@ -241,7 +241,7 @@ SPARSE: dict[str, Family] = {
     "ernie4_5_moe": Family(_ernie, _ERNIE),
     **dict.fromkeys(("bailing_moe", "bailing_moe_v2"), Family(_bailing)),
     **dict.fromkeys(("hunyuan", "hunyuan_v1_moe"), Family(_hunyuan)),
-    "mimo_v2_flash": Family(_mimo_v2),
+    **dict.fromkeys(("mimo_v2", "mimo_v2_flash"), Family(_mimo_v2)),
     "exaone_moe": Family(_exaone_moe, _EXAONE),
     "dbrx": Family(_dbrx),
     "arctic": Family(_arctic),

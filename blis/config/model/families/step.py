@@ -21,7 +21,7 @@ def _step3(config: ModelConfig) -> tuple[Layer, ...]:
 
 def _experts_of_step(config: ModelConfig, count: int) -> list[Mlp | Experts]:
     """Experts in the layers whose numbers are listed in one text."""
-    numbers = config.text("moe_layers_enum", "")
+    numbers = config.text("moe_layers_enum")
     try:
         sparse = {int(number) for number in numbers.split(",") if number.strip()}
     except ValueError:
@@ -29,7 +29,7 @@ def _experts_of_step(config: ModelConfig, count: int) -> list[Mlp | Experts]:
     config.ignore("use_moe", "moe_every_n_layer", "moe_layer_offset")
     experts = routed(config)
     dense = dense_mlp(config)
-    return [experts if i in sparse or (not sparse and i >= 3) else dense for i in range(count)]
+    return [experts if i in sparse else dense for i in range(count)]
 
 
 def _step35(config: ModelConfig) -> tuple[Layer, ...]:

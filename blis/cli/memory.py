@@ -1,0 +1,98 @@
+"""``blis memory``: what becomes of a GPU's memory, and whether a model fits."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import click
+
+from blis.cli.completion import gpu_completions, model_completions
+from blis.cli.console import print_result, set_verbosity
+from blis.cli.flags import LOG, OUTPUT_FORM, QUIET, REPORT, GroupedCommand, all_of, from_flags, under
+from blis.cli.options import MODEL_HELP, PATH
+from blis.cli.pages import check_page, write_page
+from blis.cli.values import one_of
+from blis.config.schema import Deployment, EngineOptions, KvCacheDtype
+
+_model = under("Model and hardware")
+_engine = under("Engine (vLLM server parameters)")
+_output = under("Output")
+
+_BY_ITSELF = "  [default: as vLLM does by itself]"
+
+_options = all_of(
+    _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=MODEL_HELP),
+    _model(
+        "--hardware",
+        metavar="GPU",
+        shell_complete=gpu_completions,
+        help="GPU type, such as H100 or A100-80.  [default: the model's]",
+    ),
+    _model("--tp", type=int, help="Tensor parallelism degree.  [default: the model's, else the smallest that fits]"),
+    _model("--vllm-version", metavar="VERSION", help="vLLM version, such as 0.11.0.  [default: the newest modelled]"),
+    _model("--model-config-folder", type=PATH, help="Folder with the model's HuggingFace config.json."),
+    _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),
+    _model("--defaults-filepath", type=PATH, help="Defaults in place of the shipped file."),
+    _engine(
+        "--max-num-running-reqs",
+        "--max-num-seqs",
+        "max_num_running_reqs",
+        type=int,
+        help="Most requests in the running batch." + _BY_ITSELF,
+    ),
+    _engine(
+        "--max-num-scheduled-tokens",
+        "--max-num-batched-tokens",
+        "max_num_scheduled_tokens",
+        type=int,
+        help="Most new tokens per step." + _BY_ITSELF,
+    ),
+    _engine("--max-model-len", type=int, help="Most tokens of a request.  [default: the model's context]"),
+    _engine("--gpu-memory-utilization", type=float, help="Share of the GPU memory vLLM may use." + _BY_ITSELF),
+    _engine(
+        "--kv-cache-dtype",
+        **one_of(*get_args(KvCacheDtype)),
+        default=Deployment.kv_cache_dtype,
+        help="Type of cached keys and values; auto: as the checkpoint says.",
+    ),
+    _engine(
+        "--block-size-in-tokens",
+        "block_size_tokens",
+        type=int,
+        default=EngineOptions.block_size_tokens,
+        help="Tokens per KV cache block.",
+    ),
+    _engine(
+        "--enable-prefix-caching/--no-enable-prefix-caching",
+        default=EngineOptions.enable_prefix_caching,
+        help="Reuse KV blocks of equal prefixes.",
+    ),
+    _engine("--enforce-eager", is_flag=True, help="No CUDA graphs."),
+    _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
+    _output("--report", **REPORT),
+    _output("--output", **OUTPUT_FORM),
+    _output("--quiet", **QUIET),
+    _output("--log", **LOG),
+)
+
+
+@click.command(cls=GroupedCommand)
+@_options
+@click.pass_context
+def memory(ctx: click.Context, /, **flags: Any) -> None:
+    """Say what becomes of a GPU's memory when vLLM starts a model, and whether the model fits.
+
+    A model that does not fit is an answer, with the reason and the fewest GPUs that do.
+    """
+    set_verbosity(flags)
+    check_page(flags)
+    from blis.studies.memory.asking import gpu_memory
+    from blis.studies.memory.report import report, text
+
+    deployment, engine = from_flags(Deployment, flags), from_flags(EngineOptions, flags)
+    found = gpu_memory(deployment, engine=engine, enforce_eager=flags["enforce_eager"])
+
+    def show() -> None:
+        print_result(flags["output"], lambda: report(found), lambda: text(found))
+
+    write_page(ctx, flags, found.write_report, show)

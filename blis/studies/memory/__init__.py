@@ -1,0 +1,1 @@
+"""What becomes of a GPU's memory when vLLM starts a model on it."""
