@@ -7,7 +7,6 @@ from helpers_published import PUBLISHED
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from blis.config.huggingface import load_architecture
 from blis.config.model.layers import Attention, Experts, Indexer, Layer, Mlp
 from blis.config.model.reading import read_model
 from blis.errors import ConfigError
@@ -42,17 +41,8 @@ def published(folder, name, **changes):
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in data_path("model_configs").iterdir()))
-def test_shipped_models_keep_their_figures(name):
-    folder = data_path("model_configs") / name
-    old, new = load_architecture(folder), read_model(folder)
-    assert new.num_parameters == old.num_parameters
-    assert new.weight_bytes - 2 * new.encoder_parameters == old.weight_bytes
-    assert new.mixer_parameters == old.attention_parameters
-    assert new.quantization == old.quantization
-    assert new.context_length == old.context_length
-    assert new.kv_bytes_per_token(1, 2, growing_only=False) == 2 * old.num_layers * old.kv_elements_per_token(1)
-    assert (new.encoder_parameters > 0) == old.has_vision_encoder
-    assert new.doubts == ()
+def test_shipped_models_leave_no_doubt(name):
+    assert read_model(data_path("model_configs") / name).doubts == ()
 
 
 # Growing KV per token in bytes at 16 bit, and how many layers are of which kind, by the models' reports.
