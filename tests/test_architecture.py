@@ -172,7 +172,7 @@ def test_every_answer_has_a_page_of_which_it_knows_nothing():
     beside = {f"{cls.__module__.rpartition('.')[0]}.page" for cls in answers}
     assert all(callable(importlib.import_module(page).page_of) for page in beside)
     assert {name for name, target in edges() if target in beside and "cli" not in name} == set()
-    assert len(answers) == 6
+    assert len(answers) == 7
 
 
 def test_no_modules_import_each_other():
