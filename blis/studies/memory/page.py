@@ -41,7 +41,7 @@ def _tiles(found: GpuMemory) -> Iterator[Tile]:
     yield Tile("Fits", [("", "yes" if found.fits else "no")], where, "good" if found.fits else "bad")
     smallest = "none" if found.smallest_tp is None else str(found.smallest_tp)
     yield Tile("Smallest tp that fits", [("", smallest)])
-    yield Tile("Weights", [("GiB per GPU", number(budget.weight_bytes / GIB, 2))])
+    yield Tile("Weights", [("GiB per GPU", number(budget.taken.weight_bytes / GIB, 2))])
     yield Tile("KV caches", [("GiB per GPU", number(max(0.0, budget.kv_bytes) / GIB, 2))])
     yield Tile("KV cache size", [("tokens", f"{plan.cache_tokens:,}")], "as vLLM logs it")
     yield Tile("Concurrency", [("requests", number(plan.max_concurrency, 2))], f"of {plan.max_model_len:,} tokens")
