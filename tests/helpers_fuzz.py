@@ -18,7 +18,7 @@ from helpers_convert import TINY, WITHOUT_ARRIVALS
 import blis
 from blis.config.defaults import load_defaults
 from blis.config.hardware import load_hardware
-from blis.config.huggingface import load_architecture
+from blis.config.model.reading import read_model
 from blis.measurement.fit.step_log import read_step_log
 from blis.outcomes.outcomes import Outcomes
 from blis.studies.bench.file import load_bench
@@ -35,6 +35,8 @@ from blis.workload.traces.parquet import load_parquet_trace
 from blis.workload.traces.tracev2.tracev2 import TraceV2, load_tracev2
 
 ROOT = Path(__file__).parents[1]
+#: Models whose configurations are broken: of several parts, with states, quantised, plain.
+FUZZED_MODELS = ("qwen3.5-35b-a3b", "ai21-jamba-mini-1.7", "deepseek-r1", "qwen3-14b-awq", "codellama-34b-instruct-hf")
 #: Values that nobody expects, as YAML and JSON can say them.
 VALUES = [
     *(None, True, False, 0, -1, 1, 0.5, -0.0, 2**31, 2**63 - 1, 2**63, -(2**63), 2**64, 10**30, 10**400, -(10**400)),
@@ -318,7 +320,7 @@ def _configurations(folder):
     (folder / "defaults.yaml").write_text(yaml.safe_dump({**defaults, "models": few}, sort_keys=False))
     gpus = json.loads((ROOT / "hardware_config.json").read_text())
     (folder / "hardware.json").write_text(json.dumps(dict(list(gpus.items())[:1])))
-    for model in ("deepseek-r1", "codellama-34b-instruct-hf"):
+    for model in FUZZED_MODELS:
         (folder / model).mkdir()
         shutil.copy(ROOT / "model_configs" / model / "config.json", folder / model)
     figures = {"completed_requests": 3, "ttft_mean_ms": 1.5, "verdict": None}
@@ -369,9 +371,9 @@ def targets(folder):
         "step CSV": Target(folder / "steps.csv", broken_csv, read_step_log),
         "step Parquet": Target(folder / "steps.parquet", broken_parquet, read_step_log),
     }
-    for model in ("deepseek-r1", "codellama-34b-instruct-hf"):
+    for model in FUZZED_MODELS:
         made[f"config {model}"] = Target(
-            folder / model / "config.json", broken_json, lambda path: load_architecture(path.parent)
+            folder / model / "config.json", broken_json, lambda path: read_model(path.parent)
         )
     breaks = {".csv": broken_csv, ".jsonl": broken_lines, ".json": broken_json}
     for path in sorted(folder.iterdir()):

@@ -194,7 +194,10 @@ def test_blocks_are_derived_with_their_parts_also_for_blackbox():
     assert r.latency.name == "blackbox"
     assert r.engine.total_kv_blocks == 63_127
     note = texts(r, "info")
-    assert "total_kv_blocks: 63127, derived: (71.28 GiB usable per GPU - 7.51 weights - 1.65 activations - 0.47 non-torch)" in note
+    assert (
+        "total_kv_blocks: 63127, derived: (71.28 GiB usable per GPU - 7.51 weights - 1.65 activations - 0.47 non-torch)"
+        in note
+    )
     assert "the published count of 132139 was never measured" in note
     assert r.details["kv_blocks"]["origin"] == "derived"
     assert r.details["kv_blocks"]["published"] == 132_139

@@ -78,6 +78,11 @@ _deployment_options = all_of(
         help="Step-time coefficients, likewise; the parameters of a function.",
     ),
     _model("--model-config-folder", type=PATH, help="Folder with the model's HuggingFace config.json."),
+    _model(
+        "--assume-dense-transformer",
+        is_flag=True,
+        help="Take a model of a family that is not known for a plain dense transformer, and say so.",
+    ),
     _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),
     _model("--defaults-filepath", type=PATH, help="Defaults and coefficients in place of the shipped file."),
 )

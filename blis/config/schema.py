@@ -97,6 +97,7 @@ class Deployment(Brief):
         alpha_coeffs: three queueing coefficients (µs, µs per prompt token, µs per output token).
         beta_coeffs: three to five step-time coefficients (see docs/approach.md).
         model_config_folder: folder holding the model's HuggingFace ``config.json``.
+        assume_dense_transformer: take a model of a family that is not known for a plain dense one, and say so.
         hardware_config: a hardware file of the user's own.
         defaults_filepath: a defaults file of the user's own.
         total_kv_blocks: vLLM's ``num_gpu_blocks``, the reserved block included.
@@ -114,6 +115,7 @@ class Deployment(Brief):
     alpha_coeffs: tuple[float, ...] | None = None
     beta_coeffs: tuple[float, ...] | None = None
     model_config_folder: Path | None = None
+    assume_dense_transformer: bool = False
     hardware_config: Path | None = None
     defaults_filepath: Path | None = None
     total_kv_blocks: int | None = None

@@ -25,5 +25,5 @@ def served_model(deployment: Deployment) -> Model | None:
                 f"quantization: {name} needs to know the model's layers; give its config.json (model_config_folder)"
             )
         return None
-    model = read_model(folder)
+    model = read_model(folder, assume_dense=deployment.assume_dense_transformer)
     return model if name is None else quantized(model, name)

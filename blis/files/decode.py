@@ -177,13 +177,6 @@ class Section:
         """All that is there, as it was read."""
         return dict(self._values)
 
-    def merged_with(self, key: str) -> Section:
-        """This section with the entries of the mapping ``key`` laid over it, or itself if there is none."""
-        if not self.has(key):
-            return self
-        inner = self.section(key)
-        return Section({**self._values, **inner._values}, self.source, self.path)
-
     def _as_section(self, key: str, value: Any) -> Section:
         if not isinstance(value, Mapping):
             self.fail(key, f"must be a mapping, got {shown(value)}")

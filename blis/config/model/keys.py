@@ -47,39 +47,40 @@ _HARMLESS = words(
     max_sequence_length max_window_layers min_dynamic_patch min_length mlp_alpha_factor mlp_beta_factor mlp_bias
     mlp_expansion_factor mlp_hidden_act mlp_multipliers mlp_type mm_tokens_per_image model_max_length model_type
     moe_apply_router_weight_on_input moe_aux_loss_coeff moe_aux_loss_lambda moe_bias moe_capacity moe_drop_tokens
-    moe_eval_capacity_factor moe_gate moe_gate_act moe_group_experts moe_layer_use_bias moe_min_capacity
-    moe_multimodal_dispatch_use_allgather moe_norm_min moe_norm_topk_prob moe_random_routing_dropped_token
-    moe_renormalize moe_routed_scaling_factor moe_router_activation_func moe_router_dtype
-    moe_router_enable_expert_bias moe_router_load_balancing_type moe_router_logit_softcapping
-    moe_router_scaling_factor moe_router_topk_scaling_factor moe_router_use_expert_bias moe_router_use_sigmoid
-    moe_shared_expert_overlap moe_token_drop_policy moe_token_dropping moe_train_capacity_factor moe_use_aux_free
-    multi_token_pred_lambda mup_enabled n_group n_positions need_fp32_gate no_repeat_ngram_size
-    no_rope_layer_interval norm_expert_weight norm_head norm_softmax norm_topk_prob norm_type normalization_function
-    num_beam_groups num_beams num_expert_group num_labels num_logits_to_keep num_return_sequences o_bias
-    org_vocab_size original_max_position_embeddings original_rope original_vocab_size output_attentions
-    output_hidden_states output_router_logits output_scores pad2square parallel_attn patch_size pool_type
-    position_embedding_type position_id_per_seconds post_layer_norm postnorm prefix pretraining_tp problem_type
-    projection_dim projector_hidden_act projector_hidden_size projectors_bias pruned_heads ps_version qk_layernorm
-    qk_norm qk_norm_type qkv_bias query_pre_attn_scalar remove_invalid_values repetition_penalty
-    rescale_prenorm_residual resid_pdrop residual_in_fp32 residual_multiplier return_dict return_dict_in_generate
-    rms_norm rmsnorm rope_interleave route_scale routed_scaling_factor router_bias router_dtype
-    router_scaling_factor scale_depth scale_emb score_function scoring_func seconds_per_chunk select_layer seq_aux
-    seq_len seq_length shared_moe_mode spatial_merge_size ssm_in_multiplier ssm_multipliers ssm_out_multiplier
-    suppress_tokens swiglu_alpha swiglu_limit swiglu_limits swiglu_limits_shared task_specific_params temperature
-    template tf_legacy_loss tie_encoder_decoder tokenizer_class tokenizer_model_max_length top_k top_p topk_group
-    topk_method torch_dtype torchscript transformers_version typical_p use_absolute_position_embeddings
-    use_associative_scan use_bfloat16 use_bias use_cache use_conv_bias use_dynamic_ntk use_expert_bias
-    use_flash_attn use_gated_activation use_grouped_topk use_image_newline_parameter use_logn_attn use_mamba_kernels
-    use_mambapy use_moe_router_bias use_moe_shared_gate use_parallel_block use_parallel_embedding
-    use_parallel_residual use_qk_norm use_qk_rmsnorm use_qkv_bias use_rmsnorm use_rotary_pos_emb use_routing_bias
-    use_sliding_window_cache use_thumbnail use_unified_vision_chunk video_seq_length vision_feature_layer
-    vision_feature_select_strategy vision_soft_tokens_per_image vision_use_head z_loss_coefficient
+    moe_eval_capacity_factor moe_gate moe_gate_act moe_group_experts moe_layer_use_bias moe_loss_weight
+    moe_min_capacity moe_multimodal_dispatch_use_allgather moe_norm_min moe_norm_topk_prob
+    moe_normalize_expert_weights moe_random_routing_dropped_token moe_renormalize moe_routed_scaling_factor
+    moe_router_activation_func moe_router_dtype moe_router_enable_expert_bias moe_router_load_balancing_type
+    moe_router_logit_softcapping moe_router_scaling_factor moe_router_topk_scaling_factor moe_router_use_expert_bias
+    moe_router_use_sigmoid moe_shared_expert_overlap moe_token_drop_policy moe_token_dropping
+    moe_train_capacity_factor moe_use_aux_free multi_token_pred_lambda mup_enabled n_ctx n_group n_positions
+    need_fp32_gate no_repeat_ngram_size no_rope_layer_interval norm_expert_weight norm_head norm_softmax
+    norm_topk_prob norm_type normalization_function num_beam_groups num_beams num_expert_group num_labels
+    num_logits_to_keep num_return_sequences o_bias org_vocab_size original_max_position_embeddings original_rope
+    original_vocab_size output_attentions output_hidden_states output_router_logits output_scores pad2square
+    parallel_attn patch_size pool_type position_embedding_type position_id_per_seconds post_layer_norm postnorm
+    prefix pretraining_tp problem_type projection_dim projector_hidden_act projector_hidden_size projectors_bias
+    pruned_heads ps_version qk_layernorm qk_norm qk_norm_type qkv_bias query_pre_attn_scalar remove_invalid_values
+    repetition_penalty rescale_prenorm_residual resid_pdrop residual_in_fp32 residual_multiplier return_dict
+    return_dict_in_generate rms_norm rmsnorm rope_interleave route_scale routed_scaling_factor router_bias
+    router_dtype router_scaling_factor scale_depth scale_emb score_function scoring_func seconds_per_chunk
+    select_layer seq_aux seq_len seq_length shared_moe_mode spatial_merge_size ssm_in_multiplier ssm_multipliers
+    ssm_out_multiplier suppress_tokens swiglu_alpha swiglu_limit swiglu_limits swiglu_limits_shared
+    task_specific_params temperature template tf_legacy_loss tie_encoder_decoder tokenizer_class
+    tokenizer_model_max_length top_k top_p topk_group topk_method torch_dtype torchscript transformers_version
+    typical_p use_absolute_position_embeddings use_associative_scan use_bfloat16 use_bias use_cache use_conv_bias
+    use_dynamic_ntk use_expert_bias use_flash_attn use_gated_activation use_grouped_topk use_image_newline_parameter
+    use_logn_attn use_mamba_kernels use_mambapy use_moe_router_bias use_moe_shared_gate use_parallel_block
+    use_parallel_embedding use_parallel_residual use_qk_norm use_qk_rmsnorm use_qkv_bias use_rmsnorm
+    use_rotary_pos_emb use_routing_bias use_sliding_window_cache use_thumbnail use_unified_vision_chunk
+    video_seq_length vision_feature_layer vision_feature_select_strategy vision_soft_tokens_per_image
+    vision_use_head z_loss_coefficient
     """
 )
 #: Parts of names that say the same: numbers of tokens, training, rotary embedding, scales, texts of templates.
 _HARMLESS_PARTS = re.compile(
     r"(_token_(id|ids|index|indexes|indices)|_eps|_epsilon|_std|_theta|_bias|_loss|_coef|_coeff|_alpha)$"
-    r"|^(bos|eos|eod|eot|pad|sep|cls|mask|unk|im|image|video|audio|boi|eoi|boa|eoa|vision|media)\w*_(id|ids|index|token)$"
+    r"|^(bos|eos|eod|eot|pad|sep|cls|mask|unk|im|image|video|audio|boi|eoi|boa|eoa|vision|media)\w*_(id|ids|index|token)$|_(start|end|newline)_id$"
     r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|initializer|init_|mtp|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
     r"|dropout|jitter|softcap|rope_|multiplier|partial_rotary|_bias_|scaling_factor|_aux_|noise|placeholder|projector"
     r"|^(vit|anyres|vision|image|video|audio|visual|media|max_image|min_image|max_video|num_media|num_image)_"
@@ -87,7 +88,7 @@ _HARMLESS_PARTS = re.compile(
 )
 #: Names and parts of names of what makes a model dearer or larger.
 _COSTLY = re.compile(
-    r"expert|moe|dense|mamba|ssm|state|linear|window|sliding|chunk|sparse|index|latent|pattern|layer|head|hidden|inter(mediate)?_"
+    r"expert|moe|mla|mfa|dense|mamba|ssm|state|linear|window|sliding|chunk|sparse|index|latent|pattern|layer|head|hidden|inter(mediate)?_"
     r"|_size|_dim|_rank|lora|group|kv|cache|attention|attn|block|conv|expand|mlp|ffn|width|depth|share|cross|memory|compress"
     r"|loop|recur|hybrid|interval|period|offset|num_|n_|topk|top_k|rank|quant|tie|vocab|embed|gate|delta|cla_|cla$|encoder|altup|engram|hash|hc_"
 )

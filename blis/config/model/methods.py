@@ -291,7 +291,7 @@ def _torchao(section: Section) -> Plan:
         name, data = inner.text("_type"), inner.section("_data") if inner.has("_data") else inner
     else:
         name, data = section.text("quant_type"), section
-    group = data.integer("group_size", 128, least=-1) if data.has("group_size") else 128
+    group = data.integer("group_size", 128, least=1)
     known = {
         **dict.fromkeys(("Float8DynamicActivationFloat8WeightConfig", "float8_dynamic_activation_float8_weight"), FP8),
         **dict.fromkeys(("Float8WeightOnlyConfig", "float8_weight_only"), Scheme(BYTES_8BIT)),

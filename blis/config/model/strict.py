@@ -137,4 +137,4 @@ def _may_matter(path: str, value: Any) -> bool:
     key = _last(path)
     if is_read_elsewhere(key) or is_harmless(key):
         return False
-    return not (is_costly(key) and is_off(key, value))
+    return not is_off(key, value)

@@ -20,7 +20,6 @@ from blis.config.model.families.parts import (
     hidden_size,
     reaches,
     stack,
-    window_tokens,
     with_reach,
 )
 from blis.config.model.layers import Layer
@@ -59,7 +58,6 @@ def _smollm3(config: ModelConfig) -> tuple[Layer, ...]:
 def _without_rope(config: ModelConfig, count: int) -> list[bool]:
     config.ignore("no_rope_layers", "no_rope_layer_interval")
     if not config.flag("use_sliding_window", False):
-        window_tokens(config)
         return [False] * count
     return config.fail("use_sliding_window", "windows of this family are not understood")
 

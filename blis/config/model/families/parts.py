@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from blis.config.context_length import read_context_length
 from blis.config.model.layers import Attention, Experts, Layer, Mixer, Mlp, Reach
 from blis.config.model.strict import ModelConfig
 
@@ -14,12 +15,18 @@ Windowed = Callable[[ModelConfig, int], Sequence[bool]]
 FULL_TYPES = ("full_attention", "attention", "full", "global_attention")
 WINDOW_TYPES = ("sliding_attention", "sliding_window", "sliding_window_attention", "local_attention")
 CHUNK_TYPES = ("chunked_attention",)
+#: No model comes near, and each layer is held in memory.
+_MOST_LAYERS = 10_000
 _WINDOW_KEYS = ("sliding_window", "sliding_window_size", "window_size")
 
 
 def count_layers(config: ModelConfig) -> int:
     """L."""
-    return config.size("num_hidden_layers", "num_layers", "n_layers", "n_layer")
+    keys = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
+    count = config.size(*keys)
+    if count > _MOST_LAYERS:
+        config.fail(next(key for key in keys if config.has(key)), f"must be <= {_MOST_LAYERS}, got {count}")
+    return count
 
 
 def hidden_size(config: ModelConfig) -> int:
@@ -39,11 +46,12 @@ def full_attention(config: ModelConfig) -> Attention:
     return Attention(heads, kv_heads, head_dim, head_dim)
 
 
-def window_tokens(config: ModelConfig) -> int:
-    """The size of the window; 0 if there is none."""
-    tokens = config.size(*_WINDOW_KEYS, default=0) if any(config.has(key) for key in _WINDOW_KEYS) else 0
+def window(config: ModelConfig) -> tuple[Reach, int]:
+    """How far a layer with a window looks back: at all tokens if there is no window, or it holds any request."""
+    tokens = config.size(*_WINDOW_KEYS) if any(config.has(key) for key in _WINDOW_KEYS) else 0
     config.ignore(*_WINDOW_KEYS)
-    return tokens
+    longest = read_context_length(config)
+    return ("full", 0) if tokens == 0 or (longest is not None and tokens >= longest) else ("window", tokens)
 
 
 def reaches(config: ModelConfig, count: int, windowed: Windowed | None = None) -> list[tuple[Reach, int]]:
@@ -59,8 +67,8 @@ def reaches(config: ModelConfig, count: int, windowed: Windowed | None = None) -
     if not any(flags):
         config.ignore(*_WINDOW_KEYS)
         return [("full", 0)] * count
-    tokens = window_tokens(config)
-    return [("window", tokens) if flag and tokens else ("full", 0) for flag in flags]
+    reach = window(config)
+    return [reach if flag else ("full", 0) for flag in flags]
 
 
 def _reach(config: ModelConfig, i: int, name: str) -> tuple[Reach, int]:
@@ -68,7 +76,9 @@ def _reach(config: ModelConfig, i: int, name: str) -> tuple[Reach, int]:
         config.ignore(*_WINDOW_KEYS, "attention_chunk_size")
         return "full", 0
     if name in WINDOW_TYPES:
-        return "window", config.size(*_WINDOW_KEYS)
+        if not any(config.is_given(key) or config.has(key) for key in _WINDOW_KEYS):
+            config.fail(_WINDOW_KEYS[0], "missing, though layer_types names layers with a window")
+        return window(config)
     if name in CHUNK_TYPES:
         return "chunk", config.size("attention_chunk_size")
     valid = ", ".join((FULL_TYPES[0], WINDOW_TYPES[0], CHUNK_TYPES[0]))
