@@ -34,10 +34,11 @@ DATASHEETS = {
     "RTX-PRO-6000-Server": (480, 960, 960, 1920, 1597, 96, 95, 188, 64),
     "RTX-4090": (165.2, 330.3, 330.3, None, 1008, 24, 23.5, 128, 32),
     "B200-SXM": (2250, 4500, 4500, 9000, 7700, 180, 178.4, 148, 900),
-    "MI300X": (1307.4, 2614.9, 2614.9, None, 5300, 192, 191.5, 304, 448),
+    "MI300X": (1307.4, 2614.9, 2614.9, None, 5300, 192, 191.98, 304, 448),
     "H100-PCIe": (756.5, 1513, 1513, None, 2000, 80, 79.2, 114, 64),
     "H100-NVL": (835.5, 1670.5, 1670.5, None, 3900, 94, 93.1, 132, 300),
     "H200-NVL": (835.5, 1670.5, 1670.5, None, 4800, 141, 139.8, 132, 450),
+    "H800-SXM": (989.4, 1978.9, 1978.9, None, 3350, 80, 79.2, 132, 200),
     "H20": (148, 296, 296, None, 4000, 96, 95, 78, 450),
     "GH200-96": (989.4, 1978.9, 1978.9, None, 4000, 96, 94.5, 132, 450),
     "GH200-144": (989.4, 1978.9, 1978.9, None, 4900, 144, 142.5, 132, 450),
@@ -175,7 +176,7 @@ def test_names_and_aliases(name, expected):
 def test_gpus_that_differ_are_not_taken_for_each_other():
     for name in ("H200-NVL", "NVIDIA H200 NVL"):
         assert load_hardware().get(name).name == "H200-NVL"
-    for name in ("H800", "A10", "L40", "B100", "RTX 6000 Ada Generation", "RTX PRO 4000 Blackwell", "H100 MIG 1g.10gb"):
+    for name in ("A800", "A10", "L40", "B100", "RTX 6000 Ada Generation", "RTX PRO 4000 Blackwell", "H100 MIG 1g.10gb"):
         assert load_hardware().find(name) is None
 
 

@@ -132,6 +132,15 @@ def test_sparse_prefills_work_on_cached_vectors():
     assert got == pytest.approx((2048 * 4096 + EXTRA * 4096) * 128 * 2 * (576 + 512) / ATTENTION)
 
 
+def test_an_indexer_scores_all_pairs_of_a_prompt_with_8_bit():
+    own, shared = (terms(of(mixer), prefills=[(50_000, 4096)]).prefill_attention for mixer in (SPARSE, SHARED_SPARSE))
+    pairs = 50_000 * 4096 + 4096 * 4097 / 2
+    assert own - shared == pytest.approx((pairs + EXTRA * 4096) * 64 * 2 * 128 / (1978.9e6 * 0.65))
+    on_a100 = [law(of(mixer), "A100-80") for mixer in (SPARSE, SHARED_SPARSE)]
+    own, shared = (step_terms(each, prefills=[(50_000, 4096)]).prefill_attention for each in on_a100)
+    assert own - shared == pytest.approx((pairs + 220 * 4096) * 64 * 2 * 128 / (312e6 * 0.58))  # it has no FP8
+
+
 def test_a_shared_indexer_costs_nothing():
     batch = {"prefills": [(9000, 500)], "decodes": [50_000] * 4}
     once, shared, twice = (terms(of(SPARSE, *more), **batch) for more in ([], [SHARED_SPARSE], [SPARSE]))
@@ -172,6 +181,13 @@ def test_states_are_read_and_written_and_prompts_scanned(mixer, state_bytes, sca
     assert terms(made, prefills=[(0, 1)] * 9).prefill_attention >= 9 * 2 * 2 * state_bytes / CACHE_READS * (1 - 1e-12)
     expected_linear, linear = linear_us(of(mixer, mlp=None), mixer.weights)
     assert linear == expected_linear
+
+
+def test_scans_and_projections_are_split():
+    alone, pair = (terms(of(GDN, mlp=None), prefills=[(0, 4000)], tp=tp) for tp in (1, 2))
+    assert pair.prefill_attention == pytest.approx(alone.prefill_attention / 2)
+    moved = [each.elementwise / 4000 / 2 * READS for each in (alone, pair)]
+    assert moved == pytest.approx([2 * D + GDN.weights / D, 2 * D + GDN.weights / D / 2])
 
 
 def test_states_are_split_but_for_groups_that_cannot_be():
