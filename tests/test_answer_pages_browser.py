@@ -39,9 +39,10 @@ def swept(tmp_path_factory):
 def pages(tmp_path_factory, capacity, swept):
     """Paths by name."""
     folder = tmp_path_factory.mktemp("pages")
-    paths = {name: folder / f"{name}.html" for name in ("capacity", "plan", "comparison", "sweep")}
+    paths = {name: folder / f"{name}.html" for name in ("capacity", "plan", "memory", "comparison", "sweep")}
     capacity.write_report(paths["capacity"], ["capacity", "--model", "m"])
     blis.plan(plan_spec()).write_report(paths["plan"])
+    blis.gpu_memory(blis.Deployment("phi-4", hardware="L40S", tp=1)).write_report(paths["memory"])
     blis.compare(compared_run(), compared_run(100)).write_report(paths["comparison"])
     write_sweep_report(swept, paths["sweep"])
     return paths
@@ -49,7 +50,13 @@ def pages(tmp_path_factory, capacity, swept):
 
 @pytest.mark.parametrize(
     ("name", "num_charts", "marks"),
-    [("capacity", 2, "symbol"), ("plan", 2, "symbol"), ("comparison", 5, "rule"), ("sweep", 16, "line")],
+    [
+        ("capacity", 2, "symbol"),
+        ("plan", 2, "symbol"),
+        ("memory", 1, "rect"),
+        ("comparison", 5, "rule"),
+        ("sweep", 16, "line"),
+    ],
 )
 def test_every_page_draws_all_of_its_charts_and_prints(browser, pages, name, num_charts, marks):
     page = open_page(browser, pages[name])

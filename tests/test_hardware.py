@@ -173,6 +173,12 @@ def test_names_and_aliases(name, expected):
     assert canonical_gpu_name(name) == expected
 
 
+def test_a_vendor_alone_is_no_gpu(tmp_path, entry):
+    own = load(tmp_path, {"NVIDIA": {**entry, "aliases": []}})
+    assert own.find("nvidia") is own.gpus[0]
+    assert own.find("AMD") is None
+
+
 def test_gpus_that_differ_are_not_taken_for_each_other():
     for name in ("H200-NVL", "NVIDIA H200 NVL"):
         assert load_hardware().get(name).name == "H200-NVL"

@@ -122,7 +122,7 @@ def test_what_vllm_logged(model, gpu, tp, version, length, element_bytes, logged
     serving = Serving(release_of(version), 1024, 8192, length, 0.92, element_bytes)
     budget = memory_budget(model, load_hardware().get(gpu), tp, serving)
     assert budget.fits
-    assert budget.weight_bytes / GIB == pytest.approx(weights, rel=0.013)
+    assert budget.taken.weight_bytes / GIB == pytest.approx(weights, rel=0.013)
     assert budget.kv_bytes / GIB == pytest.approx(kv, rel=0.021)
     plan = kv_plan(model, tp, serving, round(kv * GIB))  # of the memory logged, which is rounded
     assert plan.cache_tokens == pytest.approx(tokens, rel=0.0004)
@@ -142,9 +142,11 @@ def test_parts_add_up():
     budget = capacity(L8B, tp=2)
     assert budget.visible_bytes == 79.2 * GIB
     assert budget.usable_bytes == pytest.approx(0.9 * 79.2 * GIB)
-    assert budget.weight_bytes == pytest.approx(8.03e9 + 131_072 * 128 * 2, rel=1e-3)  # with the table of positions
-    assert budget.non_torch_bytes == pytest.approx(0.47 * GIB)
-    assert budget.kv_bytes == pytest.approx(budget.usable_bytes - sum(budget.taken_bytes.values()))
+    assert budget.taken.weight_bytes == pytest.approx(
+        8.03e9 + 131_072 * 128 * 2, rel=1e-3
+    )  # with the table of positions
+    assert budget.taken.non_torch_bytes == pytest.approx(0.47 * GIB)
+    assert budget.kv_bytes == pytest.approx(budget.usable_bytes - sum(budget.taken.by_name.values()))
     assert budget.plan.block_bytes == 2 * 32 * 4 * 128 * 2 * 16
     assert budget.plan.num_blocks == int(budget.kv_bytes / budget.plan.block_bytes)
 
@@ -211,12 +213,12 @@ servings = st.builds(
 def test_more_gpus_and_smaller_batches_leave_no_less(model, serving, gpu):
     gpus = load_hardware().get(gpu)
     budgets = [memory_budget(model, gpus, tp, serving) for tp in (1, 2, 4, 8)]
-    weights = [budget.weight_bytes for budget in budgets]
+    weights = [budget.taken.weight_bytes for budget in budgets]
     assert weights == sorted(weights, reverse=True)
     smaller = replace(serving, max_num_seqs=1, max_num_batched_tokens=1)
     assert memory_budget(model, gpus, 1, smaller).kv_bytes >= budgets[0].kv_bytes
     for budget in budgets:
-        taken = sum(budget.taken_bytes.values()) + budget.kv_bytes
+        taken = sum(budget.taken.by_name.values()) + budget.kv_bytes
         assert taken == pytest.approx(budget.usable_bytes)
         assert budget.plan.num_blocks * budget.plan.block_bytes <= max(0.0, budget.kv_bytes)
     smallest = smallest_tp(model, gpus, serving)
@@ -224,18 +226,18 @@ def test_more_gpus_and_smaller_batches_leave_no_less(model, serving, gpu):
 
 
 def test_activations_grow_by_four_hidden_sizes_per_token_while_the_sampler_is_the_peak():
-    few, many = (capacity(QWEN, tokens=tokens).activation_bytes for tokens in (1024, 2048))
+    few, many = (capacity(QWEN, tokens=tokens).taken.activation_bytes for tokens in (1024, 2048))
     assert many - few == 4 * 3584 * 1024
 
 
 def test_activations_of_the_mlp_where_it_is_the_peak():
     budget = capacity("mixtral-8x7b-instruct-v0.1", tp=2, tokens=8192)
-    assert budget.activation_bytes == 2 * 8192 * (3 * 4096 + 3 * 2 * 14336 / 2)
+    assert budget.taken.activation_bytes == 2 * 8192 * (3 * 4096 + 3 * 2 * 14336 / 2)
 
 
 def test_given_activations_count_for_the_whole_group():
-    assert capacity(L8B, tp=2, activation_gib=3.0).activation_bytes == 1.5 * GIB
-    assert capacity(L8B, tp=2, activation_gib=0.0).activation_bytes == 0.0
+    assert capacity(L8B, tp=2, activation_gib=3.0).taken.activation_bytes == 1.5 * GIB
+    assert capacity(L8B, tp=2, activation_gib=0.0).taken.activation_bytes == 0.0
 
 
 def test_gpu_memory_utilization_scales_what_is_usable():
@@ -244,16 +246,16 @@ def test_gpu_memory_utilization_scales_what_is_usable():
 
 
 def test_cuda_graphs_are_counted_from_0_20_unless_there_are_none():
-    graphs = {version: capacity(L8B, version=version).graph_bytes for version in ("0.19.0", "0.20.0")}
+    graphs = {version: capacity(L8B, version=version).taken.graph_bytes for version in ("0.19.0", "0.20.0")}
     assert graphs == {"0.19.0": 0.0, "0.20.0": 0.48 * GIB}
-    assert capacity(L8B, version="0.20.0", enforce_eager=True).graph_bytes == 0.0
+    assert capacity(L8B, version="0.20.0", enforce_eager=True).taken.graph_bytes == 0.0
 
 
 def test_experts_keep_what_they_work_in():
     name = "mixtral-8x7b-instruct-v0.1"
-    assert capacity(name, tp=8, version="0.13.0").workspace_bytes == 0.0
-    assert capacity(name, tp=8, version="0.14.0").workspace_bytes == 2 * 2048 * 2 * 4096 * 2
-    assert capacity(name, tp=1, version="0.14.0").workspace_bytes == 2 * 2048 * 2 * 2 * 14336 * 2
+    assert capacity(name, tp=8, version="0.13.0").taken.workspace_bytes == 0.0
+    assert capacity(name, tp=8, version="0.14.0").taken.workspace_bytes == 2 * 2048 * 2 * 4096 * 2
+    assert capacity(name, tp=1, version="0.14.0").taken.workspace_bytes == 2 * 2048 * 2 * 2 * 14336 * 2
 
 
 def test_latents_are_in_whole_on_every_gpu():
@@ -267,7 +269,7 @@ def test_blocks_shrink_with_their_size():
 
 def test_deepseek_v3_needs_eight_large_gpus():
     budget = capacity("deepseek-v3", "H200", 8, tokens=8192)
-    assert budget.weight_bytes / GIB == pytest.approx(79.5, abs=0.1)
+    assert budget.taken.weight_bytes / GIB == pytest.approx(79.5, abs=0.1)
     assert budget.plan.block_bytes == 61 * 576 * 2 * 16
     assert not capacity("deepseek-v3", "H100", 8, tokens=8192).holds_anything
 

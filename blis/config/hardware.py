@@ -157,7 +157,7 @@ class Hardware:
         if exact := self._by_name.get(plain_name(name)):
             return exact
         parts = name_parts(name)
-        found = [gpu for gpu in self.gpus if parts in _all_parts(gpu)]
+        found = [gpu for gpu in self.gpus if parts and parts in _all_parts(gpu)]
         return found[0] if len(found) == 1 else None
 
     @cached_property

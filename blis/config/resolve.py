@@ -214,7 +214,8 @@ def look_up_model(deployment: Deployment) -> FoundModel:
     defaults = load_defaults(deployment.defaults_filepath)
     target = _find_target(dataclasses.replace(deployment, vllm_version=version), defaults, notes)
     if target.architecture is None:
-        raise _nothing_is_known(deployment, target, defaults)
+        hint = "needs a config.json (model_config_folder); blis models lists those that are known"
+        raise ConfigError(f"model: unknown model {target.model!r}; {hint}")
     if target.hardware is None:
         raise CombinationError(f"hardware: not given, and {target.model} has no default")
     gpu = target.gpu or load_hardware(deployment.hardware_config).get(target.hardware)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 from blis.config.hardware import Gpu
 from blis.config.model.model import Model
@@ -60,39 +59,33 @@ class Serving:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The memory of one GPU of an instance, in bytes; all parts but ``usable`` add up to ``visible``.
+class Taken:
+    """What is gone before KV caches get anything, in bytes per GPU.
 
     Attributes:
-        visible_bytes: the GPU's memory as vLLM sees it.
-        usable_bytes: the share of it that vLLM may use.
         weight_bytes_by_part: this GPU's part of the weights.
         activation_bytes: peak of a batch's activations, in the MLP or in the sampler.
         workspace_bytes: what experts work in.
         encoder_bytes: features of the largest image.
         graph_bytes: CUDA graphs.
         non_torch_bytes: CUDA context, communication buffers.
-        plan: what becomes of the rest, the KV caches.
     """
 
-    visible_bytes: float
-    usable_bytes: float
     weight_bytes_by_part: dict[str, float]
     activation_bytes: float
     workspace_bytes: float
     encoder_bytes: float
     graph_bytes: float
     non_torch_bytes: float
-    plan: KvPlan
 
     @property
     def weight_bytes(self) -> float:
-        """This GPU's part of the weights."""
+        """Of all parts."""
         return sum(self.weight_bytes_by_part.values())
 
     @property
-    def taken_bytes(self) -> dict[str, float]:
-        """What is gone before KV caches get anything, by part."""
+    def by_name(self) -> dict[str, float]:
+        """All of it, by words for people."""
         return {
             "weights": self.weight_bytes,
             "activations": self.activation_bytes,
@@ -102,10 +95,24 @@ class Budget:
             "non-torch": self.non_torch_bytes,
         }
 
-    @cached_property
-    def kv_bytes(self) -> float:
-        """What is left for KV caches; negative if more is gone than may be used."""
-        return self.usable_bytes - sum(self.taken_bytes.values())
+
+@dataclass(frozen=True)
+class Budget:
+    """The memory of one GPU of an instance, in bytes.
+
+    Attributes:
+        visible_bytes: the GPU's memory as vLLM sees it.
+        usable_bytes: the share of it that vLLM may use.
+        taken: what of that is gone before KV caches get anything.
+        kv_bytes: the rest, for KV caches; negative if more is gone than may be used.
+        plan: how KV caches divide it.
+    """
+
+    visible_bytes: float
+    usable_bytes: float
+    taken: Taken
+    kv_bytes: float
+    plan: KvPlan
 
     @property
     def holds_anything(self) -> bool:
@@ -131,18 +138,17 @@ def memory_budget(model: Model, gpu: Gpu, tp: int, serving: Serving) -> Budget:
     if serving.activation_gib is not None:
         activations = serving.activation_gib * GIB / tp
     visible = gpu.visible_memory_gib * GIB
-    unplanned = Budget(
-        visible_bytes=visible,
-        usable_bytes=visible * serving.gpu_memory_utilization,
+    parts = Taken(
         weight_bytes_by_part=weight_bytes_by_part(model, tp, tokens, is_rocm=is_rocm(gpu)),
         activation_bytes=activations,
         workspace_bytes=expert_workspace_bytes(model, gpu, release, tp, tokens),
         encoder_bytes=encoder_bytes(model),
         graph_bytes=graph_bytes(release, enforce_eager=serving.enforce_eager),
         non_torch_bytes=non_torch_bytes(gpu, tp),
-        plan=kv_plan(model, tp, serving, 0),
     )
-    return replace(unplanned, plan=kv_plan(model, tp, serving, math.floor(unplanned.kv_bytes)))
+    usable = visible * serving.gpu_memory_utilization
+    left = usable - sum(parts.by_name.values())
+    return Budget(visible, usable, parts, left, kv_plan(model, tp, serving, math.floor(left)))
 
 
 def kv_plan(model: Model, tp: int, serving: Serving, available_bytes: int) -> KvPlan:

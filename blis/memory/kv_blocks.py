@@ -114,7 +114,7 @@ def does_not_fit(budget: Budget, known: KnownModel, serving: Serving, *, for_ful
     smallest = smallest_tp(known.model, known.gpu, serving, for_full_length=for_full_length)
     most = max(tp for tp in known.gpu.tp_degrees if known.model.splits_over(tp))
     remedy = f"not even tp {most} fits" if smallest is None else f"smallest tp that fits: {smallest}"
-    parts = f"{budget.weight_bytes / GIB:.1f} GiB of weights per GPU, {budget.usable_bytes / GIB:.1f} GiB usable"
+    parts = f"{budget.taken.weight_bytes / GIB:.1f} GiB of weights per GPU, {budget.usable_bytes / GIB:.1f} GiB usable"
     return f"the model does not fit {known.tp} x {known.gpu.name} ({parts}); {remedy}"
 
 
@@ -129,7 +129,7 @@ def _too_large(blocks: int, deployment: Deployment, engine: EngineConfig, known:
 
 
 def _details(budget: Budget, total: int, row: CoefficientRow | None) -> dict[str, Any]:
-    taken = {name.replace(" ", "_").replace("-", "_"): size for name, size in budget.taken_bytes.items()}
+    taken = {name.replace(" ", "_").replace("-", "_"): size for name, size in budget.taken.by_name.items()}
     return {
         "origin": "derived",
         "total": total,
@@ -146,7 +146,7 @@ def _details(budget: Budget, total: int, row: CoefficientRow | None) -> dict[str
 
 def _text(budget: Budget, total: int, row: CoefficientRow | None) -> str:
     parts = [f"{budget.usable_bytes / GIB:.2f} GiB usable per GPU"]
-    parts += [f"{size / GIB:.2f} {name}" for name, size in budget.taken_bytes.items() if size]
+    parts += [f"{size / GIB:.2f} {name}" for name, size in budget.taken.by_name.items() if size]
     text = f"total_kv_blocks: {total}, derived: ({' - '.join(parts)})"
     text += f" / {budget.plan.block_bytes / 2**20:.2f} MiB per block"
     if row is not None:

@@ -8,6 +8,7 @@ holds so many tokens in all of them, or one state.
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -281,6 +282,7 @@ def _keeps_all(layer: LayerCache, settings: Settings) -> bool:
     return is_able and settings.rules.keeps_all_states and settings.prefix_caching
 
 
+@functools.cache
 def _looking_at_everything(layer: LayerCache) -> LayerCache:
     return replace(layer, reach="full", reach_tokens=0) if isinstance(layer, TokenCache) else layer
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from blis.memory.work import GIB
-from blis.report.charting import Spec
+from blis.report.charting import INK, SERIES, SOFT, Spec
 from blis.report.configuration import configuration
 from blis.report.page import Chart, Page, Section, Table, Tile, Tiles
 from blis.report.tables import number
 from blis.report.vega import colour, drawn, field, tip
 from blis.studies.memory.asking import GpuMemory
-from blis.studies.memory.report import LACKING, headlines, parts, report
+from blis.studies.memory.report import LACKING, UNUSED, headlines, parts, report
 
 _HEIGHT = 90
-_NOTE = "All parts add up to the memory that the GPU shows. What is not for vLLM is what utilisation leaves."
+_NOTE = "The dashed line is the memory that the GPU shows. What is not for vLLM is what utilisation leaves."
 
 
 def page_of(found: GpuMemory, command: Sequence[str] = ()) -> Page:
@@ -41,7 +41,7 @@ def _tiles(found: GpuMemory) -> Iterator[Tile]:
     yield Tile("Fits", [("", "yes" if found.fits else "no")], where, "good" if found.fits else "bad")
     smallest = "none" if found.smallest_tp is None else str(found.smallest_tp)
     yield Tile("Smallest tp that fits", [("", smallest)])
-    yield Tile("Weights", [("GiB per GPU", number(budget.weight_bytes / GIB, 2))])
+    yield Tile("Weights", [("GiB per GPU", number(budget.taken.weight_bytes / GIB, 2))])
     yield Tile("KV caches", [("GiB per GPU", number(max(0.0, budget.kv_bytes) / GIB, 2))])
     yield Tile("KV cache size", [("tokens", f"{plan.cache_tokens:,}")], "as vLLM logs it")
     yield Tile("Concurrency", [("requests", number(plan.max_concurrency, 2))], f"of {plan.max_model_len:,} tokens")
@@ -52,17 +52,22 @@ def _bar(found: GpuMemory) -> Spec:
     """One bar, cut into what has the memory; what is lacking cannot be drawn."""
     shown = [(name, size / GIB) for name, size in parts(found) if name != LACKING]
     names = [name for name, _ in shown]
+    colours = [SOFT if name == UNUSED else hue for name, hue in zip(names, SERIES, strict=False)]
     data = [{"part": name, "gib": size, "place": place} for place, (name, size) in enumerate(shown)]
     bar = {
         "mark": {"type": "bar", "stroke": "var(--card)", "strokeWidth": 1},
         "encoding": {
             "x": field("gib:Q", title="GiB", stack="zero"),
-            "color": colour("part:N", names, title=None, sort=names),
+            "color": colour("part:N", names, colours, title=None, sort=names),
             "order": field("place:O"),
             "tooltip": [tip("part:N", "Part"), tip("gib:Q", "GiB", ",.2f")],
         },
     }
-    return drawn(data, bar, _HEIGHT)
+    edge = {
+        "mark": {"type": "rule", "stroke": INK, "strokeDash": [4, 3]},
+        "encoding": {"x": {"datum": found.budget.visible_bytes / GIB}},
+    }
+    return drawn(data, {"layer": [bar, edge]}, _HEIGHT)
 
 
 def _table(found: GpuMemory) -> Table:

@@ -25,7 +25,7 @@ def report(found: GpuMemory) -> dict[str, Any]:
         "fits": found.fits,
         "reason": found.reason,
         "smallest_tp": found.smallest_tp,
-        "weights_gib_per_gpu": _gib(budget.weight_bytes),
+        "weights_gib_per_gpu": _gib(budget.taken.weight_bytes),
         "kv_gib_per_gpu": _gib(max(0.0, budget.kv_bytes)),
         "num_gpu_blocks": plan.num_blocks,
         "block_size_tokens": plan.block_size_tokens,
@@ -34,7 +34,7 @@ def report(found: GpuMemory) -> dict[str, Any]:
         "max_model_len": plan.max_model_len,
         "longest_request_tokens": plan.longest_request_tokens,
         "memory_gib_per_gpu": {name: _gib(size) for name, size in parts(found)},
-        "weights_gib_by_part": {name: _gib(size) for name, size in budget.weight_bytes_by_part.items()},
+        "weights_gib_by_part": {name: _gib(size) for name, size in budget.taken.weight_bytes_by_part.items()},
         "kv_groups": [_group(group) for group in plan.groups],
         "log": plan.log_line.splitlines() if found.fits else [],
         "settings": {
@@ -52,7 +52,7 @@ def parts(found: GpuMemory) -> list[tuple[str, float]]:
     """All the memory of one GPU, in bytes, by what has it; adds up to what is visible."""
     budget = found.budget
     rest = (KV_CACHES, budget.kv_bytes) if budget.kv_bytes >= 0 else (LACKING, budget.kv_bytes)
-    taken = [(name, size) for name, size in budget.taken_bytes.items() if size]
+    taken = [(name, size) for name, size in budget.taken.by_name.items() if size]
     return [*taken, rest, (UNUSED, budget.visible_bytes - budget.usable_bytes)]
 
 
