@@ -8,6 +8,7 @@ from helpers_convert import AIPERF, GENAI_BENCH, GUIDELLM_BENCHMARKS, INFERENCE_
 
 from blis.errors import InputError
 from blis.workload.convert.converting import convert
+from blis.workload.convert.json_lines import number
 from blis.workload.convert.options import ReadOptions, Selection
 from blis.workload.inspect.survey import inspect_trace
 from blis.workload.traces.loading import load_trace
@@ -73,3 +74,11 @@ def test_a_count_that_makes_no_sense(tmp_path, value):
     with pytest.raises(InputError, match=r"requests.successful\[1\]: tokens of the prompt: expected a whole number"):
         converted(tmp_path, text)
     assert len(converted(tmp_path, text, on_bad_row="skip")[0][0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1, True), (2.5, True), (10**400, False), (-(10**308), False), (float("nan"), False), (True, False), ("1", False)],
+)
+def test_numbers_can_be_calculated_with(value, expected):
+    assert number(value) is expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,8 +74,12 @@ def whole(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
+#: Whole numbers from here on are none to floats, not even multiplied by what makes seconds µs.
+_TOO_LARGE = 1e300
+
+
 def number(value: object) -> bool:
-    """Whether a value is a finite number (``true`` is none)."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether a value is a finite number that can be calculated with (``true`` is none)."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < _TOO_LARGE
