@@ -31,6 +31,8 @@ from blis.config.model.layers import Attention, Experts, Layer, Mlp
 from blis.config.quantization import BYTES_MXFP4, Quantization
 from blis.errors import ConfigError
 from blis.latency.roofline import _step_time_us, roofline_model, step_terms
+from blis.latency.roofline_parameters import MLP as MLP_WEIGHTS
+from blis.latency.roofline_parameters import MLP_PER_TOKEN
 
 # H100, in bytes and FLOPs per µs: reading weights and caches, linear layers and attention
 READS, CACHE_READS = 3350e3 * 0.88, 3350e3 * 0.82
@@ -339,3 +341,12 @@ def test_one_more_gpu_reads_less_of_everything_that_is_split(name):
     batch = {"decodes": [3000] * 16}
     assert step_terms(pair, **batch).linear < step_terms(alone, **batch).linear
     assert step_terms(pair, **batch).decode_attention <= step_terms(alone, **batch).decode_attention
+
+
+def test_a_part_that_is_exempted_in_a_few_layers_keeps_its_arithmetic():
+    whole, mostly, hardly = (
+        law(dataclasses.replace(of(FULL), quantization=Quantization(size, size, size, "fp8"))).parameters
+        for size in (1.0, 1.03125, 1.9)
+    )
+    assert mostly[MLP_PER_TOKEN] == whole[MLP_PER_TOKEN] < hardly[MLP_PER_TOKEN]
+    assert mostly[MLP_WEIGHTS] == pytest.approx(1.03125 * whole[MLP_WEIGHTS])

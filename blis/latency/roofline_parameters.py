@@ -23,6 +23,8 @@ ACTIVATION_BYTES = 2
 #: Launch gaps between kernels: per mixer and per MLP, which are a layer together, and per MoE layer.
 GAP_US_PER_HALF_LAYER = 15.0
 GAP_US_PER_MOE_LAYER = 35.0
+#: Mean bytes per weight of a part below which most of it has 8 bit or fewer.
+_BYTES_MOSTLY_NARROW = (BYTES_8BIT + BYTES_16BIT) / 2
 #: Queries per streaming multiprocessor below which prefill attention cannot fill the GPU.
 QUERIES_PER_SM = 64
 
@@ -173,12 +175,13 @@ def _flops_per_us(
 ) -> float:
     """Narrow arithmetic needs weights and activations that are as narrow and a GPU that has the type.
 
-    Of 4 bits it reaches the same share of its peak as of 8. Weights of 8 bit beside such of 4 are FP8.
+    Of 4 bits it reaches the same share of its peak as of 8. Weights of 8 bit beside such of 4 are FP8. A part that is
+    exempted in a few layers is taken for what most of it is.
     """
     kind = model.quantization.activation_type
     if kind == "fp4" and weight_bytes >= BYTES_8BIT:
         kind = "fp8"
-    peak = gpu.peak_of(kind) if kind is not None and weight_bytes <= BYTES_8BIT else None
+    peak = gpu.peak_of(kind) if kind is not None and weight_bytes < _BYTES_MOSTLY_NARROW else None
     return gpu.peak_16bit_tflops * 1e6 * efficiency_16bit if peak is None else peak * 1e6 * efficiency_8bit
 
 

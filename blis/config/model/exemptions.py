@@ -37,13 +37,19 @@ def matcher(section: Section, key: str, entries: Iterable[str]) -> Matcher:
     Raises:
         ConfigError: an entry is no regular expression.
     """
-    entries = tuple(entries)
-    patterns = [_pattern(section, key, entry) for entry in entries if entry.startswith("re:") or "*" in entry]
+    plain, beginnings, patterns = [], [], []
+    for entry in entries:
+        if entry.startswith("re:") or "*" in entry[:-1]:
+            patterns.append(_pattern(section, key, entry))
+        elif entry.endswith("*"):
+            beginnings.append(_from_layers(entry[:-1]))
+        else:
+            plain.append(_from_layers(entry.strip(".")))
+    names, starts = frozenset(plain), tuple(beginnings)
     joined = re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
-    names = frozenset(_from_layers(entry) for entry in entries if not entry.startswith("re:") and "*" not in entry)
 
     def means(module: str) -> bool:
-        if not _runs(module).isdisjoint(names):
+        if (names and not _runs(module).isdisjoint(names)) or module.startswith(starts):
             return True
         return joined is not None and any(joined.match(prefix + module) for prefix in _PREFIXES)
 
@@ -63,8 +69,8 @@ def _pattern(section: Section, key: str, entry: str) -> str:
 
 def _from_layers(entry: str) -> str:
     """Drop what stands before ``layers.``, unless it leads to another part of the model than the language model."""
-    before, found, after = entry.strip(".").rpartition("layers.")
-    return found + after if before in _PREFIXES else entry.strip(".")
+    before, found, after = entry.rpartition("layers.")
+    return found + after if before in _PREFIXES else entry
 
 
 @cache

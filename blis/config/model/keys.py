@@ -22,59 +22,40 @@ _OFF_AT_ONE = re.compile(r"freq|step|interval|period|_size$|factor|num_experts|s
 #: Names that would match a pattern below and yet bear on neither cost nor memory.
 _HARMLESS = words(
     """
-    _attn_implementation _commit_hash _experts_implementation _flash_attn_2_enabled _name_or_path activation
-    activation_function activation_sparsity_pattern add_bias add_bias_linear add_classification_head add_qk_norm
-    add_qkv_bias altup_active_idx altup_coef_clip altup_correct_scale apply_query_key_layer_scaling
-    apply_residual_connection_post_layernorm architectures attention_bias attention_in_multiplier
-    attention_multiplier attention_out_bias attention_out_multiplier attention_projection_layout
-    attention_softmax_in_fp32 attention_value_scale attn_implementation attn_pdrop attn_rotary_emb attn_scale
-    attn_temperature_tuning audio_seq_length audio_soft_tokens_per_image auto_map bad_words_ids
-    begin_suppress_tokens bias cache_implementation calc_logits_for_entire_prompt capacity_factor chunk_size
-    chunk_size_feed_forward class_num clip_qkv conv_bias decoder_start_token_id dense_list dim_model_base
-    diversity_penalty do_sample downsample_ratio dtype dynamic_image_size dynamic_seq_length early_stopping
-    emb_pdrop embd_pdrop embedding_multiplier embedding_scale enable_moe_fp32_combine encoder_no_repeat_ngram_size
-    ep_size exponential_decay_length_penalty ffn_act_fn finetuning_task floor_scale force_image_size
-    fp32_residual_connection full_attn_alpha_factor full_attn_beta_factor fused_mlp group_limited_greedy
-    group_norm_size hidden_act hidden_activation hidden_dropout id2label ignore_index image_grid_pinpoints
-    image_seq_length image_size index_share_for_mtp_iteration indexer_rope_interleave init_method initializer_range
-    interleaved_mrope is_causal is_decoder is_llama_config kda_lower_bound kda_safe_gate key_multiplier label2id
-    layernorm_compute_dtype layernorm_full_attention_alpha layernorm_full_attention_beta
-    layernorm_linear_attention_alpha layernorm_linear_attention_beta layernorm_mlp_alpha layernorm_mlp_beta
-    length_penalty linear_allow_neg_eigval linear_attn_alpha_factor linear_attn_beta_factor linear_silu lm_head_bias
-    lm_head_multiplier logit_scale logits_scaling mamba_chunk_size mamba_conv_bias mamba_dt_softplus
-    mamba_hidden_act mamba_inner_layernorms mamba_norm_before_gate mamba_proj_bias mamba_rms_norm mamba_use_mlp
-    max_dynamic_patch max_length max_model_len max_new_tokens max_position_embeddings max_seq_len max_seq_length
-    max_sequence_length max_window_layers min_dynamic_patch min_length mlp_alpha_factor mlp_beta_factor mlp_bias
-    mlp_expansion_factor mlp_hidden_act mlp_multipliers mlp_type mm_tokens_per_image model_max_length model_type
-    moe_apply_router_weight_on_input moe_aux_loss_coeff moe_aux_loss_lambda moe_bias moe_capacity moe_drop_tokens
-    moe_eval_capacity_factor moe_gate moe_gate_act moe_group_experts moe_layer_use_bias moe_loss_weight
-    moe_min_capacity moe_multimodal_dispatch_use_allgather moe_norm_min moe_norm_topk_prob
-    moe_normalize_expert_weights moe_random_routing_dropped_token moe_renormalize moe_routed_scaling_factor
-    moe_router_activation_func moe_router_dtype moe_router_enable_expert_bias moe_router_load_balancing_type
-    moe_router_logit_softcapping moe_router_scaling_factor moe_router_topk_scaling_factor moe_router_use_expert_bias
-    moe_router_use_sigmoid moe_shared_expert_overlap moe_token_drop_policy moe_token_dropping
-    moe_train_capacity_factor moe_use_aux_free multi_token_pred_lambda mup_enabled n_ctx n_group n_positions
-    need_fp32_gate no_repeat_ngram_size no_rope_layer_interval norm_expert_weight norm_head norm_softmax
-    norm_topk_prob norm_type normalization_function num_beam_groups num_beams num_expert_group num_labels
-    num_logits_to_keep num_return_sequences o_bias org_vocab_size original_max_position_embeddings original_rope
+    activation activation_function activation_sparsity_pattern add_classification_head alignment_intermediate_size
+    altup_active_idx altup_coef_clip altup_correct_scale apply_query_key_layer_scaling architectures
+    attention_projection_layout attention_softmax_in_fp32 attention_value_scale attn_implementation attn_pdrop
+    attn_rotary_emb attn_scale auto_map bad_words_ids begin_suppress_tokens bias cache_implementation
+    calc_logits_for_entire_prompt capacity_factor chunk_size chunk_size_feed_forward class_num clip_qkv dense_list
+    dim_model_base diversity_penalty do_sample downsample_factor downsample_ratio dtype dynamic_image_size
+    dynamic_seq_length early_stopping emb_pdrop embd_pdrop embedding_scale enable_moe_fp32_combine
+    encoder_no_repeat_ngram_size ep_size exponential_decay_length_penalty ffn_act_fn finetuning_task floor_scale
+    force_image_size fp32_residual_connection full_attn_alpha_factor full_attn_beta_factor fused_mlp
+    group_limited_greedy hidden_act hidden_activation id2label ignore_index index_share_for_mtp_iteration
+    interleaved_mrope is_causal is_decoder is_llama_config kda_lower_bound kda_safe_gate label2id length_penalty
+    linear_allow_neg_eigval linear_attn_alpha_factor linear_attn_beta_factor linear_silu logit_scale logits_scaling
+    mamba_chunk_size mamba_dt_softplus mamba_hidden_act mamba_use_mlp max_dynamic_patch max_length max_model_len
+    max_new_tokens max_position_embeddings max_seq_len max_seq_length max_sequence_length max_window_layers
+    min_dynamic_patch min_length mlp_alpha_factor mlp_beta_factor mlp_expansion_factor mlp_hidden_act mlp_type
+    mm_tokens_per_image model_max_length model_type moe_apply_router_weight_on_input moe_capacity moe_drop_tokens
+    moe_eval_capacity_factor moe_gate moe_gate_act moe_group_experts moe_loss_weight moe_min_capacity
+    moe_multimodal_dispatch_use_allgather moe_random_routing_dropped_token moe_router_activation_func
+    moe_router_dtype moe_router_load_balancing_type moe_router_use_sigmoid moe_shared_expert_overlap
+    moe_token_drop_policy moe_token_dropping moe_train_capacity_factor multi_token_pred_lambda mup_enabled n_ctx
+    n_group n_positions need_fp32_gate no_repeat_ngram_size num_beam_groups num_beams num_expert_group num_labels
+    num_logits_to_keep num_return_sequences org_vocab_size original_max_position_embeddings original_rope
     original_vocab_size output_attentions output_hidden_states output_router_logits output_scores pad2square
-    parallel_attn patch_size pool_type position_embedding_type position_id_per_seconds post_layer_norm postnorm
-    prefix pretraining_tp problem_type projection_dim projector_hidden_act projector_hidden_size projectors_bias
-    pruned_heads ps_version qk_layernorm qk_norm qk_norm_type qkv_bias query_pre_attn_scalar remove_invalid_values
-    repetition_penalty rescale_prenorm_residual resid_pdrop residual_in_fp32 residual_multiplier return_dict
-    return_dict_in_generate rms_norm rmsnorm rope_interleave route_scale routed_scaling_factor router_bias
-    router_dtype router_scaling_factor scale_depth scale_emb score_function scoring_func seconds_per_chunk
-    select_layer seq_aux seq_len seq_length shared_moe_mode spatial_merge_size ssm_in_multiplier ssm_multipliers
-    ssm_out_multiplier suppress_tokens swiglu_alpha swiglu_limit swiglu_limits swiglu_limits_shared
-    task_specific_params temperature template tf_legacy_loss tie_encoder_decoder tokenizer_class
+    parallel_attn patch_size pixel_shuffle_ratio pool_type position_embedding_type position_id_per_seconds prefix
+    pretraining_tp problem_type projection_dim pruned_heads ps_version query_pre_attn_scalar remove_invalid_values
+    repetition_penalty resid_pdrop residual_in_fp32 return_dict return_dict_in_generate route_scale router_dtype
+    scale_attn_weights scale_depth scale_emb score_func score_function scoring_func seconds_per_chunk select_layer
+    seq_aux seq_len seq_length shared_moe_mode spatial_merge_size suppress_tokens swiglu_limit swiglu_limits
+    swiglu_limits_shared task_specific_params template tie_encoder_decoder tokenizer_class
     tokenizer_model_max_length top_k top_p topk_group topk_method torch_dtype torchscript transformers_version
-    typical_p use_absolute_position_embeddings use_associative_scan use_bfloat16 use_bias use_cache use_conv_bias
-    use_dynamic_ntk use_expert_bias use_flash_attn use_gated_activation use_grouped_topk use_image_newline_parameter
-    use_logn_attn use_mamba_kernels use_mambapy use_moe_router_bias use_moe_shared_gate use_parallel_block
-    use_parallel_embedding use_parallel_residual use_qk_norm use_qk_rmsnorm use_qkv_bias use_rmsnorm
-    use_rotary_pos_emb use_routing_bias use_sliding_window_cache use_thumbnail use_unified_vision_chunk
-    video_seq_length vision_feature_layer vision_feature_select_strategy vision_soft_tokens_per_image
-    vision_use_head z_loss_coefficient
+    typical_p use_absolute_position_embeddings use_associative_scan use_bfloat16 use_cache use_dynamic_ntk
+    use_flash_attn use_gated_activation use_grouped_topk use_image_newline_parameter use_logn_attn use_mamba_kernels
+    use_mambapy use_moe_shared_gate use_parallel_block use_parallel_embedding use_parallel_residual
+    use_rotary_pos_emb use_sliding_window_cache use_thumbnail use_unified_vision_chunk z_loss_coefficient
     """
 )
 #: Parts of names that say the same: numbers of tokens, training, rotary embedding, scales, texts of templates.
@@ -82,9 +63,9 @@ _HARMLESS_PARTS = re.compile(
     r"(_token_(id|ids|index|indexes|indices)|_eps|_epsilon|_std|_theta|_bias|_loss|_coef|_coeff|_alpha)$"
     r"|^(bos|eos|eod|eot|pad|sep|cls|mask|unk|im|image|video|audio|boi|eoi|boa|eoa|vision|media)\w*_(id|ids|index|token)$|_(start|end|newline)_id$"
     r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|initializer|init_|mtp|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
-    r"|dropout|jitter|softcap|rope_|multiplier|partial_rotary|_bias_|scaling_factor|_aux_|noise|placeholder|projector"
+    r"|norm|dropout|jitter|softcap|rope_|multiplier|partial_rotary|_bias_|scaling_factor|_aux_|noise|placeholder|projector"
     r"|^(vit|anyres|vision|image|video|audio|visual|media|max_image|min_image|max_video|num_media|num_image)_"
-    r"|^vocab_offset|^pad_|^emb_norm|processor|chat_template|gradient|_lr$|learning_rate|temperature|unsloth"
+    r"|^_|^summary_|^vocab_offset|^pad_|processor|chat_template|gradient|_lr$|learning_rate|temperature|unsloth"
 )
 #: Names and parts of names of what makes a model dearer or larger.
 _COSTLY = re.compile(

@@ -88,6 +88,11 @@ _V3 = {
 _V32 = {**_V3, "index_topk": 2048, "index_head_dim": 128, "index_n_heads": 64}
 _GLM = {"q_lora_rank": 768, "qk_nope_head_dim": 192, "v_head_dim": 256, "n_shared_experts": 1}
 
+_MISTRAL4 = {
+    **{"kv_lora_rank": 256, "q_lora_rank": 1024, "qk_nope_head_dim": 64, "qk_rope_head_dim": 64, "v_head_dim": 128},
+    **{"moe_intermediate_size": 2048, "n_routed_experts": 128, "n_shared_experts": 1, "num_experts_per_tok": 4},
+}
+
 LATENT: dict[str, Family] = {
     "deepseek_v2": Family(_plain, _V2),
     "deepseek_vl_v2": Family(_plain, _V2),
@@ -98,6 +103,7 @@ LATENT: dict[str, Family] = {
     "deepseek_v32": Family(_with_indexer, _V32),
     "glm4_moe_lite": Family(_plain, {**_V2, **_GLM, "first_k_dense_replace": 1}),
     "glm_moe_dsa": Family(_with_indexer, {**_V32, **_GLM, "q_lora_rank": 2048, "index_n_heads": 32}),
+    "mistral4": Family(_plain, _MISTRAL4),
     "minicpm3": Family(
         _plain,
         {

@@ -179,6 +179,17 @@ def _mimo_v2(config: ModelConfig) -> tuple[Layer, ...]:
     return stack(mixers, mlps(config, count))
 
 
+def _every_nth_global(config: ModelConfig, count: int) -> list[bool]:
+    period = config.integer("global_attn_every_n_layers", 4, least=1)
+    return [(i + 1) % period != 0 for i in range(count)]
+
+
+def _afmoe(config: ModelConfig) -> tuple[Layer, ...]:
+    """Trinity: attention with a gate."""
+    mixers = [replace(mixer, has_gate=True) for mixer in attentions(config, _every_nth_global)]
+    return stack(mixers, mlps(config, len(mixers)))
+
+
 def _exaone_moe(config: ModelConfig) -> tuple[Layer, ...]:
     mixers = attentions(config, lettered_windows)
     return stack(mixers, mlps(config, len(mixers)))
@@ -243,6 +254,9 @@ SPARSE: dict[str, Family] = {
     **dict.fromkeys(("hunyuan", "hunyuan_v1_moe"), Family(_hunyuan)),
     **dict.fromkeys(("mimo_v2", "mimo_v2_flash"), Family(_mimo_v2)),
     "exaone_moe": Family(_exaone_moe, _EXAONE),
+    "afmoe": Family(_afmoe, {"head_dim": 128, "num_dense_layers": 1, "num_shared_experts": 2, "sliding_window": 1024}),
+    "hy_v3": _with({"head_dim": 128, "first_k_dense_replace": 1, "num_shared_experts": 1}),
+    "flex_olmo": _with({"num_experts": 7, "num_experts_per_tok": 5}, is_as_wide=True),
     "dbrx": Family(_dbrx),
     "arctic": Family(_arctic),
 }
