@@ -6,7 +6,7 @@ import pytest
 from helpers_cli import LLAMA
 
 from blis.cli.main import main
-from blis.errors import InvariantError
+from blis.errors import InvariantError, SignalExit
 
 
 def complaint(capsys, *args):
@@ -149,6 +149,25 @@ def test_ctrl_c_while_loading(capsys, monkeypatch):
     monkeypatch.setattr("blis.api.prepare", failing_prepare(KeyboardInterrupt()))
     assert main(["run", *LLAMA]) == 130
     assert capsys.readouterr().err.split() == ["blis:", "error:", "interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (KeyboardInterrupt(), (130, "blis: error: interrupted")),
+        (SignalExit(143), (143, "blis: error: terminated")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_modules_that_an_interruption_left_half_loaded_do_not_hide_it(capsys, monkeypatch, cause, expected):
+    def prepare(*_, **__):
+        try:
+            raise cause
+        finally:
+            raise AttributeError("module 'polars' has no attribute 'Series'")
+
+    monkeypatch.setattr("blis.api.prepare", prepare)
+    assert complaint(capsys, *LLAMA) == expected
 
 
 def test_traceback_only_when_debugging(capsys, monkeypatch):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 import subprocess
@@ -187,11 +188,15 @@ def test_from_nothing_to_something_is_more_than_any_percentage():
     assert failure.reason.endswith("preemption_count went from 0 to 3 (+inf %)")
 
 
-def test_what_cannot_be_judged_fails():
+@pytest.mark.parametrize(
+    "value", [None, math.nan, math.inf, -math.inf, 10**400], ids=["none", "nan", "inf", "-inf", "huge"]
+)
+@pytest.mark.parametrize("condition", ["p99_ttft>+5%", "p99_ttft<-5ms"])
+def test_what_cannot_be_judged_fails(value, condition):
     a = run().summary
-    comparison = blis.compare(a, a | {"ttft_p99_ms": None})
-    (failure,) = failures(comparison, [parse_condition("p99_ttft>+5%")])
-    assert failure.reason == "p99_ttft>+5%: cannot be judged, ttft_p99_ms is unknown in B"
+    for pair, name in ((a, a | {"ttft_p99_ms": value}), "B"), ((a | {"ttft_p99_ms": value}, a), "A"):
+        (failure,) = failures(blis.compare(*pair), [parse_condition(condition)])
+        assert failure.reason == f"{condition}: cannot be judged, ttft_p99_ms is unknown in {name}"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Data frames as workloads: the same requests as in a file, whoever made the frame; what is guessed is told."""
 
 import logging
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -144,11 +145,32 @@ def test_categories_and_lists_of_one_length():
         ({"ts": [1.0, None, 2.0]}, "frame: row 1: ts: must not be null"),
         ({"ts": ["2026-05-10 10:00:00", "soon", "x"]}, "frame: row 1: ts: expected a date with time, got 'soon'"),
         ({"ts": [True, False, True]}, "frame: ts: expected times, got bool"),
+        ({"ts": [date(2026, 5, 10)] * 3}, "frame: ts: expected dates with times, got date32[day], which has days only"),
     ],
 )
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_wrong_frame_names_row_and_column(make, change, expected):
     assert refused(make({**LOG, **change})).startswith(expected)
+
+
+def test_a_frame_without_columns_is_told():
+    assert refused(pl.DataFrame()).endswith("; found: no columns")
+
+
+@pytest.mark.parametrize("times", [[0, 40_000, 80_000], [0, 40_000, 95_000]])
+def test_an_index_with_a_name_is_a_column(times):
+    frame = pd.DataFrame({**OURS, "arrival_us": times})
+    spaced = frame.drop(columns="arrival_us")
+    spaced.index = pd.RangeIndex(0, 120_000, 40_000, name="arrival_us") if times[2] == 80_000 else times
+    spaced.index.name = "arrival_us"
+    assert columns(blis.FrameWorkload(spaced).table) == columns(blis.FrameWorkload(frame).table)
+
+
+def test_half_floats_are_numbers(recwarn):
+    frame = pd.DataFrame(OURS).assign(output_tokens=np.array([44, 109, 0], np.float16))
+    assert columns(blis.FrameWorkload(frame).table) == tuple(OURS.values())
+    assert "cannot be" in refused(frame.rename_axis(index="input_tokens"))
+    assert not recwarn.list
 
 
 def test_a_wrong_frame_says_what_would_be_right():

@@ -37,6 +37,16 @@ def test_lengths_are_exact_however_they_come():
     assert (figures["min"], figures["max"], figures["total"]) == (lengths.min(), lengths.max(), lengths.sum())
 
 
+def test_charts_and_lengths_fit_into_80_columns(tmp_path):
+    rng = np.random.default_rng(5)
+    arrivals, lengths = np.cumsum(rng.integers(1, 10**6, 5000)), rng.integers(1, 10**5, 5000)
+    rows = {"arrival_us": arrivals, "input_tokens": lengths, "output_tokens": lengths}
+    pl.DataFrame(rows).write_parquet(tmp_path / "trace.parquet")
+    text = as_text(inspect_trace(tmp_path / "trace.parquet"))
+    assert f"{lengths.sum():,}" in text
+    assert max(map(len, text.splitlines()[1:])) <= 80  # the first line is the path
+
+
 def test_poisson_arrivals_look_like_poisson():
     rng = np.random.default_rng(1)
     figures = describe_arrivals(np.cumsum(rng.exponential(100_000, 60_000)).astype(np.int64))

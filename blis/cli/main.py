@@ -33,7 +33,7 @@ from blis.cli.report import report
 from blis.cli.run import run
 from blis.cli.signals import exit_on_signals
 from blis.cli.sweep import sweep
-from blis.errors import BlisError, InputError
+from blis.errors import BlisError, InputError, SignalExit
 from blis.files.output import naming
 
 #: Exit codes; 0 is success.
@@ -124,7 +124,17 @@ def _explain(error: Exception) -> tuple[str, int]:
         return ": ".join(str(part) for part in (error.filename, error.strerror) if part), FAILED
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}; fewer instances, requests or KV blocks need less", FAILED
+    if cause := _interruption(error):
+        return ("terminated", int(cause.code or 0)) if isinstance(cause, SignalExit) else ("interrupted", INTERRUPTED)
     return f"unexpected {type(error).__name__}: {error} (--log debug shows where)", FAILED
+
+
+def _interruption(error: Exception) -> SignalExit | KeyboardInterrupt | None:
+    """What ended the run, if the error came up while that was handled: modules may be loaded by half then."""
+    context = error.__context__
+    while context is not None and not isinstance(context, SignalExit | KeyboardInterrupt):
+        context = context.__context__
+    return context
 
 
 def _name_flag(message: str) -> str:

@@ -125,7 +125,7 @@ def _arrow(source: Source, frame: Frame) -> pa.Table:
     import pyarrow as pa
 
     try:
-        table = pa.table(frame)
+        table = pa.table(_with_index(frame))
     except (pa.ArrowException, TypeError, ValueError) as error:
         said = _mixed(frame) or f"cannot be read as a table: {' '.join(str(error).split())[:200]}"
         raise source.error(said) from None
@@ -134,6 +134,12 @@ def _arrow(source: Source, frame: Frame) -> pa.Table:
         if names.count(name) > 1:
             raise source.error(f"{name}: two columns have this name")
     return table.select([name for name in names if not _INDEX.fullmatch(name)])
+
+
+def _with_index(frame: Any) -> Any:
+    """The frame, with pandas' index as a column if it has a name; of evenly spaced numbers Arrow gets none."""
+    has_name = getattr(getattr(frame, "index", None), "name", None) is not None
+    return frame.reset_index() if has_name else frame
 
 
 def _mixed(frame: Any) -> str | None:
@@ -183,6 +189,8 @@ def _arrivals(source: Source, name: str, column: pa.ChunkedArray) -> Ints:
     import pyarrow.compute as pc
 
     kind = column.type
+    if pa.types.is_date(kind):
+        raise source.error(f"{name}: expected dates with times, got {kind}, which has days only")
     if pa.types.is_temporal(kind) and not pa.types.is_time(kind):
         if source.options.time_unit is not None:
             raise source.error(f"{name}: holds {kind}, which has its unit; leave out time_unit")
@@ -226,7 +234,7 @@ def _whole(source: Source, name: str, column: pa.ChunkedArray) -> pa.ChunkedArra
     if not pa.types.is_floating(kind):
         return column
     _refuse(source, name, pc.is_null(column), column, "must not be null")
-    values = column.to_numpy()
+    values = column.to_numpy().astype(np.float64)  # half floats end below the bound
     _refuse(source, name, ~((values == np.rint(values)) & (abs(values) < 2.0**62)), column, "must be a whole number")
     return pa.chunked_array([values.astype(np.int64)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,9 +156,14 @@ def _of_results(results: Mapping[str, Any], label: str, name: str, targets_us: M
 
 
 def _figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """The numbers; names, texts and what has parts are left out."""
+    """The numbers; names, texts and what has parts are left out, and what is not finite is unknown."""
     numbers = (int, float, type(None))
-    return {key: value for key, value in summary.items() if isinstance(value, numbers) and not isinstance(value, bool)}
+    found = {key: value for key, value in summary.items() if isinstance(value, numbers)}
+    return {
+        key: value if value is None or abs(value) <= sys.float_info.max else None
+        for key, value in found.items()
+        if not isinstance(value, bool)
+    }
 
 
 def _requests(entries: Any, name: str) -> Requests:

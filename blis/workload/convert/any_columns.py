@@ -170,4 +170,4 @@ def choose_columns(source: Source, names: Sequence[str], roles: Sequence[str] = 
 
 
 def _found(names: Sequence[str]) -> str:
-    return f"found: {', '.join(names)[:200]}"
+    return f"found: {', '.join(names)[:200] or 'no columns'}"

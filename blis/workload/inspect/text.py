@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _BARS = " ▁▂▃▄▅▆▇█"
-_LENGTH_COLUMNS = ("mean", "p50", "p90", "p95", "p99", "min", "max")
+_LENGTH_COLUMNS = ("mean", "p50", "p90", "p95", "p99", "min", "max", "total")
 _REASONS = {"without_prompt": "without a prompt", "unanswered": "unanswered", "bad": "wrong", "failed": "failed"}
 
 
@@ -22,11 +22,7 @@ def as_text(figures: Mapping[str, Any]) -> str:
         lines.append(_line("", f"{figures['without_output']:,} of them without output"))
     lines += [_line("" if place else "assumed", text) for place, text in enumerate(figures["assumed"])]
     lines += _arrivals(figures["arrivals"])
-    lines += ["", _line("tokens", "".join(f"{name:>10}" for name in _LENGTH_COLUMNS) + f"{'total':>16}")]
-    for side in ("input", "output"):
-        found = figures[f"{side}_tokens"]
-        row = "".join(f"{found[name]:>10,.0f}" for name in _LENGTH_COLUMNS)
-        lines.append(_line(side, f"{row}{found['total']:>16,}"))
+    lines += ["", *_lengths(figures)]
     return "\n".join([*lines, "", _line("sharing", _sharing(figures["prefix_sharing"]))])
 
 
@@ -37,6 +33,14 @@ def bars(values: Sequence[float | None]) -> str:
         return " " * len(values)
     steps = len(_BARS) - 1
     return "".join(_BARS[-int(-steps * (value or 0.0) // most)] for value in values)
+
+
+def _lengths(figures: Mapping[str, Any]) -> list[str]:
+    """A table whose columns are as wide as their figures, to fit into 80 columns."""
+    sides = [[f"{figures[f'{side}_tokens'][name]:,.0f}" for name in _LENGTH_COLUMNS] for side in ("input", "output")]
+    widths = [max(map(len, cells)) + 2 for cells in zip(_LENGTH_COLUMNS, *sides, strict=True)]
+    rows = zip(("tokens", "input", "output"), (_LENGTH_COLUMNS, *sides), strict=True)
+    return [_line(side, "".join(map(str.rjust, cells, widths))) for side, cells in rows]
 
 
 def _arrivals(found: Mapping[str, Any] | None) -> list[str]:
@@ -57,11 +61,12 @@ def _arrivals(found: Mapping[str, Any] | None) -> list[str]:
         _line("dispersion", dispersion or "too short to say"),
         "",
         f"over time, in windows of {found['window_s']:,.4g} s",
-        _line("rate", f"{bars(rates)} {min(rates):,.3g} to {max(rates):,.3g} requests/s"),
+        _line("rate", bars(rates)),
+        _line("", f"{min(rates):,.3g} to {max(rates):,.3g} requests/s"),
     ]
     known = [value for value in cvs if value is not None]
     if known:
-        lines.append(_line("gap CV", f"{bars(cvs)} {min(known):.2f} to {max(known):.2f}"))
+        lines += [_line("gap CV", bars(cvs)), _line("", f"{min(known):.2f} to {max(known):.2f}")]
     return lines
 
 
