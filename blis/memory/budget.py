@@ -169,6 +169,11 @@ def kv_plan(model: Model, tp: int, serving: Serving, available_bytes: int) -> Kv
     return plan_kv_cache(layer_caches(model, tp, serving.kv_element_bytes), settings)
 
 
+def possible_tps(model: Model, gpu: Gpu) -> list[int]:
+    """The usual numbers of GPUs, as far as the model can be split over them."""
+    return [tp for tp in gpu.tp_degrees if model.splits_over(tp)]
+
+
 def smallest_tp(model: Model, gpu: Gpu, serving: Serving, *, for_full_length: bool = True) -> int | None:
     """The smallest number of GPUs that does, of those that the model can be split over; None: none does.
 
@@ -178,7 +183,7 @@ def smallest_tp(model: Model, gpu: Gpu, serving: Serving, *, for_full_length: bo
         serving: settings of vLLM.
         for_full_length: whether a request of full length must have room; else any KV blocks will do.
     """
-    for tp in (tp for tp in gpu.tp_degrees if model.splits_over(tp)):
+    for tp in possible_tps(model, gpu):
         budget = memory_budget(model, gpu, tp, serving)
         if budget.fits if for_full_length else budget.holds_anything:
             return tp

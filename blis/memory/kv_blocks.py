@@ -12,7 +12,7 @@ from blis.config.model.model import Model
 from blis.config.notes import Note
 from blis.config.schema import Deployment, EngineConfig
 from blis.errors import CapacityError
-from blis.memory.budget import Budget, Serving, kv_plan, memory_budget, smallest_tp
+from blis.memory.budget import Budget, Serving, kv_plan, memory_budget, possible_tps, smallest_tp
 from blis.memory.planning import KvPlan
 from blis.memory.releases import release_of
 from blis.memory.work import GIB
@@ -97,7 +97,7 @@ def _derived(deployment: Deployment, engine: EngineConfig, known: KnownModel, ro
     serving = serving_of(deployment, engine, known)
     budget = memory_budget(known.model, known.gpu, known.tp, serving)
     if not budget.holds_anything:
-        raise CapacityError(f"tp: {does_not_fit(budget, known, serving, for_full_length=False)}")
+        raise CapacityError(f"tp: {_does_not_fit(budget, known, serving)}")
     plan = budget.plan
     total = plan.num_blocks
     if len(plan.groups) > 1 or plan.block_size_tokens != engine.block_size_tokens:
@@ -109,11 +109,13 @@ def _derived(deployment: Deployment, engine: EngineConfig, known: KnownModel, ro
     return KvBlocks(total, details, tuple(notes), plan.longest_request_tokens)
 
 
-def does_not_fit(budget: Budget, known: KnownModel, serving: Serving, *, for_full_length: bool) -> str:
-    """Why a model doesn't fit, and how many GPUs it would take."""
-    smallest = smallest_tp(known.model, known.gpu, serving, for_full_length=for_full_length)
-    most = max(tp for tp in known.gpu.tp_degrees if known.model.splits_over(tp))
-    remedy = f"not even tp {most} fits" if smallest is None else f"smallest tp that fits: {smallest}"
+def _does_not_fit(budget: Budget, known: KnownModel, serving: Serving) -> str:
+    smallest = smallest_tp(known.model, known.gpu, serving, for_full_length=False)
+    remedy = (
+        f"not even tp {possible_tps(known.model, known.gpu)[-1]} fits"
+        if smallest is None
+        else f"smallest tp that fits: {smallest}"
+    )
     parts = f"{budget.taken.weight_bytes / GIB:.1f} GiB of weights per GPU, {budget.usable_bytes / GIB:.1f} GiB usable"
     return f"the model does not fit {known.tp} x {known.gpu.name} ({parts}); {remedy}"
 
@@ -121,7 +123,11 @@ def does_not_fit(budget: Budget, known: KnownModel, serving: Serving, *, for_ful
 def _too_large(blocks: int, deployment: Deployment, engine: EngineConfig, known: KnownModel | None) -> tuple[Note, ...]:
     if known is None:
         return ()
-    gib = blocks * kv_plan(known.model, known.tp, serving_of(deployment, engine, known), 0).block_bytes / GIB
+    try:
+        plan = kv_plan(known.model, known.tp, serving_of(deployment, engine, known), 0)
+    except CapacityError:  # the release has no such blocks, and the count was given
+        return ()
+    gib = blocks * plan.block_bytes / GIB
     if gib <= known.gpu.visible_memory_gib:
         return ()
     memory = f"{gib:,.0f} GiB per GPU, which has {known.gpu.visible_memory_gib:g} GiB"

@@ -57,7 +57,7 @@ def weight_bytes_by_part(
         "mlps": mlps * _rocm_linear(precision.mlp_bytes, is_rocm=is_rocm),
         "experts": sum(_expert_bytes(experts, model, tp, is_rocm=is_rocm) for experts in model.moe_layers),
         "routers": model.router_parameters * BYTES_16BIT,
-        "others": (model.norm_parameters + sum(layer.other_parameters for layer in model.layers)) * BYTES_16BIT,
+        "others": (model.norm_parameters + model.other_parameters) * BYTES_16BIT,
         "encoders": model.encoder_parameters * BYTES_16BIT / tp,
         "tables": _table_bytes(model, max_num_batched_tokens),
         "context": _ROCM_CONTEXT_BYTES * is_rocm,

@@ -11,7 +11,7 @@ from blis.config.schema import Deployment, EngineConfig, EngineOptions
 from blis.config.servability import unservable
 from blis.config.versions import NEWEST
 from blis.errors import CombinationError
-from blis.memory.budget import Budget, Serving, memory_budget, smallest_tp
+from blis.memory.budget import Budget, Serving, memory_budget, possible_tps, smallest_tp
 from blis.memory.kv_blocks import UNKNOWN_TOTAL_KV_BLOCKS, KnownModel, serving_of
 from blis.memory.work import GIB
 from blis.report.answer import Answer
@@ -77,15 +77,11 @@ def gpu_memory(
     serving, notes = _serving(deployment, engine or EngineOptions(), known, enforce_eager=enforce_eager)
     smallest = smallest_tp(known.model, known.gpu, serving)
     if found.tp is None:
-        known = replace(known, tp=smallest or _most(known))
+        known = replace(known, tp=smallest or possible_tps(known.model, known.gpu)[-1])
         why = "the smallest that fits" if smallest is not None else "the most there are, and it does not fit"
         notes.append(Note("info", f"tp: {known.tp}, {why}"))
     budget = memory_budget(known.model, known.gpu, known.tp, serving)
     return GpuMemory(found.name, known, serving, budget, smallest, (*found.notes, *notes))
-
-
-def _most(known: KnownModel) -> int:
-    return max(tp for tp in known.gpu.tp_degrees if known.model.splits_over(tp))
 
 
 def _serving(
