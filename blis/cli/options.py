@@ -81,6 +81,8 @@ _deployment_options = all_of(
     _model(
         "--assume-dense-transformer",
         is_flag=True,
+        default=Deployment.assume_dense_transformer,
+        show_default=False,
         help="Take a model of a family that is not known for a plain dense transformer, and say so.",
     ),
     _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),

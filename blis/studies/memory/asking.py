@@ -17,7 +17,7 @@ from blis.memory.work import GIB
 from blis.report.answer import Answer
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GpuMemory(Answer):
     """The answer.
 
