@@ -256,24 +256,24 @@ def test_caches_of_each_kind_of_layer():
     shared = replace(sparse, indexer=Indexer(64, 128, 2048, is_shared=True))
     plain = replace(sparse, indexer=None)
     cache = TokenCache(576, is_latent=True)
-    assert layer_caches(model(plain), 8, 2) == [replace(cache, token_bytes=1152)]
-    assert layer_caches(model(plain), 8, 1) == [cache]
-    assert layer_caches(model(sparse, shared), 8, 1) == [
+    assert list(layer_caches(model(plain), 8, 2)) == [replace(cache, token_bytes=1152)]
+    assert list(layer_caches(model(plain), 8, 1)) == [cache]
+    assert list(layer_caches(model(sparse, shared), 8, 1)) == [
         replace(cache, token_bytes=656),
         replace(cache, token_bytes=132),
         replace(cache, token_bytes=656),
     ]
     assert (kernel_block_tokens(model(sparse)), kernel_block_tokens(model(plain))) == (64, 16)
     window = Attention(32, 8, 128, 64, "window", 512)
-    assert layer_caches(model(window, replace(window, keeps_cache=False)), 2, 2) == [
+    assert list(layer_caches(model(window, replace(window, keeps_cache=False)), 2, 2)) == [
         TokenCache(4 * 192 * 2, "window", 512)
     ]
-    assert layer_caches(model(window), 16, 1) == [TokenCache(192, "window", 512)]
+    assert list(layer_caches(model(window), 16, 1)) == [TokenCache(192, "window", 512)]
     states = (
         StateMixer("mamba2", 0, 3, 8192, 2**20, 4, 8, 256),
         StateMixer("gdn", 0, 3, 12_288, 2**20, 4),
     )
-    assert layer_caches(model(*states), 2, 1) == [
+    assert list(layer_caches(model(*states), 2, 1)) == [
         StateCache(2 * 3 * 10_240 // 2 + 2**21, 2, can_keep_all=True),
         StateCache(2 * 3 * 12_288 // 2 + 2**21),
     ]

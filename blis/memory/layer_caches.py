@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from blis.config.model.layers import LatentAttention, Mixer, StateMixer
@@ -16,7 +17,8 @@ _KEPT_PER_BLOCK = ("mamba1", "mamba2")
 _KEPT_TWICE = ("mamba2",)
 
 
-def layer_caches(model: Model, tp: int, element_bytes: int) -> list[LayerCache]:
+@functools.lru_cache(maxsize=64)
+def layer_caches(model: Model, tp: int, element_bytes: int) -> tuple[LayerCache, ...]:
     """The caches of a model, in the order of its layers; layers that look at another's cache have none.
 
     Args:
@@ -24,7 +26,7 @@ def layer_caches(model: Model, tp: int, element_bytes: int) -> list[LayerCache]:
         tp: tensor parallelism degree.
         element_bytes: of cached keys and values, 2 or 1; states keep their own types.
     """
-    return [cache for mixer in model.mixers for cache in _caches(mixer, tp, element_bytes)]
+    return tuple(cache for mixer in model.mixers for cache in _caches(mixer, tp, element_bytes))
 
 
 def kernel_block_tokens(model: Model) -> int:

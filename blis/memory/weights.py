@@ -48,14 +48,18 @@ def weight_bytes_by_part(
         is_rocm: whether the GPU is one of AMD's.
     """
     precision = model.quantization
-    mixers = sum(_mixer_bytes(mixer, model, tp) for mixer in model.mixers)
-    mlps = sum(_mlp_bytes(layer.mlp, model, tp) for layer in model.layers if layer.mlp is not None)
+    mixers = sum(count * _mixer_bytes(mixer, model, tp) for mixer, count in model.mixer_counts.items())
+    mlps = sum(count * _mlp_bytes(mlp, model, tp) for mlp, count in model.mlp_counts.items())
     parts = {
         "embeddings": _vocabulary_bytes(model, tp) * model.num_vocabulary_matrices
         + model.lookup_parameters / tp * BYTES_16BIT,
         "mixers": mixers * _rocm_linear(precision.attention_bytes, is_rocm=is_rocm),
         "mlps": mlps * _rocm_linear(precision.mlp_bytes, is_rocm=is_rocm),
-        "experts": sum(_expert_bytes(experts, model, tp, is_rocm=is_rocm) for experts in model.moe_layers),
+        "experts": sum(
+            count * _expert_bytes(mlp, model, tp, is_rocm=is_rocm)
+            for mlp, count in model.mlp_counts.items()
+            if isinstance(mlp, Experts)
+        ),
         "routers": model.router_parameters * BYTES_16BIT,
         "others": (model.norm_parameters + model.other_parameters) * BYTES_16BIT,
         "encoders": model.encoder_parameters * BYTES_16BIT / tp,

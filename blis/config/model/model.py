@@ -43,6 +43,14 @@ class Model:
     kv_cache_type: str | None = None
     doubts: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Of all layers, once: sweeps ask for the same model again and again."""
+        return hash((self.family, self.hidden_size, self.layers))
+
     @property
     def num_layers(self) -> int:
         """L."""
@@ -57,6 +65,11 @@ class Model:
     def mixer_counts(self) -> dict[Mixer, int]:
         """How many there are of each mixer, in order of their first layers."""
         return dict(Counter(self.mixers))
+
+    @cached_property
+    def mlp_counts(self) -> dict[Mlp | Experts, int]:
+        """How many there are of each dense MLP and of each mixture of experts."""
+        return dict(Counter(layer.mlp for layer in self.layers if layer.mlp is not None))
 
     @cached_property
     def attention(self) -> tuple[Attention | LatentAttention, ...]:
