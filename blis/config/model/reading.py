@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from blis.config.context_length import read_context_length
@@ -16,9 +17,12 @@ from blis.config.model.precision import read_precision
 from blis.config.model.strict import ModelConfig
 from blis.files.decode import Section, read_json
 
+#: Of a checkpoint; the second one is ModelOpt's, and most have none.
+_FILES = ("config.json", "hf_quant_config.json")
+
 
 def read_model(folder: Path, *, assume_dense: bool = False) -> Model:
-    """Read the configuration in a folder.
+    """Read the configuration in a folder; the same model again as long as the files are the same.
 
     Args:
         folder: holds ``config.json``, and perhaps ModelOpt's ``hf_quant_config.json``.
@@ -27,6 +31,18 @@ def read_model(folder: Path, *, assume_dense: bool = False) -> Model:
     Raises:
         ConfigError: it cannot be read, or describes what is not modelled.
     """
+    return _read_model(folder, tuple(_content(folder / name) for name in _FILES), assume_dense)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError:  # told when it is read
+        return None
+
+
+@functools.lru_cache(maxsize=64)
+def _read_model(folder: Path, _contents: tuple[bytes | None, ...], assume_dense: bool) -> Model:
     file = read_json(folder / "config.json")
     if file.holds_mapping("thinker_config"):  # Qwen Omni: what thinks is served, what talks is not
         file = file.section("thinker_config")
