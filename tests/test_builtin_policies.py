@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_policies import ask, view
+from test_compiled import NOTHING_SHIPPED
 
 import blis
 from blis.compiled.function import compiled
@@ -245,10 +246,10 @@ def run_script(**environment):
 
 @pytest.mark.slow
 def test_as_plain_python_they_decide_the_same(tmp_path):
-    compiled = run_script(NUMBA_DISABLE_JIT="0", NUMBA_CACHE_DIR=str(tmp_path))
+    compiled = run_script(NUMBA_DISABLE_JIT="0", NUMBA_CACHE_DIR=str(tmp_path), **NOTHING_SHIPPED)
     assert len(compiled) == len(ADMISSION_POLICIES) + len(POLICIES)
     assert {is_stored for _, _, is_stored in compiled} == {"False"}
-    again = run_script(NUMBA_DISABLE_JIT="0", NUMBA_CACHE_DIR=str(tmp_path))
+    again = run_script(NUMBA_DISABLE_JIT="0", NUMBA_CACHE_DIR=str(tmp_path), **NOTHING_SHIPPED)
     assert again == [[name, answer, "True"] for name, answer, _ in compiled]
     assert run_script(NUMBA_DISABLE_JIT="1") == [[name, answer] for name, answer, _ in compiled]
 
