@@ -7,6 +7,7 @@ import pytest
 from blis.config.model.precision import ON_THE_WAY_IN, quantized
 from blis.config.model.reading import read_model
 from blis.config.quantization import Quantization
+from blis.config.schema import QUANTIZATIONS
 from blis.errors import CombinationError, ConfigError
 
 BASE = {
@@ -234,3 +235,7 @@ def test_quantising_on_the_way_in(read):
         quantized(model, "fp7")
     with pytest.raises(CombinationError, match="fp8 needs a checkpoint of 16 bit"):
         quantized(quantized(model, "fp8"), "fp8")
+
+
+def test_the_flag_names_all_that_there_is():
+    assert tuple(ON_THE_WAY_IN) == QUANTIZATIONS

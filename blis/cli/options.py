@@ -24,11 +24,11 @@ from blis.cli.values import (
     slo_targets_us,
     weights_by_name,
 )
-from blis.config.model.precision import ON_THE_WAY_IN
 from blis.config.schema import (
     ADMISSION_POLICIES,
     LATENCY_MODELS,
     PRIORITY_POLICIES,
+    QUANTIZATIONS,
     ROUTING_POLICIES,
     WORKLOADS,
     ClusterOptions,
@@ -149,7 +149,7 @@ engine_options = all_of(
         default=Deployment.kv_cache_dtype,
         help="Type of cached keys and values; auto: as the checkpoint says.",
     ),
-    _engine("--quantization", **one_of(*ON_THE_WAY_IN), help="Quantise a 16-bit checkpoint so while loading it."),
+    _engine("--quantization", **one_of(*QUANTIZATIONS), help="Quantise a 16-bit checkpoint so while loading it."),
     _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
     _engine(
         "--max-num-running-reqs",

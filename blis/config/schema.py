@@ -22,6 +22,8 @@ KvCacheDtype = Literal["auto", "bf16", "bfloat16", "fp8", "fp8_e4m3", "fp8_e5m2"
 
 #: Built-in names where a function of the user's own may stand, too.
 LATENCY_MODELS = ("blackbox", "roofline")
+#: What a 16-bit checkpoint can be made into while it is loaded (`blis.config.model.precision`).
+QUANTIZATIONS = ("fp8", "mxfp8", "bitsandbytes", "experts_int8")
 PRIORITY_POLICIES = ("constant", "slo-based", "inverted-slo")
 ADMISSION_POLICIES = ("always-admit", "token-bucket", "reject-all")
 ROUTING_POLICIES = ("round-robin", "least-loaded", "weighted", "prefix-affinity", "always-busiest")
