@@ -6,7 +6,6 @@ It is made for the kind of machine that builds; on others, and without numba her
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -29,4 +28,4 @@ class CompileAhead(BuildHookInterface):  # type: ignore[type-arg]
             return
         finally:
             sys.path.remove(self.root)
-        build_data["artifacts"] += [str(path.relative_to(self.root)) for path in map(Path, shipped)]
+        build_data["artifacts"] += [str(path.relative_to(self.root)) for path in shipped]

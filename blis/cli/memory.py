@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from blis.cli.completion import gpu_completions, model_completions
 from blis.cli.console import print_result, set_verbosity
 from blis.cli.flags import LOG, OUTPUT_FORM, QUIET, REPORT, GroupedCommand, all_of, from_flags, under
-from blis.cli.options import MODEL_HELP, PATH
+from blis.cli.options import (
+    BLOCK_SIZE,
+    GPU_MEMORY_UTILIZATION,
+    KV_CACHE_DTYPE,
+    MAX_NUM_RUNNING_REQS,
+    MAX_NUM_SCHEDULED_TOKENS,
+    MODEL_HELP,
+    PATH,
+    PREFIX_CACHING,
+)
 from blis.cli.pages import check_page, write_page
-from blis.cli.values import one_of
-from blis.config.schema import Deployment, EngineOptions, KvCacheDtype
+from blis.config.schema import Deployment, EngineOptions
 
 _model = under("Model and hardware")
 _engine = under("Engine (vLLM server parameters)")
 _output = under("Output")
-
-_BY_ITSELF = "  [default: as vLLM does by itself]"
 
 _options = all_of(
     _model("--model", required=True, metavar="ID", shell_complete=model_completions, help=MODEL_HELP),
@@ -33,40 +39,13 @@ _options = all_of(
     _model("--model-config-folder", type=PATH, help="Folder with the model's HuggingFace config.json."),
     _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),
     _model("--defaults-filepath", type=PATH, help="Defaults in place of the shipped file."),
-    _engine(
-        "--max-num-running-reqs",
-        "--max-num-seqs",
-        "max_num_running_reqs",
-        type=int,
-        help="Most requests in the running batch." + _BY_ITSELF,
-    ),
-    _engine(
-        "--max-num-scheduled-tokens",
-        "--max-num-batched-tokens",
-        "max_num_scheduled_tokens",
-        type=int,
-        help="Most new tokens per step." + _BY_ITSELF,
-    ),
+    MAX_NUM_RUNNING_REQS,
+    MAX_NUM_SCHEDULED_TOKENS,
     _engine("--max-model-len", type=int, help="Most tokens of a request.  [default: the model's context]"),
-    _engine("--gpu-memory-utilization", type=float, help="Share of the GPU memory vLLM may use." + _BY_ITSELF),
-    _engine(
-        "--kv-cache-dtype",
-        **one_of(*get_args(KvCacheDtype)),
-        default=Deployment.kv_cache_dtype,
-        help="Type of cached keys and values; auto: as the checkpoint says.",
-    ),
-    _engine(
-        "--block-size-in-tokens",
-        "block_size_tokens",
-        type=int,
-        default=EngineOptions.block_size_tokens,
-        help="Tokens per KV cache block.",
-    ),
-    _engine(
-        "--enable-prefix-caching/--no-enable-prefix-caching",
-        default=EngineOptions.enable_prefix_caching,
-        help="Reuse KV blocks of equal prefixes.",
-    ),
+    GPU_MEMORY_UTILIZATION,
+    KV_CACHE_DTYPE,
+    BLOCK_SIZE,
+    PREFIX_CACHING,
     _engine("--enforce-eager", is_flag=True, help="No CUDA graphs."),
     _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
     _output("--report", **REPORT),

@@ -136,42 +136,52 @@ load_options = all_of(*_kinds, *_shapes)
 _PROFILE = "  [default: as the vLLM version does]"
 _BY_ITSELF = "  [default: as vLLM does on the GPU]"
 
+#: What `blis memory` takes, too.
+GPU_MEMORY_UTILIZATION = _engine(
+    "--gpu-memory-utilization", type=float, help="Share of the GPU memory vLLM may use." + _BY_ITSELF
+)
+KV_CACHE_DTYPE = _engine(
+    "--kv-cache-dtype",
+    **one_of(*get_args(KvCacheDtype)),
+    default=Deployment.kv_cache_dtype,
+    help="Type of cached keys and values; auto: as the checkpoint says.",
+)
+MAX_NUM_RUNNING_REQS = _engine(
+    "--max-num-running-reqs",
+    "--max-num-seqs",
+    "max_num_running_reqs",
+    type=int,
+    help="Most requests in the running batch." + _BY_ITSELF,
+)
+MAX_NUM_SCHEDULED_TOKENS = _engine(
+    "--max-num-scheduled-tokens",
+    "--max-num-batched-tokens",
+    "max_num_scheduled_tokens",
+    type=int,
+    help="Most new tokens per step." + _BY_ITSELF,
+)
+BLOCK_SIZE = _engine(
+    "--block-size-in-tokens",
+    "block_size_tokens",
+    type=int,
+    default=EngineOptions.block_size_tokens,
+    help="Tokens per KV cache block.",
+)
+PREFIX_CACHING = _engine(
+    "--enable-prefix-caching/--no-enable-prefix-caching",
+    default=EngineOptions.enable_prefix_caching,
+    help="Reuse KV blocks of equal prefixes.",
+)
+
 engine_options = all_of(
     _engine("--total-kv-blocks", type=int, help="KV cache blocks (num_gpu_blocks).  [default: derived]"),
-    _engine(
-        "--gpu-memory-utilization",
-        type=float,
-        help="Share of the GPU memory vLLM may use." + _BY_ITSELF,
-    ),
-    _engine(
-        "--kv-cache-dtype",
-        **one_of(*get_args(KvCacheDtype)),
-        default=Deployment.kv_cache_dtype,
-        help="Type of cached keys and values; auto: as the checkpoint says.",
-    ),
+    GPU_MEMORY_UTILIZATION,
+    KV_CACHE_DTYPE,
     _engine("--quantization", **one_of(*QUANTIZATIONS), help="Quantise a 16-bit checkpoint so while loading it."),
     _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
-    _engine(
-        "--max-num-running-reqs",
-        "--max-num-seqs",
-        "max_num_running_reqs",
-        type=int,
-        help="Most requests in the running batch." + _BY_ITSELF,
-    ),
-    _engine(
-        "--max-num-scheduled-tokens",
-        "--max-num-batched-tokens",
-        "max_num_scheduled_tokens",
-        type=int,
-        help="Most new tokens per step." + _BY_ITSELF,
-    ),
-    _engine(
-        "--block-size-in-tokens",
-        "block_size_tokens",
-        type=int,
-        default=EngineOptions.block_size_tokens,
-        help="Tokens per KV cache block.",
-    ),
+    MAX_NUM_RUNNING_REQS,
+    MAX_NUM_SCHEDULED_TOKENS,
+    BLOCK_SIZE,
     _engine(
         "--long-prefill-token-threshold",
         type=int,
@@ -179,11 +189,7 @@ engine_options = all_of(
         help="Longest chunk of one prompt per step; 0: no limit.",
     ),
     _engine("--max-model-len", type=int, help="Most input + output tokens of a request.  [default: not enforced]"),
-    _engine(
-        "--enable-prefix-caching/--no-enable-prefix-caching",
-        default=EngineOptions.enable_prefix_caching,
-        help="Reuse KV blocks of equal prefixes.",
-    ),
+    PREFIX_CACHING,
     _engine(
         "--scheduling-policy",
         **one_of("fcfs", "priority"),
