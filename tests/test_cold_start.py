@@ -115,6 +115,7 @@ print(ended == child, status)
     assert run_process(code) == "True 0\n"
 
 
+@pytest.mark.slow
 def test_two_versions_share_a_folder(tmp_path):
     """Each finds its own code, and leaves the other's alone."""
     other = tmp_path / "other"

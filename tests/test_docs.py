@@ -50,6 +50,9 @@ def shell(tmp_path):
 SLOW_PAGES = (
     *(
         "README",
+        "deployments",
+        "tracev2",
+        "workload-spec",
         "bench",
         "calibrate",
         "capacity",

@@ -214,6 +214,7 @@ def test_a_sweep_of_which_nothing_can_run_is_refused(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on(tmp_path):
     """Killed hard in another process; what it had done is not done again, and the table is that of a whole one."""
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(killing_sweep(tmp_path), sort_keys=False))
