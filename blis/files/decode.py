@@ -203,7 +203,8 @@ class Section:
 
     def _check_text(self, key: str, value: str) -> None:
         """Refuse halves of characters, which no file and no terminal takes, and the zero byte, which no path has."""
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        halves = not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
+        if halves or "\0" in value:
             self.fail(key, f"must be text that can be written, got {shown(value)}")
 
     def _path_to(self, key: str) -> str:
