@@ -176,6 +176,7 @@ PUBLISHED = (
     ),
     published("glm-4.5 glm-4.5-fp8 glm-4.6 glm-4.6-fp8", "355", "32", paper("2508.06471", "table 1")),
     published("glm-4.5-air glm-4.5-air-fp8", "106", "12", paper("2508.06471", "table 1")),
+    published("glm-5.2-fp8", "744", "40", "https://recipes.vllm.ai/zai-org/GLM-5.1, of the same layers, 2026-11-30"),
     published("minimax-m2 minimax-m2.5", "230", "10", card("MiniMaxAI/MiniMax-M2")),
     published("gemma-2-9b-it", "9.242", None, paper("2408.00118", "table 2")),
     published("gemma-2-27b-it", "27.227", None, paper("2408.00118", "table 2")),
@@ -194,6 +195,7 @@ PUBLISHED = (
     ),
     published("qwen3.5-35b-a3b", "35", "3", card("Qwen/Qwen3.5-35B-A3B")),
     published("qwen3.5-397b-a17b", "397", "17", card("Qwen/Qwen3.5-397B-A17B")),
+    published("qwen3.5-9b", "9", None, "not confirmed: https://huggingface.co/Qwen/Qwen3.5-9B, its name, 2026-11-30"),
     published("deepseek-v3.2", "671", "37", paper("2412.19437", "abstract, of DeepSeek-V3, which it is made of")),
     published(
         "nvidia-nemotron-3-nano-30b-a3b-bf16 nvidia-nemotron-3-nano-30b-a3b-fp8",

@@ -49,7 +49,8 @@ def _places(hardware, name):
         holders = [hardware]
         for part in path:
             holders = [holder[each] for holder in holders for each in holder if fnmatchcase(each, part)]
-    found = [(holder, each) for holder in holders if isinstance(holder, dict) for each in holder if fnmatchcase(each, key)]
+    inner = [holder for holder in holders if isinstance(holder, dict)]
+    found = [(holder, each) for holder in inner for each in holder if fnmatchcase(each, key)]
     if not found:
         raise ConfigError(f"{name}: there is nothing of that name")
     return found

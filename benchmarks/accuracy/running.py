@@ -9,6 +9,7 @@ import blis
 from accuracy.servers import cluster_of, deployment_of, inexpressible, options_of
 from accuracy.workloads import workload_of
 from blis.errors import BlisError
+from blis.outcomes.expected_error import load_figures
 
 #: Of a measured figure, what blis calls it; duration and tails are not scored.
 SIMULATED = {
@@ -16,7 +17,6 @@ SIMULATED = {
     **{f"{name}_median_ms": f"{name}_p50_ms" for name in ("tpot", "ttft", "e2e")},
     "output_tps": "tokens_per_sec",
 }
-#: Above this share of refused requests a run says nothing about the others.
 _PROCESSES = 2
 
 
@@ -30,7 +30,7 @@ class Answer:
         cannot: whether it could not even be asked.
         simulated: figures by the names of measured ones.
         waiting: share of their time in the server that requests wait for their first step.
-        refused: share of requests that were refused.
+        in_system: requests in the server, or in each of its replicas, on average.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Answer:
     cannot: bool = False
     simulated: dict[str, float] = field(default_factory=dict)
     waiting: float = 0.0
-    refused: float = 0.0
+    in_system: float = 0.0
 
 
 def run_all(points, processes=_PROCESSES):
@@ -66,9 +66,7 @@ def prepared(point):
     Raises:
         BlisError: it is refused.
     """
-    return blis.prepare(
-        deployment_of(point), workload_of(point), engine=options_of(point), cluster=cluster_of(point)
-    )
+    return blis.prepare(deployment_of(point), workload_of(point), engine=options_of(point), cluster=cluster_of(point))
 
 
 def answer_of(name, outcomes):
@@ -77,10 +75,5 @@ def answer_of(name, outcomes):
     if not summary["completed_requests"] or not summary["vllm_estimated_duration_s"]:
         return Answer(name, "no request was served")
     simulated = {measured: summary[ours] for measured, ours in SIMULATED.items() if summary[ours] is not None}
-    refused = summary["refused_too_long_requests"] + summary["refused_never_fits_requests"]
-    return Answer(
-        name,
-        simulated=simulated,
-        waiting=summary["scheduling_delay_mean_ms"] / summary["e2e_mean_ms"],
-        refused=refused / len(outcomes.table),
-    )
+    load = load_figures(outcomes)
+    return Answer(name, simulated=simulated, waiting=load.waiting, in_system=load.in_system)

@@ -4,6 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from blis.latency.expected_error import FULL_FROM
+
 #: What is scored: its name in tables, and the key of the figure.
 SCORED = {
     "TPOT": "tpot_mean_ms",
@@ -15,8 +17,6 @@ SCORED = {
     "E2E p50": "e2e_median_ms",
     "throughput": "output_tps",
 }
-#: From this share of its time spent waiting for a first step on, requests say more of the queue than of steps.
-SATURATED_FROM = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Row:
     errors: dict[str, float]
 
     @property
-    def saturated(self):
-        """Whether requests mostly waited in the simulated run."""
-        return self.answer.waiting >= SATURATED_FROM
+    def full(self):
+        """Whether requests had to wait in the simulated run, where errors of steps grow."""
+        return self.answer.waiting >= FULL_FROM
 
 
 def rows_of(points, answers):

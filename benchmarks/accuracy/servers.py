@@ -7,8 +7,6 @@ from blis.config.model_names import shipped_models
 from blis.config.schema import ClusterOptions, Deployment, EngineOptions
 from blis.files.resources import data_path
 
-#: GPUs that are run as the nearest one blis knows.
-NEAREST_GPU = {"A100-PCIE-80": "A100-80"}
 #: vLLM whose rules other engines are run by, and what is meant where a source doesn't say.
 OTHERS_VERSION, UNSAID_VERSION = "0.22.1", "0.17.0"
 #: The first with the V1 engine that blis knows the rules of.
@@ -36,7 +34,6 @@ def approximations(point):
         "the V0 engine as V1": "V0" in (point.version or ""),
         "expert parallelism as tensor parallelism": point.ep > 1,
         "data-parallel replicas as instances": point.dp > 1,
-        f"{point.gpu} as {NEAREST_GPU.get(point.gpu)}": point.gpu in NEAREST_GPU,
     }
     return [difference for difference, holds in differences.items() if holds]
 
@@ -45,7 +42,7 @@ def deployment_of(point, hardware_config=None):
     """What runs on what, by the roofline."""
     return Deployment(
         point.config if point.config in shipped_models() else f"measured/{point.config}",
-        hardware=NEAREST_GPU.get(point.gpu, point.gpu),
+        hardware=point.gpu,
         tp=point.tp,
         vllm_version=version_of(point),
         latency_model="roofline",
