@@ -6,12 +6,16 @@ from pathlib import Path
 from blis.files.output import replacing
 
 PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
-_PLACE = re.compile(r"(<!-- accuracy: (?P<name>[\w ]+) -->\n\n).*?(\n\n<!-- /accuracy -->)", re.DOTALL)
+_PLACE = re.compile(r"<!-- accuracy: (?P<name>[\w ]+) -->\n.*?<!-- /accuracy -->", re.DOTALL)
 
 
 def with_tables(text, tables):
     """The page with tables in all the places that have their names."""
-    return _PLACE.sub(lambda place: f"{place[1]}{tables[place['name']]}{place[3]}", text)
+
+    def filled(place):
+        return f"<!-- accuracy: {place['name']} -->\n\n{tables[place['name']]}\n\n<!-- /accuracy -->"
+
+    return _PLACE.sub(filled, text)
 
 
 def write_page(tables, path=PAGE):
