@@ -45,6 +45,7 @@ ALLOWED = {
 SHORTCUTS = {
     ("blis.outcomes.outcomes", target)
     for target in (
+        "blis.outcomes.expected_error",
         "blis.outcomes.metrics.activity",
         "blis.outcomes.metrics.network",
         "blis.outcomes.metrics.steady_state",

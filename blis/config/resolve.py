@@ -49,6 +49,7 @@ from blis.config.versions import (
 )
 from blis.errors import CombinationError, ConfigError, nearest
 from blis.latency.blackbox import blackbox_model
+from blis.latency.expected_error import NOT_FULL, expected_errors, kind_of
 from blis.latency.law import LatencyModel
 from blis.latency.roofline import roofline_model
 from blis.memory.kv_blocks import UNKNOWN_TOTAL_KV_BLOCKS, KnownModel, choose_kv_blocks
@@ -56,9 +57,6 @@ from blis.policies.custom import load_latency_model
 
 #: Most memory for activations: beyond what any GPUs have together.
 _MOST_GIB = 1e6
-#: How far roofline predictions of step time are off: dense models, and everything less sure.
-ROOFLINE_PERCENT = 15
-ROOFLINE_PERCENT_LESS_SURE = 30
 
 
 @dataclass(frozen=True, repr=False)
@@ -401,10 +399,9 @@ def _roofline(
     if deployment.latency_model is None:
         known = _known(target, defaults)
         notes.append(Note("warning", f"latency_model: roofline, since no coefficients match {target.key}; {known}"))
-    is_usual = not architecture.is_moe and not architecture.states and not architecture.quantization.is_4bit
-    less_sure = not is_usual or gpu.status == "prior"
-    percent = ROOFLINE_PERCENT_LESS_SURE if less_sure else ROOFLINE_PERCENT
-    notes.append(Note("warning", f"latency_model: roofline step times are good to about ± {percent} %"))
+    kind = kind_of(architecture)
+    expected = expected_errors(gpu.name, kind, NOT_FULL)["tpot"]
+    notes.append(Note("warning", f"latency_model: roofline, whose TPOT was {expected}"))
     if gpu.status == "prior":
         notes.append(Note("warning", f"hardware: efficiencies of {gpu.name} are guesses, not measured"))
     notes.append(Note("info", f"latency_model: host profile {profile} ({_version_text(target.vllm_version)})"))
@@ -412,7 +409,8 @@ def _roofline(
         "name": "roofline",
         "origin": "architecture and hardware file",
         "host_profile": profile,
-        "accuracy_percent": percent,
+        "model_kind": kind,
+        "accuracy_percent": round(expected.typical),
         "hardware_status": gpu.status,
         "kv_element_bytes": element_bytes,
     }

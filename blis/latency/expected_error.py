@@ -48,7 +48,7 @@ class ExpectedError:
         p90: one of ten was larger.
         bias: half of the errors, with their signs, were larger: above 0 where the simulated figure is mostly too large.
         points: how many were measured.
-        of: what they have in common; "": nothing.
+        of: what they have in common.
     """
 
     typical: float
@@ -56,6 +56,10 @@ class ExpectedError:
     bias: float
     points: int
     of: str
+
+    def __str__(self) -> str:
+        sizes = f"typically {self.typical:.0f} % off, in 1 of 10 cases more than {self.p90:.0f} %"
+        return f"{sizes}, on {self.points} measured points ({self.of})"
 
 
 def kind_of(model: Model) -> str:
@@ -79,23 +83,22 @@ def load_of(waiting: float, in_system: float) -> str:
 
 
 def neighbourhoods(gpu: str, kind: str, engine: str, load: str) -> list[str]:
-    """Names of all neighbourhoods that a run lies in, the nearest first.
+    """Names of all neighbourhoods that a run lies in, the nearest first; what is full is in none with what is not.
 
     Args:
         gpu: main name.
         kind: as `kind_of` says.
         engine: ``vllm``, ``sglang``, ….
-        load: as `load_of` says; the part of it that is known.
+        load: as `load_of` says, or only `FULL` or `NOT_FULL`.
     """
     architectures = [name for name, gpus in ARCHITECTURES.items() if gpu in gpus]
-    places = [f"{kind} with {engine} on {gpu}", *(f"{kind} on {place}" for place in (gpu, *architectures))]
-    loads = list(dict.fromkeys((load, load.rpartition(", ")[2])))
-    near = [f"{place}, {each}" for each in loads for place in (*places, kind)]
-    return [*near, *places, kind, *loads, ""]
+    places = [f"{kind} with {engine} on {gpu}", *(f"{kind} on {place}" for place in (gpu, *architectures)), kind]
+    loads = dict.fromkeys((load, load.rpartition(", ")[2]))
+    return [*(f"{place}, {each}" for each in loads for place in places), *loads]
 
 
 def expected_errors(gpu: str, kind: str, load: str) -> dict[str, ExpectedError]:
-    """For each figure the error in the nearest neighbourhood where enough was measured; arguments as above."""
+    """For each figure the error in the nearest neighbourhood where enough was measured, if any; arguments as above."""
     names = neighbourhoods(gpu, kind, ENGINE, load)
     found = {}
     for figure, known in _errors().items():

@@ -35,10 +35,29 @@ def load_figures(outcomes: Outcomes) -> LoadFigures | None:
 
 
 class Expected(NamedTuple):
-    """Errors to expect, by figure (`blis.latency.expected_error.FIGURES`), and what the load is called."""
+    """Errors to expect of a run.
+
+    Attributes:
+        load: what its load is called.
+        errors: by figure (`blis.latency.expected_error.FIGURES`).
+    """
 
     load: str
     errors: dict[str, ExpectedError]
+
+    def figures(self) -> dict[str, Any]:
+        """The key ``expected_error`` of the metrics block (docs/output.md)."""
+        return {"load": self.load, **{figure: _figures(error) for figure, error in self.errors.items()}}
+
+
+def _figures(error: ExpectedError) -> dict[str, Any]:
+    return {
+        "typical_percent": error.typical,
+        "p90_percent": error.p90,
+        "bias_percent": error.bias,
+        "measured_points": error.points,
+        "of": error.of,
+    }
 
 
 def expected_error(outcomes: Outcomes) -> Expected | None:
@@ -49,21 +68,3 @@ def expected_error(outcomes: Outcomes) -> Expected | None:
         return None
     name = load_of(*load)
     return Expected(name, expected_errors(outcomes.metadata["hardware"], about["model_kind"], name))
-
-
-def expected_error_figures(outcomes: Outcomes) -> dict[str, Any] | None:
-    """The same as plain JSON values (docs/output.md)."""
-    expected = expected_error(outcomes)
-    if expected is None:
-        return None
-    errors = {
-        figure: {
-            "typical_percent": error.typical,
-            "p90_percent": error.p90,
-            "bias_percent": error.bias,
-            "measured_points": error.points,
-            "of": error.of,
-        }
-        for figure, error in expected.errors.items()
-    }
-    return {"load": expected.load, **errors}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from blis.outcomes.expected_error import Expected
     from blis.outcomes.metrics.steady_state import SteadyState
     from blis.report.plots import Plots
 
@@ -183,6 +184,13 @@ class Outcomes:
         from blis.outcomes.metrics.steady_state import SteadyState
 
         return SteadyState(self)
+
+    @cached_property
+    def expected_error(self) -> Expected | None:
+        """How far off these figures may be, by what was measured; None where steps are not the roofline's."""
+        from blis.outcomes.expected_error import expected_error
+
+        return expected_error(self)
 
     @cached_property
     def busy_us(self) -> Ints:

@@ -32,7 +32,7 @@ from blis.report.page import (
 )
 from blis.report.run_findings import counts_over_time, findings, incidents
 from blis.report.run_headlines import LATENCIES, about, tiles, title
-from blis.report.run_table import verdict
+from blis.report.run_table import expected_errors, verdict
 from blis.report.sections import Report
 from blis.report.tables import number, percent
 
@@ -69,6 +69,7 @@ def run_page(report: Report, command: Sequence[str] = ()) -> Page:
         Section("What stands out", list(_stands_out(outcomes, found, over_time))),
         Section("Over time", list(_over_time(outcomes, over_time))),
         Section("Latency", list(_latency(report))),
+        Section("Error to expect", list(_expected_error(values.get("expected_error")))),
         Section("Classes and tenants", list(_groups(report, values))),
         Section("Instances", list(_instances(outcomes, values.get("instances", ()), over_time))),
         Section("Decisions", list(_decisions(outcomes))),
@@ -176,6 +177,17 @@ def _class_rows(outcomes: Outcomes) -> Iterator[tuple[str, Any, list[int] | None
         names = (*given.names, DEFAULT_CLASS)
         for name, code in sorted((names[code], code) for code in codes):
             yield name, np.flatnonzero(given.codes == code), [code]
+
+
+def _expected_error(expected: Mapping[str, Any] | None) -> Iterator[Part]:
+    if expected is None:
+        return
+    yield Table(
+        ("Figure", "typical, %", "1 in 10 above, %", "bias, %", "points", "measured on"),
+        list(expected_errors(expected)),
+        f"Load: {expected['load']}",
+        "How far off the roofline was on servers that others have measured and that are like this one.",
+    )
 
 
 def _groups(report: Report, values: Mapping[str, Any]) -> Iterator[Part]:

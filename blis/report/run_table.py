@@ -134,6 +134,7 @@ def run_tables(
     sections = [
         latency_table(summary, LATENCIES),
         *_steady_state(outcomes),
+        *_expected_error(more.get("expected_error")),
         pairs("Totals", totals(summary)),
         _over_time(outcomes),
         *_instances(more.get("instances", ())),
@@ -185,6 +186,25 @@ def intervals(outcomes: Outcomes) -> Iterator[tuple[str, str]]:
             yield f"mean {name}, 95 %", f"{ends} ms (effective sample size {size})"
     if found.e2e is not None and found.warm_up_requests:
         yield "warm-up left out", f"{found.warm_up_requests:,} requests"
+
+
+def _expected_error(expected: Mapping[str, Any] | None) -> Iterator[Table]:
+    if expected is None:
+        return
+    title = f"Error to expect, {expected['load']}"
+    made = table("", "typical", "1 in 10 above", "bias", "points", "measured on", words=("measured on",), title=title)
+    for name, typical, p90, bias, points, of in expected_errors(expected):
+        made.add_row(name, f"{typical:.0f} %", f"{p90:.0f} %", f"{bias:+.0f} %", f"{points}", of)
+    yield made
+
+
+def expected_errors(expected: Mapping[str, Any]) -> Iterator[tuple[str, float, float, float, int, str]]:
+    """Of each figure its name, typical error, 90th percentile, bias, points, and what these have in common."""
+    for key, error in expected.items():
+        if key != "load":
+            typical, p90, bias = (error[f"{size}_percent"] for size in ("typical", "p90", "bias"))
+            of = error["of"].removesuffix(f", {expected['load']}")
+            yield LATENCIES.get(key, key), typical, p90, bias, error["measured_points"], of
 
 
 def totals(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -96,6 +96,8 @@ class Report:
         sessions = session_figures(outcomes)
         if sessions is not None:
             more["sessions"] = sessions
+        if outcomes.expected_error is not None:
+            more["expected_error"] = outcomes.expected_error.figures()
         more["anomalies"] = anomalies(outcomes)
         if self.fitness_weights is not None:
             more["fitness"] = fitness(outcomes, self.fitness_weights)
