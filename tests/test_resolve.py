@@ -10,6 +10,7 @@ from blis.config.resolve import resolve
 from blis.config.schema import Deployment, EngineOptions
 from blis.errors import CapacityError, ConfigError
 from blis.files.resources import data_path
+from blis.latency.expected_error import NOT_FULL, expected_errors
 
 LLAMA = "meta-llama/llama-3.1-8b-instruct"
 QWEN3 = "qwen/qwen3-14b"  # architecture shipped, no coefficients
@@ -62,7 +63,7 @@ def test_no_matching_coefficients_lead_to_the_roofline():
     assert (
         "roofline, since no coefficients match H200-SXM:2:0.33.0; coefficients exist for A100-80:1:0.8.4, " in warnings
     )
-    assert "± 15 %" in warnings
+    assert "latency_model: roofline, whose TPOT was typically " in warnings
 
 
 def test_another_version_than_the_published_one_leads_to_the_roofline():
@@ -81,26 +82,30 @@ def test_a_model_without_coefficients():
         "name": "roofline",
         "origin": "architecture and hardware file",
         "host_profile": "full",
-        "accuracy_percent": 15,
+        "model_kind": "dense",
+        "accuracy_percent": round(expected_errors("H100-SXM", "dense", NOT_FULL)["tpot"].typical),
         "hardware_status": "measured",
         "kv_element_bytes": 2,
     }
 
 
 @pytest.mark.parametrize(
-    ("model", "hardware", "tp", "percent"),
+    ("model", "hardware", "tp", "kind"),
     [
-        (QWEN3, "H100", 1, 15),
-        ("redhatai/phi-4-fp8-dynamic", "H200", 1, 15),
-        ("mistralai/mixtral-8x7b-instruct-v0.1", "H200", 2, 30),
-        ("redhatai/phi-4-quantized.w4a16", "H200", 1, 30),
-        (QWEN3, "MI300X", 1, 30),
+        (QWEN3, "H100-SXM", 1, "dense"),
+        ("redhatai/phi-4-fp8-dynamic", "H200-SXM", 1, "dense"),
+        ("mistralai/mixtral-8x7b-instruct-v0.1", "H200-SXM", 2, "mixture of experts"),
+        ("deepseek-ai/deepseek-r1", "H200-SXM", 8, "latent attention"),
+        ("qwen/qwen3-next-80b-a3b-instruct", "H200-SXM", 4, "hybrid"),
+        (QWEN3, "MI300X", 1, "dense"),
     ],
 )
-def test_every_roofline_result_says_how_far_to_trust_it(model, hardware, tp, percent):
+def test_every_roofline_result_says_how_far_to_trust_it(model, hardware, tp, kind):
     r = decide(model, hardware=hardware, tp=tp)
-    assert f"roofline step times are good to about ± {percent} %" in texts(r, "warning")
-    assert r.details["latency_model"]["accuracy_percent"] == percent
+    error = expected_errors(hardware, kind, NOT_FULL)["tpot"]
+    said = f"roofline, whose TPOT was typically {error.typical:.0f} % off, in 1 of 10 cases more than {error.p90:.0f} %"
+    assert f"{said}, on {error.points} measured points ({error.of})" in texts(r, "warning")
+    assert r.details["latency_model"]["accuracy_percent"] == round(error.typical)
     assert ("efficiencies of MI300X are guesses" in texts(r, "warning")) == (hardware == "MI300X")
 
 

@@ -45,6 +45,7 @@ class Point:
     commit: str | None = None
     path: str | None = None
     url: str | None = None
+    page: str | None = None
     date: str | None = None
     version: str | None = None
     client: str | None = None
@@ -81,10 +82,16 @@ class Point:
 
     @cached_property
     def curve(self) -> tuple:
-        """Points of one curve differ in the level of load only, or in the engine's release."""
-        of_server = (self.source, self.engine, self.model, self.quantization, self.kv_dtype, self.gpu, self.launch)
+        """Points of one curve differ in the level of load only."""
+        of_server = (self.source, self.engine, self.version, self.model, self.quantization, self.kv_dtype, self.gpu)
         parallel = (self.tp, self.pp, self.dp, self.ep, self.attention_dp)
-        settings = (self.max_num_seqs, self.max_num_batched_tokens, self.prefix_caching, self.max_model_len)
+        settings = (
+            self.max_num_seqs,
+            self.max_num_batched_tokens,
+            self.prefix_caching,
+            self.max_model_len,
+            self.launch,
+        )
         output = str(self.output).split()[0]  # the mean of an assumed law wanders from row to row
         return (*of_server, *parallel, *settings, self.input, output, self.load.kind)
 

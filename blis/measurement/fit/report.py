@@ -84,7 +84,7 @@ def text(fit: Fit) -> Iterator[Any]:
         ranges = ", ".join(
             f"{name.upper()} {low / 1e3:.0f} to {high / 1e3:.0f} ms" for name, (low, high) in fit.margin.items()
         )
-        yield f"Without this fit step times are good to ± {percent} %, and mean latencies only to: {ranges}."
+        yield f"Without this fit steps are typically {percent} % off, and mean latencies then: {ranges}."
     for doubt in fit.doubts:
         yield f"Not determined: {doubt}."
     if fit.doubts:
