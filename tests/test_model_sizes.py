@@ -50,6 +50,7 @@ PUBLISHED = (
     ),
     published("deepseek-v2-lite-chat", "15.7", "2.4", paper("2405.04434", "appendix B")),
     published("deepseek-v3 deepseek-r1 deepseek-v3.1 deepseek-r1-0528", "671", "37", paper("2412.19437", "abstract")),
+    published("deepseek-r1-0528-nvfp4", "671", "37", paper("2412.19437", "abstract, of DeepSeek-V3, which it is made of")),
     published("deepseek-r1-distill-llama-70b", "70.6", None, checkpoint("meta-llama/Llama-3.3-70B-Instruct")),
     published("deepseek-r1-distill-qwen-32b", "32.5", None, card("Qwen/Qwen2.5-32B-Instruct")),
     published("gpt-oss-120b", "116.83", "5.13", paper("2508.10925", "table 1")),
