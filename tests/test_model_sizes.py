@@ -50,7 +50,9 @@ PUBLISHED = (
     ),
     published("deepseek-v2-lite-chat", "15.7", "2.4", paper("2405.04434", "appendix B")),
     published("deepseek-v3 deepseek-r1 deepseek-v3.1 deepseek-r1-0528", "671", "37", paper("2412.19437", "abstract")),
-    published("deepseek-r1-0528-nvfp4", "671", "37", paper("2412.19437", "abstract, of DeepSeek-V3, which it is made of")),
+    published(
+        "deepseek-r1-0528-nvfp4", "671", "37", paper("2412.19437", "abstract, of DeepSeek-V3, which it is made of")
+    ),
     published("deepseek-r1-distill-llama-70b", "70.6", None, checkpoint("meta-llama/Llama-3.3-70B-Instruct")),
     published("deepseek-r1-distill-qwen-32b", "32.5", None, card("Qwen/Qwen2.5-32B-Instruct")),
     published("gpt-oss-120b", "116.83", "5.13", paper("2508.10925", "table 1")),
@@ -196,7 +198,7 @@ PUBLISHED = (
     ),
     published("qwen3.5-35b-a3b", "35", "3", card("Qwen/Qwen3.5-35B-A3B")),
     published("qwen3.5-397b-a17b", "397", "17", card("Qwen/Qwen3.5-397B-A17B")),
-    published("qwen3.5-9b", "9", None, "not confirmed: https://huggingface.co/Qwen/Qwen3.5-9B, its name, 2026-11-30"),
+    published("qwen3.5-9b", "9", None, "https://docs.vultr.com/models/alibaba-qwen-35/qwen3.5-9b/nvidia, 2026-11-30"),
     published("deepseek-v3.2", "671", "37", paper("2412.19437", "abstract, of DeepSeek-V3, which it is made of")),
     published(
         "nvidia-nemotron-3-nano-30b-a3b-bf16 nvidia-nemotron-3-nano-30b-a3b-fp8",
