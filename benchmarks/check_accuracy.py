@@ -21,7 +21,8 @@ from accuracy.running import run_all
 from accuracy.scores import rows_of
 from accuracy.tables import all_tables
 
-from blis.errors import BlisError
+from blis.errors import BlisError, ConfigError
+from blis.files.strict_yaml import parse_yaml
 
 
 def check(points):
@@ -51,7 +52,25 @@ def update(points):
 def settings_of(texts):
     """``NAME=VALUE`` as a mapping; values are numbers, or ``x1.2``."""
     pairs = (text.partition("=") for text in texts)
-    return {name: value if value.startswith("x") else float(value) for name, _, value in pairs}
+    try:
+        return {name: value if value.startswith("x") else float(value) for name, _, value in pairs}
+    except ValueError:
+        raise ConfigError(f"--set: expected NAME=NUMBER or NAME=x1.2, got {' '.join(texts)}") from None
+
+
+def candidates_of(path):
+    """A list of such mappings.
+
+    Raises:
+        ConfigError: it is none, or cannot be read.
+    """
+    try:
+        found = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ConfigError(f"{path}: expected a list of mappings, such as - {{'*.host_factor': x1.2}}")
+    return found
 
 
 def say(*lines):
@@ -70,8 +89,7 @@ def main(arguments=None):
         sys.stdout.write(by_source(PreparedPoints(points).rows(settings_of(flags.set))) + "\n")
         return 0
     if flags.leave_one_out:
-        candidates = yaml.safe_load(flags.leave_one_out.read_text(encoding="utf-8"))
-        sys.stdout.write(leave_one_out(PreparedPoints(points), candidates) + "\n")
+        sys.stdout.write(leave_one_out(PreparedPoints(points), candidates_of(flags.leave_one_out)) + "\n")
         return 0
     return update(points) if flags.update else check(points)
 

@@ -62,9 +62,9 @@ def _figures(error: ExpectedError) -> dict[str, Any]:
 
 def expected_error(outcomes: Outcomes) -> Expected | None:
     """The errors to expect of a run; None: its steps are not the roofline's, or nothing was completed."""
-    about = outcomes.metadata.get("latency_model", {})
-    load = load_figures(outcomes)
-    if load is None or "model_kind" not in about:
+    kind = outcomes.metadata.get("latency_model", {}).get("model_kind")
+    load = None if kind is None else load_figures(outcomes)
+    if load is None:
         return None
     name = load_of(*load)
-    return Expected(name, expected_errors(outcomes.metadata["hardware"], about["model_kind"], name))
+    return Expected(name, expected_errors(outcomes.metadata["hardware"], kind, name))
