@@ -3,12 +3,16 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from blis.config.model.exemptions import matcher
 from blis.config.model.precision import ON_THE_WAY_IN, quantized
 from blis.config.model.reading import read_model
 from blis.config.quantization import Quantization
 from blis.config.schema import QUANTIZATIONS
 from blis.errors import CombinationError, ConfigError
+from blis.files.decode import Section
 
 BASE = {
     "model_type": "qwen3_moe",
@@ -239,3 +243,20 @@ def test_quantising_on_the_way_in(read):
 
 def test_the_flag_names_all_that_there_is():
     assert tuple(ON_THE_WAY_IN) == QUANTIZATIONS
+
+
+ENTRIES = (
+    *("lm_head", "mlp.gate", "self_attn", "model.layers.1", "model.layers.12.mlp", "model.layers.1.mlp.experts.0"),
+    *("model.layers.1*", "model.layers.11.self_attn*", "*.mlp.gate*", "*layers.1?.mlp*", "model.layers.*.self_attn"),
+    *(r"re:.*mlp\.gate$", r"re:.*layers\..\.mlp", r"re:.*layers\.(1|12)\..*", "vision.layers.1.mlp", "3", "layers.3"),
+)
+
+
+@given(st.lists(st.sampled_from(ENTRIES), max_size=4))
+def test_layers_are_looked_at_once_only_where_a_list_says_the_same_of_them(entries):
+    means = matcher(Section({}, ""), "ignore", entries)
+    for module in ("mlp.gate", "mlp.experts.0.up_proj", "self_attn.q_proj"):
+        said = {}
+        for number in range(14):
+            said.setdefault(means.of_layer(number), set()).add(means(f"layers.{number}.{module}"))
+        assert all(len(answers) == 1 for answers in said.values())

@@ -6,14 +6,12 @@ Its entries are names, parts of names, patterns with ``*``, or regular expressio
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fnmatch import translate
-from functools import cache
 
 from blis.files.decode import Section
-
-#: Whether a list means a module, which is named from ``layers.`` on.
-Matcher = Callable[[str], bool]
 
 _PREFIXES = (
     "",
@@ -24,6 +22,49 @@ _PREFIXES = (
     "backbone.",
     "llm.model.",
 )
+#: Where an entry names one layer by its number.
+_ONE_LAYER = re.compile(r"layers\.(\d{1,9})(?![^.])")
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Whether a list means a module, which is named from ``layers.`` on.
+
+    Attributes:
+        names: runs of whole parts of a module's name, by their first parts.
+        starts: beginnings of a module's name.
+        pattern: that a module's whole name fulfils; None: there is none.
+        by_layer: what entries say that name one layer by its number, by this number.
+        counts_layers: whether other entries may tell layers apart.
+    """
+
+    names: dict[str, frozenset[str]]
+    starts: tuple[str, ...]
+    pattern: re.Pattern[str] | None
+    by_layer: dict[int, frozenset[str]]
+    counts_layers: bool
+
+    def __call__(self, module: str) -> bool:
+        """Whether the list means it."""
+        if module.startswith(self.starts) or self._has_name(module):
+            return True
+        pattern = self.pattern
+        return pattern is not None and any(pattern.match(prefix + module) for prefix in _PREFIXES)
+
+    def of_layer(self, number: int) -> object:
+        """What the list says of one layer by its number: layers of which it says the same are alike to it.
+
+        Patterns without digits can still tell numbers apart by their length.
+        """
+        return number if self.counts_layers else (len(str(number)), self.by_layer.get(number))
+
+    def _has_name(self, module: str) -> bool:
+        parts = module.split(".")
+        for i, part in enumerate(parts):
+            names = self.names.get(part)
+            if names and any(".".join(parts[i:j]) in names for j in range(i + 1, len(parts) + 1)):
+                return True
+        return False
 
 
 def matcher(section: Section, key: str, entries: Iterable[str]) -> Matcher:
@@ -37,23 +78,29 @@ def matcher(section: Section, key: str, entries: Iterable[str]) -> Matcher:
     Raises:
         ConfigError: an entry is no regular expression.
     """
-    plain, beginnings, patterns = [], [], []
+    names, starts, patterns = defaultdict(set), [], []
+    by_layer, counts_layers = defaultdict(set), False
     for entry in entries:
-        if entry.startswith("re:") or "*" in entry[:-1]:
+        is_pattern = entry.startswith("re:") or "*" in entry[:-1]
+        name = entry if is_pattern else _from_layers(entry.strip("."))
+        if is_pattern:
             patterns.append(_pattern(section, key, entry))
-        elif entry.endswith("*"):
-            beginnings.append(_from_layers(entry[:-1]))
+        elif name.endswith("*"):
+            starts.append(name[:-1])
         else:
-            plain.append(_from_layers(entry.strip(".")))
-    names, starts = frozenset(plain), tuple(beginnings)
-    joined = re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
-
-    def means(module: str) -> bool:
-        if (names and not _runs(module).isdisjoint(names)) or module.startswith(starts):
-            return True
-        return joined is not None and any(joined.match(prefix + module) for prefix in _PREFIXES)
-
-    return means
+            names[name.split(".")[0]].add(name)
+        numbered = None if is_pattern else _ONE_LAYER.match(name)
+        if numbered is not None:
+            by_layer[int(numbered[1])].add(name[numbered.end() :])
+        else:
+            counts_layers |= any(character.isdigit() for character in name)
+    return Matcher(
+        names={first: frozenset(each) for first, each in names.items()},
+        starts=tuple(starts),
+        pattern=re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None,
+        by_layer={number: frozenset(each) for number, each in by_layer.items()},
+        counts_layers=counts_layers,
+    )
 
 
 def _pattern(section: Section, key: str, entry: str) -> str:
@@ -71,10 +118,3 @@ def _from_layers(entry: str) -> str:
     """Drop what stands before ``layers.``, unless it leads to another part of the model than the language model."""
     before, found, after = entry.rpartition("layers.")
     return found + after if before in _PREFIXES else entry
-
-
-@cache
-def _runs(module: str) -> frozenset[str]:
-    """All runs of whole parts of a dotted name."""
-    parts = module.split(".")
-    return frozenset(".".join(parts[i:j]) for i in range(len(parts)) for j in range(i + 1, len(parts) + 1))

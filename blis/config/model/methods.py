@@ -64,6 +64,10 @@ class Plan:
     kv_cache_type: str | None = None
     doubts: tuple[str, ...] = field(default=())
 
+    def of_layer(self, number: int) -> object:
+        """What its lists say of one layer by its number: layers of which they say the same are alike to it."""
+        return (self.exempt.of_layer(number), *(means.of_layer(number) for means, _ in self.special))
+
 
 def read_plan(section: Section) -> Plan:
     """Read ``quantization_config`` or what ``hf_quant_config.json`` holds.

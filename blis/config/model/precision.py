@@ -55,10 +55,7 @@ def _find_plan(config: ModelConfig, folder: Path) -> Plan | None:
 
 
 def _averages(config: ModelConfig, plan: Plan, layers: Sequence[Layer], hidden_size: int) -> Quantization:
-    weights: Counter[tuple[Part, Scheme]] = Counter()
-    for i, layer in enumerate(layers):
-        for module in modules_of(layer, hidden_size):
-            weights[module.part, _scheme_of(plan, module, i)] += module.weights
+    weights = _weights_by_scheme(plan, layers, hidden_size)
     types: Counter[object] = Counter()
     for (_, scheme), count in weights.items():
         if scheme.bytes < BYTES_16BIT:
@@ -69,6 +66,20 @@ def _averages(config: ModelConfig, plan: Plan, layers: Sequence[Layer], hidden_s
     parts: tuple[Part, ...] = ("attention", "mlp", "expert")
     attention, mlp, expert = (_mean_bytes(weights, part, plan.scheme) for part in parts)
     return Quantization(attention, mlp, expert, most)
+
+
+def _weights_by_scheme(plan: Plan, layers: Sequence[Layer], hidden_size: int) -> Counter[tuple[Part, Scheme]]:
+    """How many weights each scheme holds; layers that are alike to the plan, too, are looked at once."""
+    known: dict[tuple[Layer, object], Counter[tuple[Part, Scheme]]] = {}
+    total: Counter[tuple[Part, Scheme]] = Counter()
+    for i, layer in enumerate(layers):
+        key = (layer, plan.of_layer(i))
+        if key not in known:
+            known[key] = Counter()
+            for module in modules_of(layer, hidden_size):
+                known[key][module.part, _scheme_of(plan, module, i)] += module.weights
+        total.update(known[key])
+    return total
 
 
 def _most(types: Counter[object]) -> object:
