@@ -148,6 +148,26 @@ Nemotron-Nano-9B-v2 8.89 - nemotron_h 4480 15680 56 40 8 131072
 Ring-mini-linear-2.0 16.4 1.6 bailing_moe_linear 2048 5120 20 16 4 157184
     head_dim=128 layer_group_size=5 moe_intermediate_size=512 num_experts=256 num_experts_per_tok=8
     num_shared_experts=1 first_k_dense_replace=1
+BLOOM-7B1 7.07 - bloom 4096 - 30 32 - 250880
+GPT-J-6B 6.05 - gptj 4096 - 28 16 - 50400
+OPT-30B 29.97 - opt 7168 28672 48 56 - 50272
+StarCoder 15.5 - gpt_bigcode 6144 24576 40 48 - 49152
+    n_positions=8192
+MPT-30B 29.96 - mpt 7168 - 48 64 - 50432
+    attn_config={"alibi":true,"attn_type":"multihead_attention"}
+CWM-32B 32.6 - cwm 6144 21504 64 48 8 128256
+MiniCPM-2B 2.72 - minicpm 2304 5760 40 36 36 122753
+Orion-14B 14.5 - orion 5120 15360 40 40 40 84608
+Grok-1 314 84 grok-1 6144 32768 64 48 8 131072
+    head_dim=128 num_experts=8 tie_word_embeddings=true
+Grok-2 270 115 git 8192 32768 64 64 8 131072
+    head_dim=128 moe_intermediate_size=16384 num_local_experts=8 residual_moe=true
+Laguna-XS.2 33.4 3.5 laguna 2048 8192 40 48 8 100352
+    num_attention_heads_per_layer=[48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64]
+    gating=true
+Sarvam-30B 32.15 - sarvam_moe 4096 8192 19 64 4 262144
+Sarvam-105B 106 - sarvam_mla 4096 16384 32 64 64 262144
+LongCat-Flash 560 27.8 longcat_flash 6144 12288 28 64 64 131072
 """
 
 

@@ -281,7 +281,7 @@ SPARSE = {"model_type": "qwen3_moe", **MOE}
         ),
         (
             {"model_type": "gemma3_text", "use_bidirectional_attention": True},
-            "use_bidirectional_attention: must be text",
+            "use_bidirectional_attention: models that look both ways",
         ),
         ({"model_type": "bamba", "mamba_n_heads": 3}, "mamba_n_heads: must split 128 channels, got 3 heads of 42"),
         (

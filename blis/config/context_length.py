@@ -13,7 +13,7 @@ from blis.files.decode import Section
 #: What families of models call it; where a config has several, the least one holds.
 _KEYS = (
     *("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_target_positions"),
-    *("max_sequence_length", "max_seq_length", "seq_len"),
+    *("max_sequence_length", "max_seq_length", "seq_len", "max_position_embedding"),
 )
 #: Cohere's own key; it holds whatever the others say.
 _OVERRIDING_KEY = "model_max_length"
@@ -39,7 +39,7 @@ def read_context_length(config: Section) -> int | None:
             continue
         if scaling.has("factor"):
             factor = scaling.number("factor")
-        if kind == "yarn":
+        if kind.endswith("yarn"):
             length = scaling.integer("original_max_position_embeddings", length, least=1)
     return int(length * factor)
 

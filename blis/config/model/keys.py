@@ -30,7 +30,7 @@ _HARMLESS = words(
     dim_model_base diversity_penalty do_sample downsample_factor downsample_ratio dtype dynamic_image_size
     dynamic_seq_length early_stopping emb_pdrop embd_pdrop embedding_scale enable_moe_fp32_combine
     encoder_no_repeat_ngram_size ep_size exponential_decay_length_penalty ffn_act_fn finetuning_task floor_scale
-    force_image_size fp32_residual_connection full_attn_alpha_factor full_attn_beta_factor fused_mlp
+    force_image_size fp32_residual_connection full_attn_alpha_factor full_attn_beta_factor
     group_limited_greedy hidden_act hidden_activation id2label ignore_index index_share_for_mtp_iteration
     interleaved_mrope is_causal is_decoder is_llama_config kda_lower_bound kda_safe_gate label2id length_penalty
     linear_allow_neg_eigval linear_attn_alpha_factor linear_attn_beta_factor linear_silu logit_scale logits_scaling
@@ -55,6 +55,7 @@ _HARMLESS = words(
     typical_p use_absolute_position_embeddings use_associative_scan use_bfloat16 use_cache use_dynamic_ntk
     use_flash_attn use_gated_activation use_grouped_topk use_image_newline_parameter use_logn_attn use_mamba_kernels
     use_mambapy use_moe_shared_gate use_parallel_block use_parallel_embedding use_parallel_residual
+    att_impl_type is_composition moe_dynamic_exp_p moe_jitter num_expert_groups num_limited_groups use_grouped_mm
     use_rotary_pos_emb use_sliding_window_cache use_thumbnail use_unified_vision_chunk z_loss_coefficient
     """
 )
@@ -62,7 +63,8 @@ _HARMLESS = words(
 _HARMLESS_PARTS = re.compile(
     r"(_token_(id|ids|index|indexes|indices)|_eps|_epsilon|_std|_theta|_bias|_loss|_coef|_coeff|_alpha)$"
     r"|^(bos|eos|eod|eot|pad|sep|cls|mask|unk|im|image|video|audio|boi|eoi|boa|eoa|vision|media)\w*_(id|ids|index|token)$|_(start|end|newline)_id$"
-    r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|initializer|init_|mtp|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
+    r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|init_|mtp|moe_router_(?!topk)|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
+    r"|_fp32$|_impl$|_fusion$|_dt_(min|max|init_floor|softplus)$|_a_log_(min|max)$|initializer|^max_attn_value$"
     r"|norm|dropout|jitter|softcap|rope_|multiplier|partial_rotary|_bias_|scaling_factor|_aux_|noise|placeholder|projector"
     r"|^(vit|anyres|vision|image|video|audio|visual|media|max_image|min_image|max_video|num_media|num_image)_"
     r"|^_|^summary_|^vocab_offset|^pad_|processor|chat_template|gradient|_lr$|learning_rate|temperature|unsloth"

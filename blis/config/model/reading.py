@@ -13,6 +13,7 @@ from blis.config.model.families.parts import hidden_size
 from blis.config.model.families.registry import FAMILIES, NOT_MODELLED
 from blis.config.model.keys import TEXT_PARTS
 from blis.config.model.model import Model
+from blis.config.model.per_layer import layers_of
 from blis.config.model.precision import read_precision
 from blis.config.model.strict import ModelConfig
 from blis.files.decode import Section, read_json
@@ -43,11 +44,9 @@ def _content(path: Path) -> bytes | None:
 
 @functools.lru_cache(maxsize=64)
 def _read_model(folder: Path, _contents: tuple[bytes | None, ...], assume_dense: bool) -> Model:
-    file = read_json(folder / "config.json")
-    if file.holds_mapping("thinker_config"):  # Qwen Omni: what thinks is served, what talks is not
-        file = file.section("thinker_config")
+    file = _served_part(read_json(folder / "config.json"))
     name = _family_name(file)
-    family = FAMILIES.get(name)
+    family = None if _not_modelled(file, name) else FAMILIES.get(name)
     if family is None and not assume_dense:
         _refuse(file, name)
     config = ModelConfig(file, _defaults(file, family))
@@ -56,16 +55,30 @@ def _read_model(folder: Path, _contents: tuple[bytes | None, ...], assume_dense:
     return _read(config, family, name, file.text("model_type", ""), folder)
 
 
+def _served_part(file: Section) -> Section:
+    """All of it, but of Qwen Omni: what thinks is served, what talks is not."""
+    if not file.holds_mapping("thinker_config"):
+        return file
+    part = file.section("thinker_config")
+    version = {"transformers_version": file.plain().get("transformers_version")}
+    return Section({**version, **part.plain()}, part.source, part.path)
+
+
 def _family_name(file: Section) -> str:
     part = next((key for key in TEXT_PARTS if file.holds_mapping(key)), None)
     inner = file.section(part).text("model_type", "") if part else ""
     return inner or file.text("model_type", "")
 
 
+def _not_modelled(file: Section, name: str) -> str | None:
+    """The type, of the language model or of the whole, that is known not to fit."""
+    return next((each for each in (name, file.text("model_type", "")) if each in NOT_MODELLED), None)
+
+
 def _refuse(file: Section, name: str) -> None:
-    why = NOT_MODELLED.get(name)
-    if why:
-        file.fail("model_type", f"models of type {name!r} are not modelled: what is missing is {why}")
+    unfit = _not_modelled(file, name)
+    if unfit is not None:
+        file.fail("model_type", f"models of type {unfit!r} are not modelled: what is missing is {NOT_MODELLED[unfit]}")
     found = f"models of type {name!r} are not known" if name else "missing"
     file.fail("model_type", f"{found}; --assume-dense-transformer takes it for a plain dense transformer")
 
@@ -81,7 +94,7 @@ def _defaults(file: Section, family: Family | None) -> dict[str, object]:
 def _read(config: ModelConfig, family: Family | None, name: str, model_type: str, folder: Path) -> Model:
     for key in ("torch_dtype", "dtype"):
         config.text(key, "bfloat16", valid=("bfloat16", "float16", "float32"))  # vLLM serves all of them at 16 bit
-    layers = family.read_layers(config) if family else assumed_dense(config)
+    layers = layers_of(config, family.read_layers if family else assumed_dense)
     lookups = family.read_lookups(config) if family else 0
     d = hidden_size(config)
     vocab_size = config.size("vocab_size", "padded_vocab_size")

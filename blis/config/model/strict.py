@@ -6,6 +6,7 @@ them and is refused by name unless its value switches it off, or nobody knows it
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -27,8 +28,10 @@ class ModelConfig(Section):
         self._part = next((key for key in TEXT_PARTS if file.holds_mapping(key)), "")
         self._inner: dict[str, Any] = outer[self._part] if self._part else {}
         given = {**outer, **self._inner}
+        if _is_said_outside(outer):
+            given["tie_word_embeddings"] = outer["tie_word_embeddings"]
         self._given = frozenset(given)
-        super().__init__({**defaults, **given}, file.source)
+        super().__init__({**defaults, **given}, file.source, file.path)
         self._doubts: list[str] = []
         self._assumed: dict[str, int | float] = {}
         self._parts: list[Section] = []
@@ -71,6 +74,13 @@ class ModelConfig(Section):
             self.fail(key, f"must have one value for each of {count} layers, got {len(entries)}")
         return [section.integer(name, least=least) for section, name in entries[:count]]
 
+    def per_layer_flags(self, key: str, count: int) -> list[bool]:
+        """Read a list with true or false for each layer."""
+        entries = self.entries(key)
+        if len(entries) < count:
+            self.fail(key, f"must have one value for each of {count} layers, got {len(entries)}")
+        return [section.flag(name) for section, name in entries[:count]]
+
     def numbers_of_layers(self, key: str, count: int, *, first: int = 0) -> frozenset[int]:
         """Read a list of numbers of layers, counted from ``first``; the result counts from 0."""
         self.ignore(key)
@@ -94,8 +104,27 @@ class ModelConfig(Section):
             self.fail(key, f"must name {count} layers, got {len(types)}")
         return types[:count]
 
+    def overlaid(self, settings: Section) -> ModelConfig:
+        """The same configuration with a layer's own settings laid over it; what is read of it counts as read."""
+        own = copy.copy(self)
+        own._values = {**self._values, **settings.plain()}
+        own._given = self._given | set(settings.names())
+        return own
+
+    def check_overlay(self, settings: Section) -> None:
+        """Refuse a layer's own settings that are not understood and may matter.
+
+        Raises:
+            ConfigError: naming such a setting.
+        """
+        for key in settings.names():
+            if key not in self._read and not is_harmless(key) and not is_off(key, settings.plain()[key]):
+                settings.fail(key, "is not understood as a setting of single layers for models of this family")
+
     def finish_strictly(self, *, refuse: bool = True) -> tuple[str, ...]:
         """Refuse what bears on cost and was not read; return the doubts, unknown keys among them.
+
+        What stands beside the language model's part tells how other parts are joined to it, and is doubted only.
 
         Args:
             refuse: False to doubt such keys instead.
@@ -107,7 +136,7 @@ class ModelConfig(Section):
         for part in self._parts:
             left |= {f"{part.path}.{key}": value for key, value in part.plain().items() if key not in part._read}
         left = {key: value for key, value in left.items() if _may_matter(key, value)}
-        costly = [key for key in left if is_costly(_last(key))]
+        costly = [key for key in left if is_costly(_last(key)) and not self._is_beside(key)]
         if costly and refuse:
             problem = "bears on cost or memory, and is not understood for models of this family"
             self.fail(costly[0], f"{problem} (value {shown(left[costly[0]])})")
@@ -124,9 +153,18 @@ class ModelConfig(Section):
             self._assumed[key] = value
         return value
 
+    def _is_beside(self, path: str) -> bool:
+        return self.is_nested and path.partition(".")[0] not in self._inner
+
     def _path_to(self, key: str) -> str:
         name = re.split(r"[\[.]", key)[0]
-        return f"{self._part}.{key}" if name in self._inner else key
+        return super()._path_to(f"{self._part}.{key}" if name in self._inner else key)
+
+
+def _is_said_outside(outer: Mapping[str, Any]) -> bool:
+    """Whether the outer part decides if the LM head is the embeddings: it does where transformers 5 wrote the file."""
+    major = str(outer.get("transformers_version", "")).partition(".")[0]
+    return outer.get("tie_word_embeddings") is not None and major.isdecimal() and int(major[:4]) >= 5
 
 
 def _last(path: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 from blis.config.model.families.family import TIED, Family
@@ -17,7 +16,6 @@ from blis.config.model.families.parts import (
     dense_mlp,
     from_max_window_layers,
     full_attention,
-    hidden_size,
     reaches,
     stack,
     with_reach,
@@ -62,18 +60,6 @@ def _without_rope(config: ModelConfig, count: int) -> list[bool]:
     return config.fail("use_sliding_window", "windows of this family are not understood")
 
 
-def _falcon(config: ModelConfig) -> tuple[Layer, ...]:
-    """Falcon: one KV head, or several with the new architecture; MLPs without gate, four times as wide."""
-    is_new = config.flag("new_decoder_architecture", False)
-    is_single = config.flag("multi_query", True) and not is_new
-    attention = full_attention(config)
-    if is_single:
-        attention = replace(attention, num_kv_heads=1)
-    mlp = dense_mlp(config, num_matrices=2, default=4 * hidden_size(config))
-    config.ignore("num_ln_in_parallel_attn")
-    return stack([attention] * (count := count_layers(config)), [mlp] * count)
-
-
 def _chatglm(config: ModelConfig) -> tuple[Layer, ...]:
     """ChatGLM3 and GLM-4-9B in their own code's words."""
     if not config.flag("multi_query_attention", False):
@@ -82,20 +68,23 @@ def _chatglm(config: ModelConfig) -> tuple[Layer, ...]:
     return dense_layers(config)
 
 
-def _gpt(config: ModelConfig) -> tuple[Layer, ...]:
-    """GPT-2, GPT-NeoX and OPT: as many KV heads as heads, and MLPs without gate, four times as wide."""
-    if config.size("word_embed_proj_dim", default=hidden_size(config)) != hidden_size(config):
-        config.fail("word_embed_proj_dim", f"only as wide as the layers ({hidden_size(config)}) is understood")
-    config.ignore("n_ctx")
-    mlp = dense_mlp(config, num_matrices=2, default=4 * hidden_size(config))
-    return stack([full_attention(config)] * (count := count_layers(config)), [mlp] * count)
-
-
 def _hunyuan(config: ModelConfig) -> tuple[Layer, ...]:
     if config.flag("use_cla", False):
         config.fail("use_cla", "layers that share their caches are not understood for dense models")
     config.ignore("cla_share_factor")
     return dense_layers(config)
+
+
+def _minicpm(config: ModelConfig) -> tuple[Layer, ...]:
+    config.ignore("dim_model_base")
+    if config.size("num_experts", default=0, least=0):
+        config.fail("num_experts", "experts are not understood for models of this family")
+    return dense_layers(config)
+
+
+def all_but_first_of_four(config: ModelConfig, count: int) -> list[bool]:
+    """A window in all layers but every fourth, from the first on."""
+    return [i % 4 != 0 for i in range(count)]
 
 
 def _cohere2(config: ModelConfig) -> tuple[Layer, ...]:
@@ -168,9 +157,14 @@ DENSE: dict[str, Family] = {
     **dict.fromkeys(("qwen3_vl", "qwen3_vl_text"), _QWEN3_VL),
     "phi": _with({}, num_matrices=2),
     "phi3": _with({"vocab_size": 32064}, all_layers),
+    "cwm": _with({"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 8192}, all_but_first_of_four),
+    "granite_swa": _with({**TIED, "num_key_value_heads": 4, "sliding_window": 128}, all_but_first_of_four),
+    **dict.fromkeys(("hyperclovax", "iquestcoder", "orion", "xverse"), _LLAMA),
+    "minicpm": Family(_minicpm, TIED),
+    **dict.fromkeys(("minicpmv", "minicpmo"), _QWEN2),
+    **dict.fromkeys(("jais2", "nanochat", "persimmon"), _with({}, num_matrices=2)),
     "cohere": _with(TIED),
     "cohere2": Family(_cohere2, {**TIED, "sliding_window": 4096}),
-    "falcon": Family(_falcon, TIED),
     "nemotron": _with({}, num_matrices=2),
     "starcoder2": _with({**TIED, "num_key_value_heads": 2}, all_layers, num_matrices=2),
     "internlm3": _with({"num_key_value_heads": 2, "head_dim": 128}),
@@ -183,10 +177,8 @@ DENSE: dict[str, Family] = {
     "solar": _with({}, all_layers),
     **dict.fromkeys(("apertus", "arcee"), _with({}, num_matrices=2)),
     "hunyuan_v1_dense": Family(_hunyuan),
-    "ernie4_5": _with({**TIED, "head_dim": 128}),
+    **dict.fromkeys(("ernie4_5", "paddleocr_vl", "paddleocr_vl_text"), _with({**TIED, "head_dim": 128})),
     "helium": _with({"head_dim": 128}),
-    **dict.fromkeys(("gpt2", "opt"), Family(_gpt, TIED)),
-    "gpt_neox": Family(_gpt),
 }
 
 

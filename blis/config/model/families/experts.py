@@ -61,6 +61,8 @@ def sparse_layers(config: ModelConfig, count: int) -> list[bool]:
     dense = config.numbers_of_layers("mlp_only_layers", count)
     step = config.integer("decoder_sparse_step", 1, least=1)
     frequent = _by_frequency(config, count)
+    if config.has("is_moe_layer"):
+        return config.per_layer_flags("is_moe_layer", count)
     if types:
         return [_is_sparse_type(config, i, name) for i, name in enumerate(types)]
     return [i >= first and i not in dense and (i + 1) % step == 0 and frequent[i] for i in range(count)]

@@ -21,10 +21,13 @@ from blis.config.model.strict import ModelConfig
 
 
 def _check_direction(config: ModelConfig) -> None:
-    """Refuse what makes embedding models of them; images may be looked at both ways."""
-    if config.plain().get("use_bidirectional_attention") in (None, False):
-        config.ignore("use_bidirectional_attention")
+    """Refuse what makes embedding models of them; images, and PaliGemma's prompts, may be looked at both ways."""
+    config.ignore("use_bidirectional_attention")
+    direction = config.plain().get("use_bidirectional_attention")
+    if direction in (None, False) or (direction is True and config.is_nested):
         return
+    if direction is True:
+        config.fail("use_bidirectional_attention", "models that look both ways, for embeddings, are not modelled")
     config.text("use_bidirectional_attention", valid=("vision",))
 
 
@@ -100,7 +103,7 @@ def _attentions_of_gemma4(config: ModelConfig, count: int) -> list[Attention]:
         config.size("num_global_key_value_heads", default=local.num_kv_heads) if are_equal else local.num_kv_heads
     )
     config.ignore("num_global_key_value_heads")
-    head_dim = config.size("global_head_dim")
+    head_dim = local.head_dim if config.has("per_layer_config") else config.size("global_head_dim")
     wide = Attention(local.num_heads, kv_heads, head_dim, head_dim, values_are_keys=are_equal)
     return [wide if reach[0] == "full" else with_reach(local, reach) for reach in all_reach]
 
@@ -158,14 +161,20 @@ _GEMMA4 = {
     "vocab_size_per_layer_input": 262144,
     "hidden_size_per_layer_input": 256,
 }
+_GEMMA4_UNIFIED = {**_GEMMA4, "sliding_window": 1024, "max_position_embeddings": 262144} | {
+    "vocab_size_per_layer_input": 0,
+    "hidden_size_per_layer_input": 0,
+}
 
 GEMMA: dict[str, Family] = {
     "gemma": Family(_gemma, {**TIED, "head_dim": 256}),
     "gemma2": Family(_gemma2, {**TIED, "head_dim": 256, "sliding_window": 4096}),
+    "vaultgemma": Family(_gemma2, {**TIED, "head_dim": 256, "sliding_window": 4096}),
     "gemma3": Family(_gemma3, _GEMMA3),
     "gemma3_text": Family(_gemma3, _GEMMA3),
     "gemma3n": Family(_gemma3n, _GEMMA3N, _embeddings_per_layer),
     "gemma3n_text": Family(_gemma3n, _GEMMA3N, _embeddings_per_layer),
     "gemma4": Family(_gemma4, _GEMMA4, _embeddings_per_layer),
     "gemma4_text": Family(_gemma4, _GEMMA4, _embeddings_per_layer),
+    "gemma4_unified_text": Family(_gemma4, _GEMMA4_UNIFIED),
 }

@@ -66,6 +66,14 @@ def _qwen(config: ModelConfig) -> tuple[Layer, ...]:
     return stack(mixers, mlps(config, count))
 
 
+def _olmo(config: ModelConfig) -> tuple[Layer, ...]:
+    """OLMo Hybrid: Gated DeltaNet but for every fourth layer."""
+    count = count_layers(config)
+    attends = [(i + 1) % 4 == 0 for i in range(count)]
+    mixers = _by_type(config, full_attention(config), partial(gated_delta_net, config), attends)
+    return stack(mixers, [dense_mlp(config)] * count)
+
+
 def _jamba(config: ModelConfig) -> tuple[Layer, ...]:
     """Jamba: attention and experts in layers of their own periods."""
     count = count_layers(config)
@@ -170,8 +178,24 @@ def _ring_linear(config: ModelConfig) -> tuple[Layer, ...]:
 
 
 def _kimi_linear(config: ModelConfig) -> tuple[Layer, ...]:
-    """Kimi Linear: Kimi Delta Attention but for some layers of latent attention; layers are counted from 1."""
-    count, linear = count_layers(config), config.part("linear_attn_config")
+    """Kimi Linear: Kimi Delta Attention but for some layers of latent attention."""
+    count = count_layers(config)
+    in_own_words = config.has("linear_attn_config")
+    state, attends = (
+        _delta_attention(config, count) if in_own_words else _delta_attention_of_transformers(config, count)
+    )
+    mixers = _by_type(config, latent_attention(config), lambda: state, attends)
+    return stack(mixers, mlps(config, count))
+
+
+def _delta_attention_of_transformers(config: ModelConfig, count: int) -> tuple[StateMixer, list[bool]]:
+    sizes = (config.size(f"linear_{key}") for key in ("num_heads", "head_dim", "conv_kernel_dim"))
+    return kimi_delta_attention(hidden_size(config), *sizes), [i > 0 and i % 4 == 0 for i in range(count)]
+
+
+def _delta_attention(config: ModelConfig, count: int) -> tuple[StateMixer, list[bool]]:
+    """In the words of the model's own code, which counts layers from 1."""
+    linear = config.part("linear_attn_config")
     state = kimi_delta_attention(
         hidden_size(config),
         linear.integer("num_heads", least=1),
@@ -181,8 +205,7 @@ def _kimi_linear(config: ModelConfig) -> tuple[Layer, ...]:
     full = [section.integer(name, least=1) for section, name in linear.entries("full_attn_layers")]
     if len(full) + len(linear.entries("kda_layers")) != count:
         linear.fail("kda_layers", f"must name all of {count} layers that full_attn_layers doesn't")
-    mixers = [latent_attention(config) if i + 1 in full else state for i in range(count)]
-    return stack(mixers, mlps(config, count))
+    return state, [i + 1 in full for i in range(count)]
 
 
 def _lfm2(config: ModelConfig) -> tuple[Layer, ...]:
@@ -290,6 +313,7 @@ HYBRID: dict[str, Family] = {
     "qwen3_5_text": _QWEN35,
     "qwen3_5_moe": _QWEN35_MOE,
     "qwen3_5_moe_text": _QWEN35_MOE,
+    "olmo_hybrid": Family(_olmo, {"linear_conv_kernel_dim": 4}),
     "jamba": Family(
         _jamba,
         {
@@ -316,7 +340,11 @@ HYBRID: dict[str, Family] = {
     "bailing_moe_linear": Family(_ring_linear),
     "bailing_moe_linear_v2": Family(_ring_linear),
     "kimi_linear": Family(
-        _kimi_linear, {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
+        _kimi_linear,
+        {
+            **{"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128},
+            **{"linear_num_heads": 32, "linear_head_dim": 128, "linear_conv_kernel_dim": 4, "first_k_dense_replace": 1},
+        },
     ),
     "lfm2": Family(_lfm2, _LFM2),
     "lfm2_moe": Family(_lfm2, {**_LFM2, "num_dense_layers": 2}),

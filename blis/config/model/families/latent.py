@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from blis.config.model.families.experts import mlps
 from blis.config.model.families.family import TIED, Family
-from blis.config.model.families.parts import count_layers, full_attention, stack
-from blis.config.model.layers import Attention, Indexer, LatentAttention, Layer
+from blis.config.model.families.parts import count_layers, dense_mlp, full_attention, stack
+from blis.config.model.layers import Attention, Experts, Indexer, LatentAttention, Layer
 from blis.config.model.strict import ModelConfig
 
 
@@ -16,7 +16,7 @@ def latent_attention(config: ModelConfig) -> LatentAttention | Attention:
     if not config.has("kv_lora_rank"):
         config.ignore("q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "use_mla")
         return full_attention(config)
-    config.ignore("head_dim", "qk_head_dim", "num_key_value_heads", "use_mla", "mla_use_nope")
+    config.ignore("head_dim", "qk_head_dim", "q_head_dim", "num_key_value_heads", "use_mla", "mla_use_nope")
     return LatentAttention(
         num_heads=config.size("num_attention_heads"),
         kv_lora_rank=config.size("kv_lora_rank"),
@@ -88,10 +88,34 @@ _V3 = {
 _V32 = {**_V3, "index_topk": 2048, "index_head_dim": 128, "index_n_heads": 64}
 _GLM = {"q_lora_rank": 768, "qk_nope_head_dim": 192, "v_head_dim": 256, "n_shared_experts": 1}
 
+
+def _longcat(config: ModelConfig) -> tuple[Layer, ...]:
+    """LongCat-Flash: in each layer two attentions with an MLP each, and experts beside them (arXiv:2509.01322).
+
+    Some experts do nothing, and a token that is sent to them meets fewer others: on average as many as their share.
+    """
+    attention = latent_attention(config)
+    config.text("attention_method", "MLA", valid=("MLA", "mla"))
+    config.text("zero_expert_type", "identity", valid=("identity",))
+    count, chosen = config.size("n_routed_experts"), config.size("moe_topk", "num_experts_per_tok")
+    idle = config.integer("zero_expert_num", 0)
+    width = config.size("expert_ffn_hidden_size", "moe_intermediate_size")
+    experts = Experts(count, max(1, round(chosen * count / (count + idle))), width)
+    if idle:
+        config.doubt(
+            f"{idle} experts do nothing: of {chosen} per token {experts.experts_per_token} are taken for others"
+        )
+    halves = (Layer((attention,), dense_mlp(config)),) * 2
+    return (*halves, Layer((), experts)) * count_layers(config)
+
+
 _MISTRAL4 = {
     **{"kv_lora_rank": 256, "q_lora_rank": 1024, "qk_nope_head_dim": 64, "qk_rope_head_dim": 64, "v_head_dim": 128},
     **{"moe_intermediate_size": 2048, "n_routed_experts": 128, "n_shared_experts": 1, "num_experts_per_tok": 4},
 }
+_AXK1 = {"num_attention_heads": 64, "n_routed_experts": 192, "first_k_dense_replace": 1}
+_SARVAM = {"q_lora_rank": None, "first_k_dense_replace": 1, "n_shared_experts": 1, "num_experts_per_tok": 8}
+_LONGCAT = {"n_routed_experts": 512, "moe_topk": 12, "expert_ffn_hidden_size": 2048, "zero_expert_num": 256}
 
 LATENT: dict[str, Family] = {
     "deepseek_v2": Family(_plain, _V2),
@@ -104,6 +128,10 @@ LATENT: dict[str, Family] = {
     "glm4_moe_lite": Family(_plain, {**_V2, **_GLM, "first_k_dense_replace": 1}),
     "glm_moe_dsa": Family(_with_indexer, {**_V32, **_GLM, "q_lora_rank": 2048, "index_n_heads": 32}),
     "mistral4": Family(_plain, _MISTRAL4),
+    "axk1": Family(_plain, {**_V3, **_AXK1}),
+    "youtu": Family(_plain, {**TIED, **_V2}),
+    "sarvam_mla": Family(_plain, {**_V2, **_SARVAM}),
+    "longcat_flash": Family(_longcat, {**_V2, **_LONGCAT}),
     "minicpm3": Family(
         _plain,
         {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from blis.config.model.families.dense import DENSE
 from blis.config.model.families.family import Family
 from blis.config.model.families.gemma import GEMMA
+from blis.config.model.families.gpt import GPT
 from blis.config.model.families.hybrid import HYBRID
 from blis.config.model.families.latent import LATENT
 from blis.config.model.families.nemotron import NEMOTRON
 from blis.config.model.families.sparse import SPARSE
 from blis.config.model.families.step import STEP
 
-FAMILIES: dict[str, Family] = {**DENSE, **SPARSE, **LATENT, **GEMMA, **HYBRID, **NEMOTRON, **STEP}
+FAMILIES: dict[str, Family] = {**DENSE, **GPT, **SPARSE, **LATENT, **GEMMA, **HYBRID, **NEMOTRON, **STEP}
 
 #: What is known to be missing for some families.
 NOT_MODELLED = {
@@ -26,13 +27,12 @@ NOT_MODELLED = {
     "xlstm": "its recurrent layers (xLSTM)",
     "plamo2": "its own variant of Mamba",
     "deepseek_v4": "compressed sparse attention and hyper-connections",
-    "longcat_flash": "layers of two attentions and two MLPs, and experts that do nothing",
     "jetmoe": "mixtures of attention heads",
     "phi4mm": "LoRA adapters that images and sound switch on",
     "phi4_multimodal": "LoRA adapters that images and sound switch on",
     "minimax_m3_vl_text": "block-sparse attention",
-    "cohere2_moe": "experts beside a prefix of dense layers",
-    "ernie4_5_vl_moe": "experts of two kinds, for texts and images",
+    **dict.fromkeys(("ernie4_5_vl_moe", "ernie4_5_moe_vl"), "experts of two kinds, for texts and images"),
+    "phi3small": "block-sparse attention",
     "t5": "an encoder beside the decoder",
     "t5gemma": "an encoder beside the decoder",
     "bart": "an encoder beside the decoder",

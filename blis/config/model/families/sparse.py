@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from blis.config.model.families.dense import lettered_windows
-from blis.config.model.families.experts import has_experts, mlps, routed
+from blis.config.model.families.dense import all_but_first_of_four, lettered_windows
+from blis.config.model.families.experts import has_experts, mlps, routed, sparse_layers
 from blis.config.model.families.family import TIED, Family
 from blis.config.model.families.parts import (
     Windowed,
+    all_but_every,
     all_layers,
     attentions,
     count_layers,
@@ -114,6 +115,36 @@ def _reaches_of_llama4(config: ModelConfig, count: int) -> list[tuple[Reach, int
     return [("chunk", tokens) if has_rope and tokens else ("full", 0) for has_rope in rotary]
 
 
+def _laguna(config: ModelConfig) -> tuple[Layer, ...]:
+    """Laguna: each layer has a number of heads of its own, and a gate for each head, or for each of its elements."""
+    mixers = attentions(config)
+    config.ignore("num_attention_heads_per_layer")
+    if config.has("num_attention_heads_per_layer"):
+        heads = config.per_layer("num_attention_heads_per_layer", count=len(mixers))
+        mixers = [replace(mixer, num_heads=each) for mixer, each in zip(mixers, heads, strict=True)]
+    config.ignore("gating")
+    is_wide = config.plain().get("gating") not in (None, True, False, "per-head")
+    return stack([replace(mixer, has_gate=is_wide) for mixer in mixers], mlps(config, len(mixers)))
+
+
+def _grok(config: ModelConfig) -> tuple[Layer, ...]:
+    """Grok: Grok 2 has a dense MLP beside its experts in each layer."""
+    mixers = attentions(config)
+    config.ignore("sliding_window_size", "global_attn_every_n", "attn_temperature_len")
+    width = config.size("intermediate_size")
+    shared = width if config.flag("residual_moe", False) else 0
+    return stack(mixers, [routed(config, width=width, shared_width=shared)] * len(mixers))
+
+
+def _cohere2_moe(config: ModelConfig) -> tuple[Layer, ...]:
+    """Cohere's mixture: the first layers may be dense, of a width of their own."""
+    mixers = attentions(config, all_but_every(4))
+    config.ignore("prefix_dense_sliding_window_pattern", "shared_expert_combination_strategy", "expert_selection_fn")
+    width = config.size("intermediate_size")
+    experts, dense = routed(config, width=width), Mlp(config.size("prefix_dense_intermediate_size", default=width))
+    return stack(mixers, [experts if flag else dense for flag in sparse_layers(config, len(mixers))])
+
+
 def _dbrx(config: ModelConfig) -> tuple[Layer, ...]:
     """DBRX, with its own names."""
     attention, experts = config.part("attn_config"), config.part("ffn_config")
@@ -174,9 +205,18 @@ def _mimo_v2(config: ModelConfig) -> tuple[Layer, ...]:
         config.size("sliding_window", "sliding_window_size", default=128),
     )
     config.ignore("attention_chunk_size", "hybrid_block_size", "add_swa_attention_sink_bias")
-    has_window = config.per_layer("hybrid_layer_pattern", count=count, least=0)
-    mixers = [windowed if flag else full for flag in has_window]
+    mixers = [windowed if flag else full for flag in _windows_of_mimo(config, count)]
     return stack(mixers, mlps(config, count))
+
+
+def _windows_of_mimo(config: ModelConfig, count: int) -> list[bool]:
+    """By its own code's pattern, by the layers' types, or as the class has it: all but every sixth and the first."""
+    if config.has("hybrid_layer_pattern"):
+        config.ignore("layer_types")
+        return [flag > 0 for flag in config.per_layer("hybrid_layer_pattern", count=count, least=0)]
+    if config.has("layer_types"):
+        return [reach != "full" for reach, _ in reaches(config, count)]
+    return [i > 0 and (i + 1) % 6 != 0 for i in range(count)]
 
 
 def _every_nth_global(config: ModelConfig, count: int) -> list[bool]:
@@ -192,6 +232,7 @@ def _afmoe(config: ModelConfig) -> tuple[Layer, ...]:
 
 def _exaone_moe(config: ModelConfig) -> tuple[Layer, ...]:
     mixers = attentions(config, lettered_windows)
+    config.ignore("first_last_k_dense_replace")
     return stack(mixers, mlps(config, len(mixers)))
 
 
@@ -220,8 +261,21 @@ _LLAMA4 = {
     "interleave_moe_layer_step": 1,
     "attention_chunk_size": 8192,
 }
-_GLM4_MOE = _with({"num_key_value_heads": 8, "head_dim": 128})
-_GRANITE_MOE = _with({"num_local_experts": 8, "num_experts_per_tok": 2}, is_as_wide=True)
+_GLM4_MOE = _with({"num_key_value_heads": 8})
+_GRANITE = {"num_local_experts": 8, "num_experts_per_tok": 2}
+_GRANITE_MOE = _with(_GRANITE, is_as_wide=True)
+_SARVAM = {"num_key_value_heads": 4, "head_dim": 64, "first_k_dense_replace": 1, "n_shared_experts": 1} | {
+    **{"moe_intermediate_size": 1024, "num_experts_per_tok": 6, "n_routed_experts": 128}
+}
+_LAGUNA = {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 512, "first_k_dense_replace": 1} | {
+    **{"moe_intermediate_size": 512, "shared_expert_intermediate_size": 512, "num_experts": 256},
+    **{"num_experts_per_tok": 8},
+}
+_MELLUM = {"num_key_value_heads": 4, "head_dim": 128, "sliding_window": 1024, "moe_intermediate_size": 896} | {
+    **{"num_local_experts": 64, "num_experts_per_tok": 8}
+}
+_COHERE = {"head_dim": 128, "sliding_window": 4096, "num_experts": 8, "num_experts_per_tok": 2}
+_ARIA = {"moe_num_experts": 8, "moe_topk": 2, "moe_num_shared_experts": 2}
 _MIXTRAL = {"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2}
 _QWEN2_MOE = {
     "num_key_value_heads": 16,
@@ -258,5 +312,12 @@ SPARSE: dict[str, Family] = {
     "hy_v3": _with({"head_dim": 128, "first_k_dense_replace": 1, "num_shared_experts": 1}),
     "flex_olmo": _with({"num_experts": 7, "num_experts_per_tok": 5}, is_as_wide=True),
     "dbrx": Family(_dbrx),
+    "sarvam_moe": _with(_SARVAM),
+    "laguna": Family(_laguna, _LAGUNA),
+    "mellum": _with(_MELLUM),
+    **dict.fromkeys(("grok-1", "git"), Family(_grok, {"num_key_value_heads": 8, "num_experts_per_tok": 2})),
+    "cohere2_moe": Family(_cohere2_moe, {**TIED, **_COHERE}),
+    **dict.fromkeys(("aria", "aria_text"), _with(_ARIA, is_as_wide=True)),
+    "granitemoe_swa": _with({**_GRANITE, "sliding_window": 128}, all_but_first_of_four, is_as_wide=True),
     "arctic": Family(_arctic),
 }
