@@ -162,7 +162,7 @@ Grok-1 314 84 grok-1 6144 32768 64 48 8 131072
     head_dim=128 num_experts=8 tie_word_embeddings=true
 Grok-2 270 115 git 8192 32768 64 64 8 131072
     head_dim=128 moe_intermediate_size=16384 num_local_experts=8 residual_moe=true
-Laguna-XS.2 33.4 3.5 laguna 2048 8192 40 48 8 100352
+Laguna-XS.2 33.4 3.01 laguna 2048 8192 40 48 8 100352
     num_attention_heads_per_layer=[48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64,48,64,64,64]
     gating=true
 Sarvam-30B 32.15 - sarvam_moe 4096 8192 19 64 4 262144

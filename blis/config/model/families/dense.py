@@ -98,9 +98,14 @@ def _with(defaults: Mapping[str, object], windowed: Windowed | None = None, num_
 
 
 _SIZES_7B = {"vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32}
-_LLAMA_SIZES = {**_SIZES_7B, "intermediate_size": 11008}
+_LLAMA_SIZES = {**_SIZES_7B, "intermediate_size": 11008, "max_position_embeddings": 2048}
 _LLAMA = _with(_LLAMA_SIZES)
-_MISTRAL = {**_SIZES_7B, "intermediate_size": 14336, "num_key_value_heads": 8}
+_MISTRAL = {
+    **_SIZES_7B,
+    "intermediate_size": 14336,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+}
 _MISTRAL3 = {"head_dim": 128, "hidden_size": 5120, "intermediate_size": 32768, "vocab_size": 131072}
 _MINISTRAL3 = {**_MISTRAL, "head_dim": 128, "num_hidden_layers": 34, "vocab_size": 131072}
 _QWEN = {
@@ -110,6 +115,7 @@ _QWEN = {
     "num_key_value_heads": 32,
     "max_window_layers": 28,
     "sliding_window": 4096,
+    "max_position_embeddings": 32768,
 }
 _QWEN2 = _with(_QWEN, from_max_window_layers)
 _QWEN3_SIZES = {**_QWEN, "head_dim": 128}
@@ -127,7 +133,16 @@ _QWEN2_VL = _with(
     },
     from_max_window_layers,
 )
-_QWEN3_VL = _with(_QWEN3_SIZES)
+_QWEN3_VL = _with({**_QWEN3_SIZES, "max_position_embeddings": 128000})
+_QWEN2_OMNI = {
+    **_QWEN,
+    "vocab_size": 152064,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+}
 _GLM4 = _with(
     {
         **_SIZES_7B,
@@ -136,8 +151,10 @@ _GLM4 = _with(
         "num_hidden_layers": 40,
         "num_key_value_heads": 2,
         "head_dim": 128,
+        "max_position_embeddings": 32768,
     }
 )
+_ERNIE = {**TIED, "head_dim": 128, "num_key_value_heads": 2}
 
 
 def _windows_of_olmo3(config: ModelConfig, count: int) -> list[bool]:
@@ -146,12 +163,13 @@ def _windows_of_olmo3(config: ModelConfig, count: int) -> list[bool]:
 
 DENSE: dict[str, Family] = {
     **dict.fromkeys(("llama", "aquila", "llava", "llava_next", "baichuan", "internlm2"), _LLAMA),
-    **dict.fromkeys(("granite", "stablelm", "exaone", "olmo", "olmo2"), _LLAMA),
+    **dict.fromkeys(("granite", "stablelm", "olmo", "olmo2"), _LLAMA),
     "mistral": Family(_mistral, _MISTRAL),
     "mistral3": Family(_mistral, {**_MISTRAL, **_MISTRAL3}),
     "ministral": Family(_mistral, _MISTRAL),
     "ministral3": _with(_MINISTRAL3, all_layers),
-    **dict.fromkeys(("qwen2", "qwen2_5_omni_text", "internvl", "internvl_chat", "mimo"), _QWEN2),
+    **dict.fromkeys(("qwen2", "internvl", "internvl_chat", "mimo"), _QWEN2),
+    "qwen2_5_omni_text": _with(_QWEN2_OMNI, from_max_window_layers),
     "qwen3": _with(_QWEN3_SIZES, from_max_window_layers),
     **dict.fromkeys(("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"), _QWEN2_VL),
     **dict.fromkeys(("qwen3_vl", "qwen3_vl_text"), _QWEN3_VL),
@@ -159,7 +177,8 @@ DENSE: dict[str, Family] = {
     "phi3": _with({"vocab_size": 32064}, all_layers),
     "cwm": _with({"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 8192}, all_but_first_of_four),
     "granite_swa": _with({**TIED, "num_key_value_heads": 4, "sliding_window": 128}, all_but_first_of_four),
-    **dict.fromkeys(("hyperclovax", "iquestcoder", "orion", "xverse"), _LLAMA),
+    **dict.fromkeys(("hyperclovax", "orion", "xverse"), _LLAMA),
+    **dict.fromkeys(("exaone", "iquestcoder"), _with({"num_key_value_heads": 8})),
     "minicpm": Family(_minicpm, TIED),
     **dict.fromkeys(("minicpmv", "minicpmo"), _QWEN2),
     **dict.fromkeys(("jais2", "nanochat", "persimmon"), _with({}, num_matrices=2)),
@@ -177,7 +196,7 @@ DENSE: dict[str, Family] = {
     "solar": _with({}, all_layers),
     **dict.fromkeys(("apertus", "arcee"), _with({}, num_matrices=2)),
     "hunyuan_v1_dense": Family(_hunyuan),
-    **dict.fromkeys(("ernie4_5", "paddleocr_vl", "paddleocr_vl_text"), _with({**TIED, "head_dim": 128})),
+    **dict.fromkeys(("ernie4_5", "paddleocr_vl", "paddleocr_vl_text"), _with(_ERNIE)),
     "helium": _with({"head_dim": 128}),
 }
 

@@ -81,7 +81,9 @@ def _by_frequency(config: ModelConfig, count: int) -> Sequence[bool]:
     return [i % period == 0 for i in range(count)]
 
 
-def mlps(config: ModelConfig, count: int, *, num_matrices: int = 3, is_as_wide: bool = False) -> list[Mlp | Experts]:
+def mlps(
+    config: ModelConfig, count: int, *, num_matrices: int = 3, is_as_wide: bool = False, is_mixture: bool = True
+) -> list[Mlp | Experts]:
     """The MLPs of all layers, some of which have experts.
 
     Args:
@@ -89,7 +91,13 @@ def mlps(config: ModelConfig, count: int, *, num_matrices: int = 3, is_as_wide: 
         count: of layers.
         num_matrices: of an MLP or expert.
         is_as_wide: whether ``intermediate_size`` is an expert's width, too.
+        is_mixture: whether models of the family without experts must say so.
+
+    Raises:
+        ConfigError: among others, nothing is said of how many experts there are.
     """
+    if is_mixture and not any(config.has(key) or config.is_given(key) for key in COUNT):
+        config.fail(COUNT[0], "missing")
     if not has_experts(config):
         if any(config.has(key) for key in COUNT):
             _ignore_all(config)

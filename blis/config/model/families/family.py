@@ -11,7 +11,10 @@ from blis.config.model.strict import ModelConfig
 
 #: What a file that describes nothing else must say itself, whatever the class has by default.
 MUST_BE_SAID = frozenset(
-    ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size", "num_layers")
+    (
+        *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size", "num_layers"),
+        "max_position_embeddings",
+    )
 )
 
 

@@ -117,6 +117,7 @@ def _mlp_of_gemma4(config: ModelConfig, width: int) -> Mlp | Experts:
     return routed(config, shared_width=width)
 
 
+_GEMMA2 = {**TIED, "head_dim": 256, "num_key_value_heads": 4, "sliding_window": 4096}
 _GEMMA3 = {
     **TIED,
     "vocab_size": 262208,
@@ -161,15 +162,17 @@ _GEMMA4 = {
     "vocab_size_per_layer_input": 262144,
     "hidden_size_per_layer_input": 256,
 }
-_GEMMA4_UNIFIED = {**_GEMMA4, "sliding_window": 1024, "max_position_embeddings": 262144} | {
+_GEMMA4_UNIFIED = {
+    **_GEMMA4,
+    "sliding_window": 1024,
+    "max_position_embeddings": 262144,
     "vocab_size_per_layer_input": 0,
     "hidden_size_per_layer_input": 0,
 }
 
 GEMMA: dict[str, Family] = {
     "gemma": Family(_gemma, {**TIED, "head_dim": 256}),
-    "gemma2": Family(_gemma2, {**TIED, "head_dim": 256, "sliding_window": 4096}),
-    "vaultgemma": Family(_gemma2, {**TIED, "head_dim": 256, "sliding_window": 4096}),
+    **dict.fromkeys(("gemma2", "vaultgemma"), Family(_gemma2, _GEMMA2)),
     "gemma3": Family(_gemma3, _GEMMA3),
     "gemma3_text": Family(_gemma3, _GEMMA3),
     "gemma3n": Family(_gemma3n, _GEMMA3N, _embeddings_per_layer),

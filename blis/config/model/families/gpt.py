@@ -67,19 +67,19 @@ _KINDS_OF_MPT = ("multihead_attention", "multiquery_attention", _GROUPED)
 
 def _positions(config: ModelConfig) -> int:
     """The table of positions of GPT-2 and StarCoder."""
-    return config.size("n_positions", "max_position_embeddings") * hidden_size(config)
+    return config.size("n_positions", "max_position_embeddings", default=1024) * hidden_size(config)
 
 
 def _positions_of_opt(config: ModelConfig) -> int:
-    return (config.size("max_position_embeddings") + _OPT_OFFSET) * hidden_size(config)
+    return (config.size("max_position_embeddings", default=2048) + _OPT_OFFSET) * hidden_size(config)
 
 
 GPT: dict[str, Family] = {
-    "gpt2": Family(_gpt, {**TIED, "n_positions": 1024}, _positions),
-    "opt": Family(_gpt, {**TIED, "max_position_embeddings": 2048}, _positions_of_opt),
-    "gpt_bigcode": Family(_big_code, {**TIED, "n_positions": 1024}, _positions),
+    "gpt2": Family(_gpt, TIED, _positions),
+    "opt": Family(_gpt, TIED, _positions_of_opt),
+    "gpt_bigcode": Family(_big_code, TIED, _positions),
     "bloom": Family(_gpt, TIED),
     **dict.fromkeys(("gptj", "codegen", "gpt_neox"), Family(_gpt)),
     "falcon": Family(_falcon, TIED),
-    "mpt": Family(_mpt, {**TIED, "max_seq_len": 2048}),
+    "mpt": Family(_mpt, TIED),
 }

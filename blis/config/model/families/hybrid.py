@@ -63,7 +63,7 @@ def _qwen(config: ModelConfig) -> tuple[Layer, ...]:
     without_windows(config, count)
     attends = [(i + 1) % interval == 0 for i in range(count)]
     mixers = _by_type(config, attention, partial(gated_delta_net, config), attends)
-    return stack(mixers, mlps(config, count))
+    return stack(mixers, mlps(config, count, is_mixture=False))
 
 
 def _olmo(config: ModelConfig) -> tuple[Layer, ...]:
@@ -269,6 +269,7 @@ _GDN = {
     "linear_num_key_heads": 16,
     "linear_num_value_heads": 32,
     "vocab_size": 151936,
+    "max_position_embeddings": 32768,
 }
 _GDN_EXPERTS = {"moe_intermediate_size": 512, "shared_expert_intermediate_size": 512, "num_attention_heads": 16}
 _QWEN_NEXT = Family(_qwen, {**_GDN, **_GDN_EXPERTS, "num_experts": 512, "num_experts_per_tok": 10})
@@ -334,7 +335,7 @@ HYBRID: dict[str, Family] = {
         _granite, {**_MAMBA2, "shared_intermediate_size": 1024, "num_local_experts": 8, "num_experts_per_tok": 2}
     ),
     "falcon_h1": Family(_falcon_h1, {**_MAMBA2, "mamba_d_ssm": 1024, "num_key_value_heads": 8}),
-    "minimax": Family(_minimax, {"num_key_value_heads": 8}),
+    "minimax": Family(_minimax, {"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2}),
     "minimax_text_01": Family(_minimax),
     "minimax_m1": Family(_minimax),
     "bailing_moe_linear": Family(_ring_linear),
@@ -344,6 +345,7 @@ HYBRID: dict[str, Family] = {
         {
             **{"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128},
             **{"linear_num_heads": 32, "linear_head_dim": 128, "linear_conv_kernel_dim": 4, "first_k_dense_replace": 1},
+            **{"num_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 1024, "num_shared_experts": 1},
         },
     ),
     "lfm2": Family(_lfm2, _LFM2),

@@ -32,6 +32,10 @@ def _plain(config: ModelConfig) -> tuple[Layer, ...]:
     return stack([latent_attention(config)] * count, mlps(config, count))
 
 
+def _dense(config: ModelConfig) -> tuple[Layer, ...]:
+    return stack([latent_attention(config)] * (count := count_layers(config)), [dense_mlp(config)] * count)
+
+
 def _with_indexer(config: ModelConfig) -> tuple[Layer, ...]:
     """Sparse attention: an indexer in each layer, or in some whose choice later ones take over (GLM-5.2)."""
     count = count_layers(config)
@@ -84,9 +88,16 @@ _V3 = {
     "n_routed_experts": 256,
     "num_experts_per_tok": 8,
     "first_k_dense_replace": 3,
+    "max_position_embeddings": 4096,
 }
 _V32 = {**_V3, "index_topk": 2048, "index_head_dim": 128, "index_n_heads": 64}
 _GLM = {"q_lora_rank": 768, "qk_nope_head_dim": 192, "v_head_dim": 256, "n_shared_experts": 1}
+_GLM_LITE = {
+    "first_k_dense_replace": 1,
+    "moe_intermediate_size": 1536,
+    "n_routed_experts": 64,
+    "num_experts_per_tok": 4,
+}
 
 
 def _longcat(config: ModelConfig) -> tuple[Layer, ...]:
@@ -114,8 +125,21 @@ _MISTRAL4 = {
     **{"moe_intermediate_size": 2048, "n_routed_experts": 128, "n_shared_experts": 1, "num_experts_per_tok": 4},
 }
 _AXK1 = {"num_attention_heads": 64, "n_routed_experts": 192, "first_k_dense_replace": 1}
-_SARVAM = {"q_lora_rank": None, "first_k_dense_replace": 1, "n_shared_experts": 1, "num_experts_per_tok": 8}
-_LONGCAT = {"n_routed_experts": 512, "moe_topk": 12, "expert_ffn_hidden_size": 2048, "zero_expert_num": 256}
+_SARVAM = {
+    "q_lora_rank": None,
+    "first_k_dense_replace": 1,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "n_routed_experts": 128,
+    "moe_intermediate_size": 2048,
+}
+_LONGCAT = {
+    "ffn_hidden_size": 12288,
+    "n_routed_experts": 512,
+    "moe_topk": 12,
+    "expert_ffn_hidden_size": 2048,
+    "zero_expert_num": 256,
+}
 
 LATENT: dict[str, Family] = {
     "deepseek_v2": Family(_plain, _V2),
@@ -125,15 +149,15 @@ LATENT: dict[str, Family] = {
     "kimi_k25": Family(_plain, _V3),
     "kimi_vl": Family(_plain, _V3),
     "deepseek_v32": Family(_with_indexer, _V32),
-    "glm4_moe_lite": Family(_plain, {**_V2, **_GLM, "first_k_dense_replace": 1}),
+    "glm4_moe_lite": Family(_plain, {**_V2, **_GLM, **_GLM_LITE}),
     "glm_moe_dsa": Family(_with_indexer, {**_V32, **_GLM, "q_lora_rank": 2048, "index_n_heads": 32}),
     "mistral4": Family(_plain, _MISTRAL4),
     "axk1": Family(_plain, {**_V3, **_AXK1}),
-    "youtu": Family(_plain, {**TIED, **_V2}),
+    "youtu": Family(_dense, {**TIED, **_V2}),
     "sarvam_mla": Family(_plain, {**_V2, **_SARVAM}),
     "longcat_flash": Family(_longcat, {**_V2, **_LONGCAT}),
     "minicpm3": Family(
-        _plain,
+        _dense,
         {
             **TIED,
             "kv_lora_rank": 256,

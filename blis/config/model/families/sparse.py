@@ -246,12 +246,14 @@ _QWEN3_VL = {
     "moe_intermediate_size": 1408,
     "num_experts_per_tok": 4,
     "num_experts": 60,
+    "max_position_embeddings": 128000,
 }
 _LLAMA4 = {
     "vocab_size": 202048,
     "hidden_size": 5120,
     "intermediate_size": 8192,
     "intermediate_size_mlp": 16384,
+    "max_position_embeddings": 131072,
     "num_hidden_layers": 48,
     "num_attention_heads": 40,
     "num_key_value_heads": 8,
@@ -261,18 +263,38 @@ _LLAMA4 = {
     "interleave_moe_layer_step": 1,
     "attention_chunk_size": 8192,
 }
-_GLM4_MOE = _with({"num_key_value_heads": 8})
+_GLM4_MOE = _with(
+    {"num_key_value_heads": 8, "first_k_dense_replace": 1, "max_position_embeddings": 131072}
+    | {"moe_intermediate_size": 1408, "n_routed_experts": 128, "n_shared_experts": 1, "num_experts_per_tok": 8}
+)
 _GRANITE = {"num_local_experts": 8, "num_experts_per_tok": 2}
 _GRANITE_MOE = _with(_GRANITE, is_as_wide=True)
-_SARVAM = {"num_key_value_heads": 4, "head_dim": 64, "first_k_dense_replace": 1, "n_shared_experts": 1} | {
-    **{"moe_intermediate_size": 1024, "num_experts_per_tok": 6, "n_routed_experts": 128}
+_SARVAM = {
+    "num_key_value_heads": 4,
+    "head_dim": 64,
+    "first_k_dense_replace": 1,
+    "n_shared_experts": 1,
+    "moe_intermediate_size": 1024,
+    "num_experts_per_tok": 6,
+    "n_routed_experts": 128,
 }
-_LAGUNA = {"num_key_value_heads": 8, "head_dim": 128, "sliding_window": 512, "first_k_dense_replace": 1} | {
-    **{"moe_intermediate_size": 512, "shared_expert_intermediate_size": 512, "num_experts": 256},
-    **{"num_experts_per_tok": 8},
+_LAGUNA = {
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "sliding_window": 512,
+    "first_k_dense_replace": 1,
+    "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512,
+    "num_experts": 256,
+    "num_experts_per_tok": 8,
 }
-_MELLUM = {"num_key_value_heads": 4, "head_dim": 128, "sliding_window": 1024, "moe_intermediate_size": 896} | {
-    **{"num_local_experts": 64, "num_experts_per_tok": 8}
+_MELLUM = {
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "sliding_window": 1024,
+    "moe_intermediate_size": 896,
+    "num_local_experts": 64,
+    "num_experts_per_tok": 8,
 }
 _COHERE = {"head_dim": 128, "sliding_window": 4096, "num_experts": 8, "num_experts_per_tok": 2}
 _ARIA = {"moe_num_experts": 8, "moe_topk": 2, "moe_num_shared_experts": 2}
@@ -286,7 +308,59 @@ _QWEN2_MOE = {
 }
 _QWEN3_MOE = {"num_key_value_heads": 4, "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
 _ERNIE = {**TIED, "moe_num_shared_experts": 2, "moe_layer_start_index": 1, "moe_layer_interval": 1}
-_EXAONE = {"sliding_window": 4096, "first_k_dense_replace": 1, "num_shared_experts": 1}
+_ERNIE |= {"num_key_value_heads": 4, "moe_num_experts": 64, "moe_k": 6, "moe_intermediate_size": 1536}
+_EXAONE = {
+    "sliding_window": 4096,
+    "first_k_dense_replace": 1,
+    "num_shared_experts": 1,
+    "num_experts": 64,
+    "num_experts_per_tok": 8,
+    "moe_intermediate_size": 1024,
+}
+_AFMOE = {
+    "head_dim": 128,
+    "num_dense_layers": 1,
+    "num_shared_experts": 2,
+    "sliding_window": 1024,
+    "num_experts": 64,
+    "num_experts_per_tok": 6,
+    "moe_intermediate_size": 1408,
+}
+_GPT_OSS = {
+    "sliding_window": 128,
+    "head_dim": 64,
+    "num_key_value_heads": 8,
+    "num_local_experts": 128,
+    "num_experts_per_tok": 4,
+}
+_MINIMAX_M2 = {"head_dim": 128, "num_key_value_heads": 8, "num_local_experts": 256, "num_experts_per_tok": 8}
+_MIMO_V2 = {
+    "num_key_value_heads": 4,
+    "head_dim": 192,
+    "v_head_dim": 128,
+    "sliding_window": 128,
+    "first_k_dense_replace": 1,
+    "n_routed_experts": 256,
+    "num_experts_per_tok": 8,
+    "moe_intermediate_size": 2048,
+}
+_HY_V3 = {
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "first_k_dense_replace": 1,
+    "num_shared_experts": 1,
+    "num_experts": 192,
+    "num_experts_per_tok": 8,
+    "moe_intermediate_size": 1536,
+}
+_SOLAR_OPEN = {
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "n_shared_experts": 1,
+    "n_routed_experts": 128,
+    "num_experts_per_tok": 8,
+    "moe_intermediate_size": 1280,
+}
 
 SPARSE: dict[str, Family] = {
     "mixtral": _with(_MIXTRAL, all_layers, is_as_wide=True),
@@ -297,19 +371,19 @@ SPARSE: dict[str, Family] = {
     "deepseek": _with({}),
     **dict.fromkeys(("glm4_moe", "glm4v_moe", "glm4v_moe_text"), _GLM4_MOE),
     "dots1": _with({"sliding_window": 4096}, _windows_of_dots),
-    "solar_open": _with({"num_key_value_heads": 8, "head_dim": 128, "n_shared_experts": 1}),
-    "gpt_oss": Family(_gpt_oss, {"sliding_window": 128, "head_dim": 64, "num_key_value_heads": 8}),
+    "solar_open": _with(_SOLAR_OPEN),
+    "gpt_oss": Family(_gpt_oss, _GPT_OSS),
     **dict.fromkeys(("llama4", "llama4_text"), Family(_llama4, _LLAMA4)),
     "olmoe": _with({"num_experts": 64, "num_experts_per_tok": 8}, is_as_wide=True),
     **dict.fromkeys(("granitemoe", "granitemoeshared"), _GRANITE_MOE),
-    "minimax_m2": Family(_minimax_m2, {"head_dim": 128, "num_key_value_heads": 8}),
+    "minimax_m2": Family(_minimax_m2, _MINIMAX_M2),
     "ernie4_5_moe": Family(_ernie, _ERNIE),
     **dict.fromkeys(("bailing_moe", "bailing_moe_v2"), Family(_bailing)),
     **dict.fromkeys(("hunyuan", "hunyuan_v1_moe"), Family(_hunyuan)),
-    **dict.fromkeys(("mimo_v2", "mimo_v2_flash"), Family(_mimo_v2)),
+    **dict.fromkeys(("mimo_v2", "mimo_v2_flash"), Family(_mimo_v2, _MIMO_V2)),
     "exaone_moe": Family(_exaone_moe, _EXAONE),
-    "afmoe": Family(_afmoe, {"head_dim": 128, "num_dense_layers": 1, "num_shared_experts": 2, "sliding_window": 1024}),
-    "hy_v3": _with({"head_dim": 128, "first_k_dense_replace": 1, "num_shared_experts": 1}),
+    "afmoe": Family(_afmoe, _AFMOE),
+    "hy_v3": _with(_HY_V3),
     "flex_olmo": _with({"num_experts": 7, "num_experts_per_tok": 5}, is_as_wide=True),
     "dbrx": Family(_dbrx),
     "sarvam_moe": _with(_SARVAM),

@@ -63,10 +63,19 @@ def _more_heads(config: ModelConfig, full: Attention) -> Attention:
 
 
 _STEP3 = Family(_step3, {"num_attention_groups": 1})
+_STEP35 = {
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "first_k_dense_replace": 3,
+    "n_routed_experts": 288,
+    "num_experts_per_tok": 8,
+    "moe_intermediate_size": 1280,
+    "share_expert_dim": 1280,
+}
 
 STEP: dict[str, Family] = {
     "step3": _STEP3,
     "step3_text": _STEP3,
     "step3_vl": _STEP3,
-    **dict.fromkeys(("step3p5", "step3p7"), Family(_step35, {"first_k_dense_replace": 3})),
+    **dict.fromkeys(("step3p5", "step3p7"), Family(_step35, _STEP35)),
 }
