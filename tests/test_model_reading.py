@@ -221,6 +221,121 @@ def test_an_unknown_encoder_stands_as_a_doubt(tmp_path):
     assert model.encoder_parameters > 0
 
 
+def test_sound_and_what_leads_images_into_the_model_weigh_something(tmp_path):
+    text = {"model_type": "qwen2", "hidden_size": 3584, "num_attention_heads": 28}
+    sound = {"model_type": "qwen2_audio_encoder", "d_model": 1280, "encoder_layers": 32, "encoder_ffn_dim": 5120}
+    model = read_config(tmp_path, {"model_type": "qwen2_audio", "text_config": text, "audio_config": sound})
+    assert model.encoder_parameters / 1e9 == pytest.approx(0.64, rel=0.02)  # Whisper-large-v3's encoder
+    config = {"model_type": "aya_vision", "alignment_intermediate_size": 28672, "downsample_factor": 2}
+    text |= {"hidden_size": 4096, "num_attention_heads": 32}
+    config |= {"text_config": text, "vision_config": {"model_type": "siglip_vision_model"}}
+    assert read_config(tmp_path, config).encoder_parameters / 1e9 == pytest.approx(0.6, rel=0.02)  # 8.63 of 8.03
+
+
+def test_single_layers_have_settings_of_their_own(tmp_path, read):
+    own = {"0": {"num_key_value_heads": 4, "intermediate_size": 96}, "03": {"num_key_value_heads": 4}}
+    model = read(per_layer_config=own)
+    assert [mixer.num_kv_heads for mixer in model.attention] == [4, 2, 2, 4]
+    assert [layer.mlp.width for layer in model.layers] == [96, 128, 128, 128]
+    assert model.doubts == ()
+    each = {str(i): {"num_key_value_heads": 8 >> i} for i in range(4)}
+    assert [m.num_kv_heads for m in read(num_key_value_heads=None, per_layer_config=each).attention] == [8, 4, 2, 1]
+    types = ["sliding_attention"] * 3 + ["full_attention"]
+    gemma = {"model_type": "gemma4_text", "head_dim": 8, "sliding_window": 16, "layer_types": types}
+    wide = read(**gemma, attention_k_eq_v=True, per_layer_config={"3": {"head_dim": 32, "num_key_value_heads": 1}})
+    assert wide.attention[2:] == (
+        Attention(8, 2, 8, 8, "window", 16),
+        Attention(8, 1, 32, 32, values_are_keys=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"4": {"head_dim": 16}}, "per_layer_config.4: must be the number of a layer, from 0 to 3"),
+        ({"a": {}}, "per_layer_config.a: must be the number of a layer"),
+        ({"1": 3}, "per_layer_config.1: must be a mapping, got 3"),
+        ({"1": {"skip": ["mlp"]}}, "per_layer_config.1.skip: is not understood as a setting of single layers"),
+        ({"1": {"num_experts": 8}}, "per_layer_config.1.num_experts: is not understood as a setting"),
+    ],
+)
+def test_settings_of_single_layers_are_understood_or_refused(read, own, message):
+    with pytest.raises(ConfigError, match=message):
+        read(per_layer_config=own)
+
+
+@pytest.mark.parametrize(
+    ("version", "outer", "inner", "is_tied"),
+    [
+        ("4.57.1", False, True, True),
+        ("5.2.0", False, True, False),
+        ("5.24.0.dev0", True, False, True),
+        ("5.2.0", None, True, True),
+        ("5.2.0", False, None, False),
+        (None, True, None, True),
+        (None, True, False, False),
+    ],
+)
+def test_transformers_5_says_outside_whether_embeddings_are_tied(tmp_path, version, outer, inner, is_tied):
+    text = {"model_type": "qwen2", "tie_word_embeddings": inner}
+    config = {"model_type": "internvl", "tie_word_embeddings": outer, "text_config": text}
+    if inner is None:
+        del text["tie_word_embeddings"]
+    config |= {} if version is None else {"transformers_version": version}
+    assert read_config(tmp_path, config).tie_word_embeddings == is_tied
+
+
+def test_what_joins_other_parts_to_the_model_is_doubted_only(tmp_path):
+    config = {"model_type": "gemma3", "text_config": {}, "num_query_tokens": 32, "qformer_config": {"hidden_size": 8}}
+    doubt = "keys of config.json that are not known: num_query_tokens, qformer_config"
+    assert read_config(tmp_path, config).doubts == (doubt,)
+
+
+def test_the_whole_models_type_can_be_what_is_not_modelled(tmp_path):
+    config = {"model_type": "ernie4_5_vl_moe", "text_config": {"model_type": "ernie4_5_vl_moe_text"}}
+    with pytest.raises(
+        ConfigError, match="'ernie4_5_vl_moe' are not modelled: what is missing is experts of two kinds"
+    ):
+        read_config(tmp_path, config)
+
+
+@pytest.mark.parametrize("model_type", ["deepseek_v2", "dots1", "bailing_moe"])
+def test_a_mixture_that_says_no_number_of_experts_is_no_dense_model(read, model_type):
+    with pytest.raises(ConfigError, match="num_experts: missing"):
+        read(model_type=model_type)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "experts"),
+    [
+        ("gpt_oss", Experts(128, 4, 128)),
+        ("minimax_m2", Experts(256, 8, 128)),
+        ("afmoe", Experts(64, 6, 1408, 2 * 1408)),
+        ("glm4_moe", Experts(128, 8, 1408, 1408)),
+        ("sarvam_mla", Experts(128, 8, 2048, 2048)),
+        ("mimo_v2_flash", Experts(256, 8, 2048)),
+        ("kimi_linear", Experts(256, 8, 1024, 1024)),
+        ("step3p5", Experts(288, 8, 1280, 1280)),
+    ],
+)
+def test_experts_are_those_of_the_class_where_the_file_leaves_them_out(read, model_type, experts):
+    assert read(model_type=model_type).layers[3].mlp == experts
+
+
+def test_words_of_transformers_and_of_a_models_own_code_say_the_same(read):
+    ours = {"num_experts": 8, "num_experts_per_token": 2, "moe_intermediate_size": 32, **MLA, "q_lora_rank": None}
+    own = read(model_type="kimi_linear", **ours, linear_attn_config={**KDA, "short_conv_kernel_size": 3})
+    sizes = {"linear_num_heads": 2, "linear_head_dim": 8, "linear_conv_kernel_dim": 3}
+    types = ["linear_attention"] * 3 + ["full_attention"]
+    assert read(model_type="kimi_linear", **ours, **sizes, layer_types=types).layers == own.layers
+    types = ["sliding_attention", "full_attention"] * 2
+    step = {"model_type": "step3p5", "head_dim": 8, "sliding_window": 16, "layer_types": types}
+    step |= {"moe_num_experts": 8, "moe_top_k": 2, "moe_intermediate_size": 32, "share_expert_dim": 16}
+    other = {"attention_type": "sliding_attention", "num_attention_heads": 16, "num_attention_groups": 2, "head_dim": 8}
+    own = read(**step, moe_layers_enum="3", attention_other_setting=other)
+    assert read(**step, mlp_layer_types=["dense"] * 3 + ["sparse"], num_sliding_attention_heads=16).layers == own.layers
+
+
 def test_what_the_class_says_is_told_unless_a_part_leaves_it_out(tmp_path, read):
     model = read(model_type="bamba", mamba_n_heads=2)
     assert model.doubts[0].startswith("not said by config.json and taken from the model's class: mamba_d_conv 4, ")

@@ -42,6 +42,7 @@ def _merger(inner: int, out: int) -> int:
 
 _SIGLIP = _Kind((1152, 27, 4304, 14), 2, 1, lambda inner, out: inner * out)
 _PIXTRAL = _Kind((1024, 24, 4096, 16), 3, 1, lambda inner, out: 4 * inner * inner + inner * out + out * out)
+_QWEN25_VL = _Kind((1280, 32, 3420, 14), 3, 4, _merger)
 _QWEN3_VL = _Kind((1152, 27, 4304, 16), 2, 4, _merger)
 _KINDS = {
     "siglip_vision_model": _SIGLIP,
@@ -49,7 +50,10 @@ _KINDS = {
     "pixtral": _PIXTRAL,
     "clip_vision_model": _Kind((1024, 24, 4096, 14), 2, 1, _two_layers),
     "qwen2_vl": _Kind((1280, 32, 5120, 14), 2, 4, _merger),
-    "qwen2_5_vl": _Kind((1280, 32, 3420, 14), 3, 4, _merger),
+    "qwen2_5_vl": _QWEN25_VL,
+    "qwen2_5_omni_vision_encoder": _QWEN25_VL,
+    "qwen3_omni_moe_vision_encoder": _QWEN3_VL,
+    **dict.fromkeys(("idefics3", "smolvlm"), _SIGLIP),
     "qwen3_vl": _QWEN3_VL,
     "qwen3_vl_moe": _QWEN3_VL,
     "qwen3_5": _QWEN3_VL,
@@ -71,7 +75,11 @@ _PUBLISHED = {"gemma3n_vision": 300_000_000, "gemma3n_audio": 680_000_000, "gemm
 #: What a configuration without a type of its own has, by the whole model's.
 _BY_MODEL = {"mistral3": "pixtral", "llava": "clip_vision_model", "gemma3": "siglip_vision_model", "glm4v": "glm4v"}
 
+#: Encoders of sound that are built like Whisper's (arXiv:2212.04356).
+_LIKE_WHISPER = ("qwen2_audio_encoder", "qwen2_5_omni_audio_encoder", "qwen3_omni_moe_audio_encoder", "voxtral_encoder")
+
 _WIDTH = ("embed_dim", "hidden_size", "vt_hidden_size", "width")
+_SOUND_WIDTH, _SOUND_LAYERS = ("d_model", "hidden_size"), ("encoder_layers", "num_hidden_layers")
 _LAYERS = ("depth", "num_hidden_layers", "vt_num_hidden_layers", "layers")
 
 
@@ -87,7 +95,7 @@ def encoder_parameters(config: ModelConfig, model_type: str, hidden_size: int) -
     for key in ("vision_config", "audio_config"):
         if config.holds_mapping(key):
             total += _parameters(config, config.section(key), key, model_type, hidden_size)
-    return total
+    return total + _aligning_parameters(config, hidden_size)
 
 
 def _parameters(config: ModelConfig, part: Section, key: str, model_type: str, hidden_size: int) -> int:
@@ -96,15 +104,36 @@ def _parameters(config: ModelConfig, part: Section, key: str, model_type: str, h
         return _PUBLISHED[name]
     kind = _KINDS.get(name) or _KINDS.get(name.removesuffix("_vision").removesuffix("_moe"))
     if kind is None:
-        can_be_estimated = key == "vision_config" and _is_sized(part)
-        what = "are an estimate" if can_be_estimated else "are not counted"
-        config.doubt(f"{key}: encoders of type {name!r} are not known; their weights {what}")
+        is_sound = key == "audio_config"
+        can_be_estimated = _is_sized(part, *((_SOUND_WIDTH, _SOUND_LAYERS) if is_sound else (_WIDTH, _LAYERS)))
+        if name not in _LIKE_WHISPER:
+            what = "are an estimate" if can_be_estimated else "are not counted"
+            config.doubt(f"{key}: encoders of type {name!r} are not known; their weights {what}")
+        if is_sound:
+            return _sound_parameters(part, hidden_size) if can_be_estimated or name in _LIKE_WHISPER else 0
         return _vision_parameters(part, _SIGLIP, hidden_size) if can_be_estimated else 0
     return _vision_parameters(part, kind, hidden_size)
 
 
-def _is_sized(part: Section) -> bool:
-    return all(any(part.has(key) for key in keys) for keys in (_WIDTH, _LAYERS))
+def _is_sized(part: Section, *all_keys: tuple[str, ...]) -> bool:
+    return all(any(part.has(key) for key in keys) for keys in all_keys)
+
+
+def _sound_parameters(part: Section, hidden_size: int) -> int:
+    """Of Whisper's encoder: layers, two convolutions of three steps, and the way into the language model."""
+    d = _first(part, _SOUND_WIDTH, 1280)
+    layer = 4 * d * d + 2 * d * _first(part, ("encoder_ffn_dim", "intermediate_size"), 4 * d)
+    convolutions = 3 * d * (part.integer("num_mel_bins", 128) + d)
+    return _first(part, _SOUND_LAYERS, 32) * layer + convolutions + d * hidden_size
+
+
+def _aligning_parameters(config: ModelConfig, hidden_size: int) -> int:
+    """Of Cohere's way into the language model: a gated MLP that takes several vectors at once."""
+    if not config.has("alignment_intermediate_size") or not config.holds_mapping("vision_config"):
+        return 0
+    width, merged = config.size("alignment_intermediate_size"), config.size("downsample_factor", default=2) ** 2
+    inner = _first(config.section("vision_config"), _WIDTH, _SIGLIP.defaults[0])
+    return merged * inner * width + width // 2 * hidden_size
 
 
 def _vision_parameters(part: Section, kind: _Kind, hidden_size: int) -> int:

@@ -21,6 +21,9 @@ _PREFIXES = (
     "language_model.",
     "backbone.",
     "llm.model.",
+    "thinker.model.",
+    "model.text_model.",
+    "transformer.",
 )
 #: Where an entry names one layer by its number.
 _ONE_LAYER = re.compile(r"layers\.(\d{1,9})(?![^.])")

@@ -37,11 +37,16 @@ _IGNORE_KEYS = (
 _COSTLY = re.compile(r"bits|dtype|algo|block_size|group|store|scheme|embed|sparsity")
 _UNDERSTOOD = words(
     """
-    act_bits act_dtype act_group_size activation_scheme algo_config bits block_name_to_quantize bnb_4bit_compute_dtype
+    act_bits act_dtype act_group_aware act_group_size activation_scheme algo_config bits block_name_to_quantize
+    bnb_4bit_compute_dtype
     compute_dtype config_groups group_size kv_cache_group kv_cache_quant_algo kv_cache_scheme pack_dtype q_group_size
     quant_algo scale_dtype sparsity_config static_groups w_bit weight_block_size
     """
 )
+#: Quark's floats of 6 bits.
+_FP6 = ("fp6_e2m3", "fp6_e3m2")
+#: Signs that make a name of AutoRound's a regular expression.
+_REGULAR = re.compile(r"[*+?\\|()\[\]{}^$]")
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,12 @@ def _experts_int8(section: Section) -> Plan:
     return _plan(section, Scheme(BYTES_8BIT), is_for_experts_only=True)
 
 
-def _bits(section: Section, *keys: str) -> int:
+def _bits(section: Section, *keys: str, valid: tuple[int, ...] = (4, 8)) -> int:
     key = next((key for key in keys if section.has(key)), keys[0])
     bits = section.integer(key, least=1)
-    if bits not in (4, 8):
-        section.fail(key, f"must be 4 or 8, got {bits}")
+    if bits not in valid:
+        *others, last = valid
+        section.fail(key, f"must be {', '.join(map(str, others))} or {last}, got {bits}")
     return bits
 
 
@@ -122,24 +128,27 @@ def _group(section: Section) -> int:
     return section.integer("group_size" if section.has("group_size") else "q_group_size", 128, least=-1)
 
 
-def _weights_only(section: Section, *, has_zeros: bool) -> Scheme:
-    return Scheme(grouped_integers(_bits(section, "bits", "w_bit"), _group(section), has_zeros=has_zeros))
+def _weights_only(section: Section) -> Scheme:
+    """GPTQ's whole numbers; of 2 and 3 bits they are served, too."""
+    bits = _bits(section, "bits", valid=(2, 3, 4, 8))
+    return Scheme(grouped_integers(bits, _group(section), has_zeros=not section.flag("sym", True)))
 
 
 def _awq(section: Section) -> Plan:
-    return _plan(section, _weights_only(section, has_zeros=section.flag("zero_point", False)))
+    bits, has_zeros = _bits(section, "bits", "w_bit"), section.flag("zero_point", False)
+    return _plan(section, Scheme(grouped_integers(bits, _group(section), has_zeros=has_zeros)))
 
 
 def _gptq(section: Section) -> Plan:
     """GPTQ; with ``dynamic`` GPTQModel exempts modules (``-:``) and gives others (``+:``) bits of their own."""
-    scheme = _weights_only(section, has_zeros=not section.flag("sym", True))
+    scheme = _weights_only(section)
     left_out, special = list(_ignored(section)), []
     dynamic = section.section("dynamic") if section.has("dynamic") else None
     for name in dynamic.names() if dynamic else []:
         if name.startswith("-:"):
             left_out.append("re:" + name.removeprefix("-:"))
         elif dynamic:
-            own = _weights_only(_inheriting(section, dynamic.section(name)), has_zeros=False)
+            own = _weights_only(_inheriting(section, dynamic.section(name)))
             special.append((matcher(section, "dynamic", ["re:" + name.removeprefix("+:")]), own))
     return _plan(section, scheme, exempt=matcher(section, "dynamic", left_out), special=tuple(special))
 
@@ -157,14 +166,20 @@ def _auto_round(section: Section) -> Plan:
         if extra:
             own = _inheriting(section, extra.section(name))
             scheme = UNQUANTISED if own.integer("bits") >= 16 else _scheme_of_auto_round(own)
-            special.append((matcher(section, "extra_config", [name]), scheme))
+            special.append((matcher(section, "extra_config", [_as_pattern(name)]), scheme))
     return _plan(section, _scheme_of_auto_round(section), special=tuple(special))
+
+
+def _as_pattern(name: str) -> str:
+    """AutoRound takes a name with signs of regular expressions for one, which may be found anywhere."""
+    return f"re:.*(?:{name})" if _REGULAR.search(name) else name
 
 
 def _scheme_of_auto_round(section: Section) -> Scheme:
     kind = section.text("data_type", "int")
-    bits, act_bits = _bits(section, "bits"), section.integer("act_bits", 16)
+    act_bits = section.integer("act_bits", 16)
     if kind.startswith(("mx_fp", "nv_fp")):
+        bits = _bits(section, "bits")
         fp4 = (0.5 + 1 / (16 if kind.startswith("nv") else 32)) if bits == 4 else BYTES_8BIT + 1 / 32
         activations: dict[int, ActivationType] = {4: "fp4", 8: "fp8"}
         return Scheme(fp4, activations.get(act_bits))
@@ -172,12 +187,13 @@ def _scheme_of_auto_round(section: Section) -> Scheme:
         return FP8
     if act_bits < 16:
         section.fail("act_bits", f"activations of {act_bits} bit are not understood for weights of type {kind!r}")
-    return _weights_only(section, has_zeros=not section.flag("sym", True))
+    return _weights_only(section)
 
 
 def _compressed_tensors(section: Section) -> Plan:
     """Groups of targets: ``Linear`` means all matrices, others name some."""
-    if section.has("sparsity_config") and section.plain()["sparsity_config"]:
+    sparsity = section.plain().get("sparsity_config")
+    if sparsity and section.section("sparsity_config").text("format", "") != "dense":
         section.fail("sparsity_config", "sparse weights are not supported")
     groups = section.section("config_groups")
     everywhere, special = [], []
@@ -271,20 +287,22 @@ def _quark(section: Section) -> Plan:
 
 def _scheme_of_quark(section: Section) -> Scheme:
     weight = section.section("weight")
-    names = ("fp8_e4m3", "int8", "fp4", "mxfp4", "int4", "uint4")
+    names = ("fp8_e4m3", "int8", "fp4", "mxfp4", "int4", "uint4", *_FP6)
     kind = weight.text("dtype", valid=names)
-    group = weight.integer("group_size", 32 if "fp4" in kind else -1, least=-1)
+    group = weight.integer("group_size", 32 if kind.startswith(("fp4", "fp6", "mx")) else -1, least=-1)
     sizes: Mapping[str, float] = {
         "fp8_e4m3": BYTES_8BIT,
         "int8": BYTES_8BIT,
         "fp4": 0.5 + 1 / max(group, 1),
         "mxfp4": BYTES_MXFP4,
+        **dict.fromkeys(_FP6, 0.75 + 1 / max(group, 1)),
         "int4": grouped_integers(4, group),
         "uint4": grouped_integers(4, group, has_zeros=True),
     }
     if not section.has("input_tensors"):
         return Scheme(sizes[kind])
-    activations: dict[str, ActivationType] = {"fp8_e4m3": "fp8", "int8": "int8", "fp4": "fp4", "mxfp4": "fp4"}
+    activations: dict[str, ActivationType | None] = {"fp8_e4m3": "fp8", "int8": "int8", "fp4": "fp4", "mxfp4": "fp4"}
+    activations |= dict.fromkeys(_FP6)  # no GPU of ours multiplies them
     return Scheme(sizes[kind], activations[section.section("input_tensors").text("dtype", valid=activations)])
 
 
@@ -301,7 +319,7 @@ def _torchao(section: Section) -> Plan:
         **dict.fromkeys(("Float8WeightOnlyConfig", "float8_weight_only"), Scheme(BYTES_8BIT)),
         **dict.fromkeys(("Int8WeightOnlyConfig", "int8_weight_only"), Scheme(BYTES_8BIT)),
         **dict.fromkeys(("Int8DynamicActivationInt8WeightConfig", "int8_dynamic_activation_int8_weight"), INT8),
-        **dict.fromkeys(("Int4WeightOnlyConfig", "int4_weight_only"), Scheme(round(0.5 + 4 / group, 3))),
+        **dict.fromkeys(("Int4WeightOnlyConfig", "int4_weight_only"), Scheme(0.5 + 4 / group)),
     }
     if name not in known:
         section.fail("quant_type", f"unknown value {name!r}; valid: {', '.join(known)}")
@@ -317,7 +335,7 @@ METHODS: dict[str, Callable[[Section], Plan]] = {
     "experts_int8": _experts_int8,
     **dict.fromkeys(("gptq", "gptq_marlin"), _gptq),
     **dict.fromkeys(("awq", "awq_marlin"), _awq),
-    **dict.fromkeys(("auto-round", "intel/auto-round", "auto_round"), _auto_round),
+    **dict.fromkeys(("auto-round", "intel/auto-round", "auto_round", "inc"), _auto_round),
     **dict.fromkeys(("modelopt", "modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8"), _modelopt),
     "bitsandbytes": _bitsandbytes,
     "quark": _quark,

@@ -55,16 +55,18 @@ def _shared_width(config: ModelConfig, expert_width: int) -> int:
 def sparse_layers(config: ModelConfig, count: int) -> list[bool]:
     """Of each layer, whether it has experts: those that no key makes dense."""
     types = config.layer_texts("mlp_layer_types", count)
+    if types or config.has("is_moe_layer"):
+        config.ignore(*_DENSE_FIRST, "mlp_only_layers", "decoder_sparse_step", "moe_layer_freq", "is_moe_layer")
+    if types:
+        return [_is_sparse_type(config, i, name) for i, name in enumerate(types)]
+    if config.has("is_moe_layer"):
+        return config.per_layer_flags("is_moe_layer", count)
     first = config.size(*_DENSE_FIRST, default=0, least=0)
     if first >= count:
         config.fail(_DENSE_FIRST[0], f"must be < num_hidden_layers ({count}), got {first}")
     dense = config.numbers_of_layers("mlp_only_layers", count)
     step = config.integer("decoder_sparse_step", 1, least=1)
     frequent = _by_frequency(config, count)
-    if config.has("is_moe_layer"):
-        return config.per_layer_flags("is_moe_layer", count)
-    if types:
-        return [_is_sparse_type(config, i, name) for i, name in enumerate(types)]
     return [i >= first and i not in dense and (i + 1) % step == 0 and frequent[i] for i in range(count)]
 
 
