@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from blis.cli.completion import gpu_completions, model_completions, policy_completions, workload_completions
-from blis.cli.console import print_result
+from blis.cli.console import log, print_result
 from blis.cli.flags import OUTPUT_FORM
 from blis.config.schema import ClusterOptions
 
@@ -23,8 +23,15 @@ Tables = Callable[[Any], Iterable[Any]]
     type=click.Path(path_type=Path),
     help="Show the model of this folder's config.json instead.",
 )
+@click.option(
+    "--assume-dense-transformer",
+    is_flag=True,
+    help="Take that model for a plain dense transformer if its family is not known, and say so.",
+)
 @click.option("--output", **OUTPUT_FORM)
-def models(name: str | None, model_config_folder: Path | None, output: str | None) -> None:
+def models(
+    name: str | None, model_config_folder: Path | None, assume_dense_transformer: bool, output: str | None
+) -> None:
     """List the models that ship with blis, or show all that is known of NAME or of a folder of your own."""
     from blis.config.catalogue import models as known
     from blis.report import catalogue_tables as tables
@@ -32,7 +39,10 @@ def models(name: str | None, model_config_folder: Path | None, output: str | Non
     if name is not None and model_config_folder is not None:
         raise click.UsageError("give NAME or --model-config-folder, not both")
     if model_config_folder is not None:
-        _print(known.model_in(model_config_folder), tables.model, output)
+        found = known.model_in(model_config_folder, assume_dense=assume_dense_transformer)
+        for doubt in found["architecture"]["doubts"]:
+            log.warning("model: %s", doubt)
+        _print(found, tables.model, output)
     elif name is None:
         _print(known.models(), tables.models, output)
     else:

@@ -56,6 +56,14 @@ _fit = under("Fit and output")
 
 _SLO_HELP = "Limit, such as p99_ttft=200ms, mean_e2e=3s, or ttft=200ms for each request; may be repeated."
 MODEL_HELP = "HuggingFace id, such as meta-llama/llama-3.1-8b-instruct."
+#: What `blis memory` takes, too.
+ASSUME_DENSE = _model(
+    "--assume-dense-transformer",
+    is_flag=True,
+    default=Deployment.assume_dense_transformer,
+    show_default=False,
+    help="Take a model of a family that is not known for a plain dense transformer, and say so.",
+)
 _deployment_options = all_of(
     _model(
         "--hardware",
@@ -78,13 +86,7 @@ _deployment_options = all_of(
         help="Step-time coefficients, likewise; the parameters of a function.",
     ),
     _model("--model-config-folder", type=PATH, help="Folder with the model's HuggingFace config.json."),
-    _model(
-        "--assume-dense-transformer",
-        is_flag=True,
-        default=Deployment.assume_dense_transformer,
-        show_default=False,
-        help="Take a model of a family that is not known for a plain dense transformer, and say so.",
-    ),
+    ASSUME_DENSE,
     _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),
     _model("--defaults-filepath", type=PATH, help="Defaults and coefficients in place of the shipped file."),
 )
@@ -146,6 +148,12 @@ KV_CACHE_DTYPE = _engine(
     default=Deployment.kv_cache_dtype,
     help="Type of cached keys and values; auto: as the checkpoint says.",
 )
+QUANTIZATION = _engine(
+    "--quantization", **one_of(*QUANTIZATIONS), help="Quantise a 16-bit checkpoint so while loading it."
+)
+ACTIVATION_GIB = _engine(
+    "--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"
+)
 MAX_NUM_RUNNING_REQS = _engine(
     "--max-num-running-reqs",
     "--max-num-seqs",
@@ -177,8 +185,8 @@ engine_options = all_of(
     _engine("--total-kv-blocks", type=int, help="KV cache blocks (num_gpu_blocks).  [default: derived]"),
     GPU_MEMORY_UTILIZATION,
     KV_CACHE_DTYPE,
-    _engine("--quantization", **one_of(*QUANTIZATIONS), help="Quantise a 16-bit checkpoint so while loading it."),
-    _engine("--activation-gib", type=float, help="Memory for activations, all GPUs together.  [default: derived]"),
+    QUANTIZATION,
+    ACTIVATION_GIB,
     MAX_NUM_RUNNING_REQS,
     MAX_NUM_SCHEDULED_TOKENS,
     BLOCK_SIZE,

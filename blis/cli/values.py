@@ -11,6 +11,8 @@ from blis.cli.completion import names_completed
 from blis.config.schema import FUNCTION_FORM, is_function_name
 from blis.errors import nearest
 
+#: What vLLM takes for ``auto`` as the length of a request.
+AUTO_LENGTH = -1
 #: Longest target; more than any clock of a run has.
 _LONGEST_MS = 1e15
 
@@ -44,6 +46,16 @@ def number_list(value: str) -> tuple[float, ...]:
     if not all(map(math.isfinite, numbers)):
         raise click.BadParameter(f"{value!r} is no list of numbers; valid would be 1.5,0.2,30")
     return numbers
+
+
+def length_or_auto(value: str) -> int:
+    """Read a whole number; ``auto`` is `AUTO_LENGTH`, as for vLLM."""
+    if value.lower() == "auto":
+        return AUTO_LENGTH
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a whole number nor auto") from None
 
 
 def positive_number(value: str) -> float:

@@ -17,6 +17,8 @@ _KEYS = (
 )
 #: Cohere's own key; it holds whatever the others say.
 _OVERRIDING_KEY = "model_max_length"
+#: No model reaches anywhere near so many times as far.
+_MOST_FACTOR = 1e6
 #: Kinds of rotary scaling that `_KEYS` already contain.
 _CONTAINED = ("su", "longrope", "llama3")
 
@@ -38,7 +40,7 @@ def read_context_length(config: Section) -> int | None:
         if kind in _CONTAINED:
             continue
         if scaling.has("factor"):
-            factor = scaling.number("factor")
+            factor = scaling.number("factor", most=_MOST_FACTOR)
         if kind.endswith("yarn"):
             length = scaling.integer("original_max_position_embeddings", length, least=1)
     return int(length * factor)

@@ -67,18 +67,23 @@ def model(name: str) -> dict[str, Any]:
     }
 
 
-def model_in(folder: Path) -> dict[str, Any]:
+def model_in(folder: Path, *, assume_dense: bool = False) -> dict[str, Any]:
     """The same of a model that does not ship with blis, from the folder of its ``config.json``.
+
+    Args:
+        folder: holds the file.
+        assume_dense: take a model of a family that is not known for a plain dense transformer.
 
     Raises:
         ConfigError: it cannot be read, or describes a model that is not supported.
     """
+    model = read_model(folder, assume_dense=assume_dense)
     return {
         "model": folder.resolve().name,
-        **_figures(folder),
+        **_figures(model),
         "default": None,
         "coefficient_rows": 0,
-        "architecture": _architecture(read_model(folder)),
+        "architecture": _architecture(model),
         "coefficients": [],
         "sources": {"architecture": str(folder / "config.json")},
     }
@@ -95,20 +100,19 @@ def _find(name: str, ids: list[str]) -> str:
 
 
 def _entry(name: str, defaults: Defaults) -> dict[str, Any]:
-    usual = defaults.default(name)
+    usual, folder = defaults.default(name), shipped_config_folder(name)
     return {
         "model": name,
-        **_figures(shipped_config_folder(name)),
+        **_figures(None if folder is None else read_model(folder)),
         "default": None if usual is None else dataclasses.asdict(usual),
         "coefficient_rows": len(defaults.rows(name)),
     }
 
 
-def _figures(folder: Path | None) -> dict[str, Any]:
+def _figures(model: Model | None) -> dict[str, Any]:
     """What a model weighs and caches, in bytes at TP 1; None each if its architecture is not known."""
-    if folder is None:
+    if model is None:
         return dict.fromkeys(_FIGURES)
-    model = read_model(folder)
     element_bytes = model.kv_element_bytes("auto")
     growing = model.kv_bytes_per_token(1, element_bytes)
     values = (

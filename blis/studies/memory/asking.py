@@ -57,7 +57,11 @@ class GpuMemory(Answer):
 
 
 def gpu_memory(
-    deployment: Deployment | str, *, engine: EngineOptions | None = None, enforce_eager: bool = False
+    deployment: Deployment | str,
+    *,
+    engine: EngineOptions | None = None,
+    enforce_eager: bool = False,
+    fit_max_model_len: bool = False,
 ) -> GpuMemory:
     """Say what becomes of the memory of each GPU when vLLM starts a model.
 
@@ -66,6 +70,7 @@ def gpu_memory(
             ``vllm_version``, the newest that is modelled.
         engine: server parameters; what is not given is what vLLM takes by itself on that GPU.
         enforce_eager: no CUDA graphs.
+        fit_max_model_len: L is as much as there is room for, up to the model's context, as vLLM's ``auto`` has it.
 
     Raises:
         InputError: something asked for is wrong or not known; a model that does not fit is an answer.
@@ -75,12 +80,17 @@ def gpu_memory(
     found = look_up_model(deployment)
     known = KnownModel(found.model, found.gpu, found.tp or 1, found.vllm_version)
     serving, notes = _serving(deployment, engine or EngineOptions(), known, enforce_eager=enforce_eager)
-    smallest = smallest_tp(known.model, known.gpu, serving)
+    smallest = smallest_tp(known.model, known.gpu, serving, for_full_length=not fit_max_model_len)
     if found.tp is None:
         known = replace(known, tp=smallest or possible_tps(known.model, known.gpu)[-1])
         why = "the smallest that fits" if smallest is not None else "the most there are, and it does not fit"
         notes.append(Note("info", f"tp: {known.tp}, {why}"))
     budget = memory_budget(known.model, known.gpu, known.tp, serving)
+    longest = budget.plan.longest_request_tokens
+    if fit_max_model_len and 0 < longest < budget.plan.max_model_len:
+        notes.append(Note("info", f"max_model_len: {longest}, as much as there is room for"))
+        serving = replace(serving, max_model_len=longest)
+        budget = memory_budget(known.model, known.gpu, known.tp, serving)
     return GpuMemory(found.name, known, serving, budget, smallest, (*found.notes, *notes))
 
 
