@@ -91,6 +91,22 @@ def test_a_folder_of_the_users_own_has_the_same_figures(capsys, tmp_path):
     assert "12 x window 128" in capsys.readouterr().out
 
 
+def test_what_is_doubtful_of_a_folder_is_told(capsys, tmp_path):
+    sizes = {"hidden_size": 512, "intermediate_size": 1024, "num_attention_heads": 8, "num_hidden_layers": 2}
+    config = {"model_type": "novel", "vocab_size": 1000, **sizes, "frobnicate": 3}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert main(["models", "--model-config-folder", str(tmp_path)]) == 2
+    assert "--assume-dense-transformer takes it" in capsys.readouterr().err
+    words = ("--model-config-folder", str(tmp_path), "--assume-dense-transformer", "--output", "json")
+    assert main(["models", *words]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["num_parameters"] > 0
+    assert err.splitlines() == [
+        "blis: warning: model: assumed to be a plain dense transformer: model_type 'novel' is not known",
+        "blis: warning: model: keys of config.json that are not known: frobnicate",
+    ]
+
+
 def test_a_folder_without_a_model_is_one_line(capsys, tmp_path):
     assert main(["models", "--model-config-folder", str(tmp_path)]) == 2
     assert "config.json: cannot be read" in capsys.readouterr().err

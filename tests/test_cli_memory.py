@@ -97,6 +97,33 @@ def test_each_flag_has_its_part(ask):
     assert narrow["num_gpu_blocks"] // 2 == wide["num_gpu_blocks"]
 
 
+@pytest.mark.parametrize("auto", ["auto", "-1", "AUTO"])
+def test_the_length_can_be_what_there_is_room_for(ask, auto):
+    words = ("--model", "gpt-oss-120b", "--hardware", "H100", "--tp", "1", "--max-model-len")
+    _, all_of_it, _ = ask(*words[:-1])
+    code, found, _ = ask(*words, auto)
+    assert code == 0
+    assert (found["fits"], found["max_model_len"]) == (True, all_of_it["longest_request_tokens"])
+    assert found["max_concurrency"] >= 1
+    assert f"max_model_len: {found['max_model_len']}, as much as there is room for" in found["notes"]
+    assert ask(*words, str(found["max_model_len"] + 1))[1]["fits"] is False
+    assert found["smallest_tp"] == 1
+    roomy = ask(*LLAMA, "--tp", "2", "--max-model-len", auto)[1]
+    assert (roomy["max_model_len"], roomy["fits"]) == (131_072, True)
+
+
+def test_models_can_be_quantised_and_taken_for_dense_ones(ask, tmp_path):
+    half = ask(*LLAMA, "--tp", "1", "--quantization", "fp8")[1]["weights_gib_per_gpu"]
+    assert half == pytest.approx(0.57 * ask(*LLAMA, "--tp", "1")[1]["weights_gib_per_gpu"], rel=0.01)
+    sizes = {"hidden_size": 512, "intermediate_size": 1024, "num_attention_heads": 8, "num_hidden_layers": 2}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "novel", "vocab_size": 1000, **sizes}))
+    words = ("--model", "m", "--model-config-folder", str(tmp_path), "--hardware", "H100")
+    assert ask(*words)[0] == 2
+    code, found, _ = ask(*words, "--assume-dense-transformer")
+    assert code == 0
+    assert "model: assumed to be a plain dense transformer: model_type 'novel' is not known" in found["notes"]
+
+
 def test_a_table_for_people(ask):
     code, out, _ = ask(*LLAMA, "--tp", "1", "--output", "table")
     assert code == 0

@@ -42,7 +42,7 @@ def test_shipped_folder_of_a_model_id():
         ("mistral-small-3.1-24b-instruct-2503-fp8-dynamic", Quantization(1, 1, 1, "fp8")),
         ("gpt-oss-20b", Quantization(2, 0.53125, 0.53125)),
         ("phi-4-quantized.w8a8", Quantization(1, 1, 1, "int8")),
-        ("deepseek-v3", Quantization(1, 1, 1, "fp8")),
+        ("deepseek-v3", Quantization(1, 1, 1, "fp8", block=128)),
     ],
 )
 def test_quantisation_of_shipped_models(name, expected):

@@ -1,6 +1,7 @@
 """What checkpoints say of the precision of weights and caches, and models that are quantised on the way in."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -118,7 +119,37 @@ def torchao(name, **data):
     ],
 )
 def test_bytes_and_arithmetic_of_each_method(read, config, size, activation):
-    assert read(config).quantization == Quantization(size, size, size, activation)
+    quantization = read(config).quantization
+    assert replace(quantization, block=0) == Quantization(size, size, size, activation)
+
+
+@pytest.mark.parametrize(
+    ("config", "block"),
+    [
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 128),
+        ({"quant_method": "fp8", "weight_block_size": [1, 32]}, 0),
+        ({"quant_method": "fp8"}, 0),
+        (tensors(bits(8, "float", strategy="block", block_structure=[64, 64]), bits(8, "float")), 64),
+        (tensors(bits(8, "float", strategy="group", group_size=128), bits(8, "float")), 0),
+    ],
+)
+def test_blocks_with_a_scale_each(read, config, block):
+    assert read(config).quantization.block == block
+
+
+def test_what_would_be_cut_within_a_block(read):
+    blocks = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    sizes = {"moe_intermediate_size": 768, "shared_expert_intermediate_size": 512, "mlp_only_layers": [0]}
+    model = read(blocks, **sizes, intermediate_size=5120, num_attention_heads=32, num_key_value_heads=8)
+    assert [model.blocks_not_split_over(tp) for tp in (1, 2)] == [None, None]
+    assert model.blocks_not_split_over(4) == "experts 768 wide, with a scale for each 128 of it,"
+    assert [tp for tp in (1, 2, 4, 8) if model.splits_over(tp)] == [1, 2]
+    wider = read(blocks, **sizes | {"moe_intermediate_size": 1024}, intermediate_size=5120, num_attention_heads=32)
+    assert wider.blocks_not_split_over(4) is None
+    assert wider.blocks_not_split_over(8) == "shared experts 512 wide, with a scale for each 128 of it,"
+    left_out = blocks | {"modules_to_not_convert": ["experts", "shared_expert"]}
+    assert read(left_out, **sizes, intermediate_size=5120).blocks_not_split_over(4) is None
+    assert read({"quant_method": "fp8"}, **sizes).blocks_not_split_over(8) is None
 
 
 def test_16_bit_unless_said(read):

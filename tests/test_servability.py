@@ -1,6 +1,7 @@
 """Settings that vLLM refuses when it starts: refused here, too, and simulated with a warning if that is asked for."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from helpers_cli import LLAMA, ROUND
@@ -98,6 +99,13 @@ def test_the_longest_request_that_a_derived_cache_holds(version, longest):
     found = refusal(known, max_model_len=131_072, max_num_running_reqs=1024, max_num_scheduled_tokens=8192)
     assert found is not None
     assert longest is None or f"max_model_len: must be <= {longest}, the longest request that the KV cache" in found
+
+
+def test_blocks_with_a_scale_each_must_not_be_cut():
+    moe = Deployment("minimax-m2", hardware="H200", tp=4)
+    assert refusal(moe) is None
+    cut = "tp: experts 1536 wide, with a scale for each 128 of it, cannot be split over 8 GPUs"
+    assert refusal(replace(moe, tp=8)) == cut
 
 
 def test_heads_must_be_split_evenly():

@@ -26,12 +26,14 @@ class Quantization:
         mlp_bytes: bytes per weight of dense and shared MLPs, likewise.
         expert_bytes: bytes per weight of the routed experts, likewise.
         activation_type: type of the activations that meet quantised weights; None: these are expanded to 16 bit first.
+        block: weights that share a scale along either side of a matrix, none of which may be cut; 0: no such blocks.
     """
 
     attention_bytes: float = BYTES_16BIT
     mlp_bytes: float = BYTES_16BIT
     expert_bytes: float = BYTES_16BIT
     activation_type: ActivationType | None = None
+    block: int = 0
 
     @property
     def is_4bit(self) -> bool:

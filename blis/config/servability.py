@@ -82,6 +82,8 @@ def _reasons(
         yield f"max_num_scheduled_tokens: must be >= max_num_running_reqs ({requests}), got {tokens}"
     if model is not None and tp is not None and (heads := model.heads_not_split_over(tp)) is not None:
         yield f"tp: {heads} cannot be split over {tp} GPUs"
+    if model is not None and tp is not None and (cut := model.blocks_not_split_over(tp)) is not None:
+        yield f"tp: {cut} cannot be split over {tp} GPUs"
     if length is None:
         return
     context = model.context_length if model is not None else None

@@ -20,6 +20,7 @@ from blis.config.model.schemes import (
     Scheme,
     grouped_integers,
     modelopt_scheme,
+    square_block,
     tensors_scheme,
 )
 from blis.config.quantization import BYTES_8BIT, BYTES_MXFP4, ActivationType
@@ -103,8 +104,10 @@ def _has_lm_head(section: Section) -> bool:
 
 
 def _fp8(section: Section) -> Plan:
-    size = section.numbers("weight_block_size", least_count=2, most_count=2) if section.has("weight_block_size") else ()
-    return _plan(section, MXFP8 if size == (1, 32) else FP8)
+    key = "weight_block_size"
+    if section.has(key) and section.numbers(key, least_count=2, most_count=2) == (1, 32):
+        return _plan(section, MXFP8)
+    return _plan(section, FP8._replace(block=square_block(section, key)))
 
 
 def _mxfp4(section: Section) -> Plan:

@@ -212,13 +212,30 @@ class Model:
         return sum(state.state_bytes(tp) for state in self.states)
 
     def splits_over(self, tp: int) -> bool:
-        """Whether vLLM can split the heads over ``tp`` GPUs."""
-        return self.heads_not_split_over(tp) is None
+        """Whether vLLM can split the heads, and blocks with a scale each, over ``tp`` GPUs."""
+        return self.heads_not_split_over(tp) is None and self.blocks_not_split_over(tp) is None
 
     def heads_not_split_over(self, tp: int) -> str | None:
         """What cannot be split over ``tp`` GPUs, as ``28 attention heads and 4 KV heads``; None: all can."""
         attention = (mixer for mixer in self.mixer_counts if not isinstance(mixer, StateMixer))
         return next((_heads(mixer) for mixer in attention if not _splits(mixer, tp)), None)
+
+    def blocks_not_split_over(self, tp: int) -> str | None:
+        """What would be cut within a block of weights with one scale, as ``experts 768 wide``; None: nothing.
+
+        vLLM refuses to start then (``validate_fp8_block_shape``), unless experts go to GPUs as a whole.
+        """
+        precision, block = self.quantization, self.quantization.block
+        if not block or tp == 1:
+            return None
+        widths = [("MLPs", mlp.width, precision.mlp_bytes) for mlp in self.mlp_counts if isinstance(mlp, Mlp)]
+        for experts in self.mlp_counts:
+            if isinstance(experts, Experts):
+                widths.append(("experts", experts.expert_width, precision.expert_bytes))
+                widths.append(("shared experts", experts.shared_width, precision.mlp_bytes))
+        cut = (f"{name} {width} wide" for name, width, size in widths if size < BYTES_16BIT and width % (tp * block))
+        what = next(cut, None)
+        return what and f"{what}, with a scale for each {block} of it,"
 
     def check_tp(self, tp: int) -> None:
         """Refuse a tensor parallelism degree over which the heads cannot be split.

@@ -65,7 +65,8 @@ def _averages(config: ModelConfig, plan: Plan, layers: Sequence[Layer], hidden_s
     most = next((scheme.activation for (_, scheme) in weights if scheme.activation == _most(types)), None)
     parts: tuple[Part, ...] = ("attention", "mlp", "expert")
     attention, mlp, expert = (_mean_bytes(weights, part, plan.scheme) for part in parts)
-    return Quantization(attention, mlp, expert, most)
+    block = max((scheme.block for _, scheme in weights), default=0)
+    return Quantization(attention, mlp, expert, most, block)
 
 
 def _weights_by_scheme(plan: Plan, layers: Sequence[Layer], hidden_size: int) -> Counter[tuple[Part, Scheme]]:

@@ -23,10 +23,12 @@ class Scheme(NamedTuple):
     Attributes:
         bytes: per weight.
         activation: type of the activations; None: weights are expanded to 16 bit.
+        block: of weights that share a scale along either side of a matrix; 0: no such blocks.
     """
 
     bytes: float
     activation: ActivationType | None = None
+    block: int = 0
 
 
 UNQUANTISED = Scheme(BYTES_16BIT)
@@ -56,9 +58,16 @@ def tensors_scheme(group: Section) -> Scheme:
     weights = group.section("weights")
     bits, kind = weights.integer("num_bits", least=1), weights.text("type", "int", valid=("float", "int"))
     size = _bytes_of_tensors(weights, bits, kind)
+    block = square_block(weights, "block_structure") if weights.text("strategy", "") == "block" else 0
     if not group.has("input_activations"):
-        return Scheme(size)
-    return Scheme(size, _activation(group.section("input_activations"), bits, kind))
+        return Scheme(size, None, block)
+    return Scheme(size, _activation(group.section("input_activations"), bits, kind), block)
+
+
+def square_block(section: Section, key: str) -> int:
+    """The side of the blocks that share a scale; 0: none is given, or they are rows."""
+    sides = section.numbers(key, least_count=2, most_count=2) if section.has(key) else (0.0, 0.0)
+    return int(max(sides)) if min(sides) > 1 else 0
 
 
 def _bytes_of_tensors(weights: Section, bits: int, kind: str) -> float:

@@ -85,6 +85,7 @@ def gpu_memory(
         known = replace(known, tp=smallest or possible_tps(known.model, known.gpu)[-1])
         why = "the smallest that fits" if smallest is not None else "the most there are, and it does not fit"
         notes.append(Note("info", f"tp: {known.tp}, {why}"))
+    _check_blocks(known)
     budget = memory_budget(known.model, known.gpu, known.tp, serving)
     longest = budget.plan.longest_request_tokens
     if fit_max_model_len and 0 < longest < budget.plan.max_model_len:
@@ -92,6 +93,15 @@ def gpu_memory(
         serving = replace(serving, max_model_len=longest)
         budget = memory_budget(known.model, known.gpu, known.tp, serving)
     return GpuMemory(found.name, known, serving, budget, smallest, (*found.notes, *notes))
+
+
+def _check_blocks(known: KnownModel) -> None:
+    cut = known.model.blocks_not_split_over(known.tp)
+    if cut is not None:
+        valid = ", ".join(map(str, possible_tps(known.model, known.gpu)))
+        raise CombinationError(
+            f"tp: {cut} cannot be split over {known.tp} GPUs; valid: {valid}; vLLM refuses to start so"
+        )
 
 
 def _serving(
