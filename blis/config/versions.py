@@ -92,3 +92,8 @@ def scheduler_profile(version: str | None) -> SchedulerProfile:
 def host_profile_name(version: str | None) -> HostProfileName:
     """How a vLLM version launches its kernels; ``full`` CUDA graphs (0.11 on) if no version is known."""
     return "piecewise" if version is not None and parse_version(version) < (0, 11) else "full"
+
+
+def version_text(version: str | None) -> str:
+    """A version in a sentence; None: none was given."""
+    return f"vLLM {version}" if version is not None else "no vLLM version given"
