@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from blis.config.model.keys import is_encoder, is_of_sound
 from blis.config.model.strict import ModelConfig
 from blis.files.decode import Section
 
@@ -65,6 +66,7 @@ _KINDS = {
     "moonvit": _Kind((1152, 27, 4304, 14), 2, 4, _merger),
     "internvl_vision": _Kind((1024, 24, 4096, 14), 2, 4, _two_layers),
     "intern_vit_6b": _Kind((3200, 45, 12800, 14), 2, 4, _two_layers),
+    "radio": _Kind((1280, 32, 5120, 16), 2, 4, lambda inner, out: 4 * inner * (inner + out)),
     "gemma4_vision": _Kind((1152, 27, 4304, 16), 3, 1, lambda inner, out: inner * out),
     "glm4v": _Kind(
         (1536, 24, 4096, 14), 3, 1, lambda inner, out: 4 * inner * out + out * out + 3 * out * 13696, "out_hidden_size"
@@ -73,7 +75,13 @@ _KINDS = {
 #: Encoders that no sizes describe, by their published weights.
 _PUBLISHED = {"gemma3n_vision": 300_000_000, "gemma3n_audio": 680_000_000, "gemma4_audio": 305_000_000}
 #: What a configuration without a type of its own has, by the whole model's.
-_BY_MODEL = {"mistral3": "pixtral", "llava": "clip_vision_model", "gemma3": "siglip_vision_model", "glm4v": "glm4v"}
+_BY_MODEL = {
+    "NemotronH_Nano_VL_V2": "radio",
+    "mistral3": "pixtral",
+    "llava": "clip_vision_model",
+    "gemma3": "siglip_vision_model",
+    "glm4v": "glm4v",
+}
 
 #: Encoders of sound that are built like Whisper's (arXiv:2212.04356).
 _LIKE_WHISPER = ("qwen2_audio_encoder", "qwen2_5_omni_audio_encoder", "qwen3_omni_moe_audio_encoder", "voxtral_encoder")
@@ -92,8 +100,8 @@ def encoder_parameters(config: ModelConfig, model_type: str, hidden_size: int) -
         hidden_size: of its language model.
     """
     total = 0
-    for key in ("vision_config", "audio_config"):
-        if config.holds_mapping(key):
+    for key in config.names():
+        if is_encoder(key) and config.holds_mapping(key):
             total += _parameters(config, config.section(key), key, model_type, hidden_size)
     return total + _aligning_parameters(config, hidden_size)
 
@@ -104,7 +112,7 @@ def _parameters(config: ModelConfig, part: Section, key: str, model_type: str, h
         return _PUBLISHED[name]
     kind = _KINDS.get(name) or _KINDS.get(name.removesuffix("_vision").removesuffix("_moe"))
     if kind is None:
-        is_sound = key == "audio_config"
+        is_sound = is_of_sound(key)
         can_be_estimated = _is_sized(part, *((_SOUND_WIDTH, _SOUND_LAYERS) if is_sound else (_WIDTH, _LAYERS)))
         if name not in _LIKE_WHISPER:
             what = "are an estimate" if can_be_estimated else "are not counted"

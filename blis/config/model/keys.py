@@ -55,7 +55,8 @@ _HARMLESS = words(
     typical_p use_absolute_position_embeddings use_associative_scan use_bfloat16 use_cache use_dynamic_ntk
     use_flash_attn use_gated_activation use_grouped_topk use_image_newline_parameter use_logn_attn use_mamba_kernels
     use_mambapy use_moe_shared_gate use_parallel_block use_parallel_embedding use_parallel_residual
-    att_impl_type is_composition moe_dynamic_exp_p moe_jitter num_expert_groups num_limited_groups use_grouped_mm
+    att_impl_type is_composition lm_head moe_dynamic_exp_p moe_jitter num_expert_groups num_limited_groups rm_head
+    use_grouped_mm
     use_rotary_pos_emb use_sliding_window_cache use_thumbnail use_unified_vision_chunk z_loss_coefficient
     """
 )
@@ -66,7 +67,7 @@ _HARMLESS_PARTS = re.compile(
     r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|init_|mtp|moe_router_(?!topk)|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
     r"|_fp32$|_impl$|_fusion$|_dt_(min|max|init_floor|softplus)$|_a_log_(min|max)$|initializer|^max_attn_value$"
     r"|norm|dropout|jitter|softcap|rope_|multiplier|partial_rotary|_bias_|scaling_factor|_aux_|noise|placeholder|projector"
-    r"|^(vit|anyres|vision|image|video|audio|visual|media|max_image|min_image|max_video|num_media|num_image)_"
+    r"|^(vit|anyres|num_media|media)_|(^|_)(vision|visual|image|video|audio)_"
     r"|^_|^summary_|^vocab_offset|^pad_|processor|chat_template|gradient|_lr$|learning_rate|temperature|unsloth"
 )
 #: Names and parts of names of what makes a model dearer or larger.
@@ -76,14 +77,25 @@ _COSTLY = re.compile(
     r"|loop|recur|hybrid|interval|period|offset|num_|n_|topk|top_k|rank|quant|tie|vocab|embed|gate|delta|cla_|cla$|encoder|altup|engram|hash|hc_"
 )
 #: Parts of a configuration that are read elsewhere, or belong to no language model's forward pass.
-_READ_ELSEWHERE = frozenset(
-    (*TEXT_PARTS, "quantization_config", "vision_config", "audio_config", "compression_config", "generation_config")
-)
+_READ_ELSEWHERE = frozenset((*TEXT_PARTS, "quantization_config", "compression_config", "generation_config"))
+#: Parts that describe encoders: of images, and of sound.
+_IMAGES = re.compile(r"(vision|visual|vit|image)\w*_config$")
+_SOUND = re.compile(r"(audio|sound|speech)\w*_config$")
+
+
+def is_of_sound(key: str) -> bool:
+    """Whether a part of that name describes an encoder of sound."""
+    return bool(_SOUND.search(key))
+
+
+def is_encoder(key: str) -> bool:
+    """Whether a part of that name describes an encoder, of images or of sound."""
+    return is_of_sound(key) or bool(_IMAGES.search(key))
 
 
 def is_read_elsewhere(key: str) -> bool:
     """Whether a key's value is a part that has a reader of its own."""
-    return key in _READ_ELSEWHERE
+    return key in _READ_ELSEWHERE or is_encoder(key)
 
 
 def is_costly(key: str) -> bool:
@@ -92,7 +104,7 @@ def is_costly(key: str) -> bool:
 
 
 #: Sizes whose names may have a harmless part all the same.
-_COSTLY_ALWAYS = re.compile(r"head_dim|_rank$|experts_per_tok|no_rope_layers$|layer_ids?$")
+_COSTLY_ALWAYS = re.compile(r"head_dim|_rank$|experts_per_tok|no_rope_layers$|layer_ids?$|cross")
 
 
 def is_harmless(key: str) -> bool:

@@ -167,14 +167,37 @@ def _minimax(config: ModelConfig) -> tuple[Layer, ...]:
 
 def _ring_linear(config: ModelConfig) -> tuple[Layer, ...]:
     """Ring-Linear: lightning attention but for the last layer of each group."""
-    count = count_layers(config)
-    group = config.size("layer_group_size")
     attention = full_attention(config)
-    whole = count // group * group
     state = lightning_attention(hidden_size(config), attention.num_heads, attention.head_dim)
-    attends = [(i + 1) % group == 0 or i >= whole for i in range(count)]
-    without_windows(config, count)
-    return stack([attention if flag else state for flag in attends], mlps(config, count))
+    attends = _last_of_groups(config)
+    without_windows(config, len(attends))
+    return stack([attention if flag else state for flag in attends], mlps(config, len(attends)))
+
+
+def _last_of_groups(config: ModelConfig) -> list[bool]:
+    """The last layer of each group attends, and all that are left over."""
+    count, group = count_layers(config), config.size("layer_group_size")
+    return [(i + 1) % group == 0 or i >= count // group * group for i in range(count)]
+
+
+def _ling_hybrid(config: ModelConfig) -> tuple[Layer, ...]:
+    """Ling 3: latent attention in the last layer of each group, Kimi Delta Attention in others.
+
+    Ling 2.5 has lightning attention in them, and no convolution.
+    """
+    d, heads = hidden_size(config), config.size("num_attention_heads")
+    head_dim = config.size("linear_head_dim" if config.has("linear_head_dim") else "head_dim")
+    has_convolution = config.has("short_conv_kernel_size") or not config.has("group_norm_size")
+    config.ignore("linear_num_heads", "linear_conv_kernel_dim", "group_norm_size", "rotary_dim", "num_key_value_heads")
+    config.ignore("gated_attention_proj_granularity_type", "head_dim")
+    if has_convolution:
+        kernel, is_full_rank = config.size("short_conv_kernel_size", default=4), config.flag("no_kda_lora", True)
+        state = kimi_delta_attention(d, heads, head_dim, kernel, is_full_rank=is_full_rank)
+    else:
+        state = lightning_attention(d, heads, head_dim)
+    attends = _last_of_groups(config)
+    mixers = _by_type(config, latent_attention(config), lambda: state, attends)
+    return stack(mixers, mlps(config, len(mixers)))
 
 
 def _kimi_linear(config: ModelConfig) -> tuple[Layer, ...]:
@@ -307,6 +330,19 @@ _LFM2 = {
     "block_ffn_dim_multiplier": 1.0,
     "block_auto_adjust_ff_dim": True,
 }
+_LING = {
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "head_dim": 128,
+    "layer_group_size": 6,
+    "num_experts": 512,
+    "num_experts_per_tok": 8,
+    "num_shared_experts": 1,
+    "moe_intermediate_size": 768,
+    "first_k_dense_replace": 2,
+}
 
 HYBRID: dict[str, Family] = {
     "qwen3_next": _QWEN_NEXT,
@@ -340,6 +376,7 @@ HYBRID: dict[str, Family] = {
     "minimax_m1": Family(_minimax),
     "bailing_moe_linear": Family(_ring_linear),
     "bailing_moe_linear_v2": Family(_ring_linear),
+    "bailing_hybrid": Family(_ling_hybrid, _LING),
     "kimi_linear": Family(
         _kimi_linear,
         {

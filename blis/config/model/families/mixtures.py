@@ -24,9 +24,9 @@ def _llama4(config: ModelConfig) -> tuple[Layer, ...]:
     """Llama 4: chunks in layers with rotary embedding, experts in every n-th layer, one shared one as wide."""
     count = count_layers(config)
     one = full_attention(config)
-    width = config.size("intermediate_size")
-    experts = routed(config, width=width, shared_width=width)
-    dense = Mlp(config.size("intermediate_size_mlp"))
+    width, dense = config.size("intermediate_size"), Mlp(config.size("intermediate_size_mlp"))
+    experts = routed(config, width=width, shared_width=width) if has_experts(config) else dense
+    config.ignore("num_experts_per_tok", "num_local_experts")
     step = config.size("interleave_moe_layer_step")
     sparse = config.numbers_of_layers("moe_layers", count) or set(range(step - 1, count, step))
     config.ignore("for_llm_compressor", "attn_scale")

@@ -34,6 +34,7 @@ NOT_MODELLED = {
     "minimax_m3_vl_text": "block-sparse attention",
     **dict.fromkeys(("ernie4_5_vl_moe", "ernie4_5_moe_vl"), "experts of two kinds, for texts and images"),
     "phi3small": "block-sparse attention",
+    "phi4flash": "gated memory units, and layers that look at one layer's cache",
     "t5": "an encoder beside the decoder",
     "t5gemma": "an encoder beside the decoder",
     "bart": "an encoder beside the decoder",

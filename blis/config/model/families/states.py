@@ -70,10 +70,18 @@ def gated_delta_net(config: ModelConfig) -> StateMixer:
     return StateMixer("gdn", weights, kernel - 1, channels, values * key_dim, state_bytes(config))
 
 
-def kimi_delta_attention(d: int, heads: int, head_dim: int, kernel: int) -> StateMixer:
-    """Kimi Delta Attention (arXiv:2510.26692); its state has 32 bit."""
+def kimi_delta_attention(d: int, heads: int, head_dim: int, kernel: int, *, is_full_rank: bool = False) -> StateMixer:
+    """Kimi Delta Attention (arXiv:2510.26692); its state has 32 bit.
+
+    Args:
+        d: hidden size.
+        heads: of it.
+        head_dim: of a head.
+        kernel: tokens of the convolutions.
+        is_full_rank: whether its two gates are projected directly (Ling 3), not by way of a vector as large as a head.
+    """
     inner = heads * head_dim
-    gates = 2 * head_dim * (d + inner) + d * heads
+    gates = 2 * (d * inner if is_full_rank else head_dim * (d + inner)) + d * heads
     weights = 4 * d * inner + gates + 3 * kernel * inner
     return StateMixer("kda", weights, kernel - 1, 3 * inner, inner * head_dim, 4)
 
