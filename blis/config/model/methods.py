@@ -322,7 +322,7 @@ def _torchao(section: Section) -> Plan:
         **dict.fromkeys(("Float8WeightOnlyConfig", "float8_weight_only"), Scheme(BYTES_8BIT)),
         **dict.fromkeys(("Int8WeightOnlyConfig", "int8_weight_only"), Scheme(BYTES_8BIT)),
         **dict.fromkeys(("Int8DynamicActivationInt8WeightConfig", "int8_dynamic_activation_int8_weight"), INT8),
-        **dict.fromkeys(("Int4WeightOnlyConfig", "int4_weight_only"), Scheme(0.5 + 4 / group)),
+        **dict.fromkeys(("Int4WeightOnlyConfig", "int4_weight_only"), Scheme(round(0.5 + 4 / group, 3))),
     }
     if name not in known:
         section.fail("quant_type", f"unknown value {name!r}; valid: {', '.join(known)}")

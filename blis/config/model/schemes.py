@@ -48,9 +48,11 @@ def grouped_integers(bits: int, group: int, *, has_zeros: bool = False) -> float
         group: weights that share a scale; 0 or less: a whole channel does.
         has_zeros: whether groups have zero points, of as many bits.
 
+    Returns:
+        Three digits of it.
     """
     scale = (2 + has_zeros * bits / 8) / group if group > 0 else 0.0
-    return bits / 8 + scale
+    return round(bits / 8 + scale, 3)
 
 
 def tensors_scheme(group: Section) -> Scheme:
