@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from blis.cli.completion import gpu_completions, model_completions, policy_completions, workload_completions
-from blis.cli.console import log, print_result
+from blis.cli.console import print_result, tell
 from blis.cli.flags import OUTPUT_FORM
 from blis.config.schema import ClusterOptions
 
@@ -41,7 +41,7 @@ def models(
     if model_config_folder is not None:
         found = known.model_in(model_config_folder, assume_dense=assume_dense_transformer)
         for doubt in found["architecture"]["doubts"]:
-            log.warning("model: %s", doubt)
+            tell(f"warning: model: {doubt}")
         _print(found, tables.model, output)
     elif name is None:
         _print(known.models(), tables.models, output)
