@@ -76,6 +76,7 @@ def options_of(point):
         max_num_scheduled_tokens=point.max_num_batched_tokens,
         max_model_len=point.max_model_len,
         enable_prefix_caching=point.prefix_caching,
+        allow_unservable=point.ep > 1,  # experts of widths that can't be split are then whole on each GPU
     )
 
 
