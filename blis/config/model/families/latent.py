@@ -110,6 +110,7 @@ def _longcat(config: ModelConfig) -> tuple[Layer, ...]:
     config.text("zero_expert_type", "identity", valid=("identity",))
     count, chosen = config.size("n_routed_experts"), config.size("moe_topk", "num_experts_per_tok")
     idle = config.integer("zero_expert_num", 0)
+    config.ignore("mla_scale_q_lora", "mla_scale_kv_lora")
     width = config.size("expert_ffn_hidden_size", "moe_intermediate_size")
     experts = Experts(count, max(1, round(chosen * count / (count + idle))), width)
     if idle:
