@@ -386,6 +386,11 @@ SPARSE = {"model_type": "qwen3_moe", **MOE}
             {**SPARSE, "num_local_experts": 4},
             "must say the same as num_experts, got num_experts 8, num_local_experts 4",
         ),
+        (
+            {"model_type": "mpt", "d_model": 64, "n_heads": 8, "n_layers": 4, "expansion_ratio": 1e300},
+            "expansion_ratio: must be",
+        ),
+        ({"model_type": "hunyuan", **MOE, "moe_topk": [2, 2, 9, 2]}, r"moe_topk: must be <= num_experts \(8\), got 9"),
         ({**SPARSE, "first_k_dense_replace": 4}, r"first_k_dense_replace: must be < num_hidden_layers \(4\), got 4"),
         ({**SPARSE, "mlp_only_layers": [4]}, "mlp_only_layers: must be numbers of layers from 0 to 3, got 4"),
         ({**SPARSE, "use_sliding_window": True}, "use_sliding_window: windows are not understood"),

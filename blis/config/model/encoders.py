@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from blis.config.model.keys import is_encoder, is_of_sound
-from blis.config.model.strict import ModelConfig
+from blis.config.model.strict import ModelConfig, ratio
 from blis.files.decode import Section
 
 
@@ -149,7 +149,7 @@ def _vision_parameters(part: Section, kind: _Kind, hidden_size: int) -> int:
     d = _first(part, _WIDTH, width)
     keys = (kind.mlp_key, "vt_intermediate_size")
     if part.has("mlp_ratio") and not any(part.has(key) for key in keys):
-        mlp = int(part.number("mlp_ratio") * d)
+        mlp = int(ratio(part, "mlp_ratio") * d)
     layer = 4 * d * d + kind.num_matrices * d * _first(part, keys, mlp)
     patches = 3 * _patch(part, patch) ** 2 * part.integer("temporal_patch_size", 1) * d
     positions = part.integer("num_position_embeddings", 0) * d

@@ -14,6 +14,9 @@ from typing import Any
 from blis.config.model.keys import TEXT_PARTS, is_costly, is_harmless, is_off, is_read_elsewhere
 from blis.files.decode import Section, shown
 
+#: No size is so many times another one.
+_MOST_RATIO = 1e4
+
 
 class ModelConfig(Section):
     """A configuration with its language model's part laid over it, and the defaults of its class beneath.
@@ -159,6 +162,11 @@ class ModelConfig(Section):
     def _path_to(self, key: str) -> str:
         name = re.split(r"[\[.]", key)[0]
         return super()._path_to(f"{self._part}.{key}" if name in self._inner else key)
+
+
+def ratio(section: Section, key: str, default: float | None = None) -> float:
+    """Read how many times as large something is as another size."""
+    return section.number(key, default, most=_MOST_RATIO)
 
 
 def _is_said_outside(outer: Mapping[str, Any]) -> bool:

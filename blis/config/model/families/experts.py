@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from blis.config.model.families.parts import dense_mlp
 from blis.config.model.layers import Experts, Mlp
 from blis.config.model.strict import ModelConfig
+from blis.files.decode import Section
 
 COUNT = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts")
@@ -37,13 +38,17 @@ def routed(
     """
     count = config.size(*COUNT)
     chosen = config.size(*CHOSEN)
-    if chosen > count:
-        said = next(key for key in CHOSEN if config.has(key))
-        named = next(key for key in COUNT if config.has(key))
-        config.fail(said, f"must be <= {named} ({count}), got {chosen}")
+    said, named = (next(key for key in keys if config.has(key)) for keys in (CHOSEN, COUNT))
+    check_chosen(config, said, chosen, named, count)
     one = config.size(*WIDTH, default=width)
     shared = _shared_width(config, one) if shared_width is None else shared_width
     return Experts(count, chosen, one, shared, num_matrices)
+
+
+def check_chosen(section: Section, said: str, chosen: int, named: str, count: int) -> None:
+    """Refuse to send a token to more experts than there are."""
+    if chosen > count:
+        section.fail(said, f"must be <= {named} ({count}), got {chosen}")
 
 
 def _shared_width(config: ModelConfig, expert_width: int) -> int:

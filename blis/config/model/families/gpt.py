@@ -7,7 +7,7 @@ from dataclasses import replace
 from blis.config.model.families.family import TIED, Family
 from blis.config.model.families.parts import count_layers, dense_mlp, full_attention, hidden_size, stack
 from blis.config.model.layers import Attention, Layer, Mlp
-from blis.config.model.strict import ModelConfig
+from blis.config.model.strict import ModelConfig, ratio
 from blis.files.decode import Section
 
 #: OPT's positions are counted from 2.
@@ -48,7 +48,7 @@ def _mpt(config: ModelConfig) -> tuple[Layer, ...]:
     attention = full_attention(config)
     if config.has("attn_config"):
         attention = _heads_of_mpt(config.part("attn_config"), attention)
-    width = int(config.number("expansion_ratio", 4) * hidden_size(config))
+    width = int(ratio(config, "expansion_ratio", 4) * hidden_size(config))
     config.ignore("learned_pos_emb", "embedding_fraction")
     return stack([attention] * (count := count_layers(config)), [Mlp(width, num_matrices=2)] * count)
 

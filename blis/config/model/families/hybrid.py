@@ -28,7 +28,7 @@ from blis.config.model.families.states import (
     short_convolution,
 )
 from blis.config.model.layers import Attention, Experts, LatentAttention, Layer, Mixer, Mlp, StateMixer
-from blis.config.model.strict import ModelConfig
+from blis.config.model.strict import ModelConfig, ratio
 
 _STATE_TYPES = ("linear_attention", "mamba", "recurrent", "conv", "lightning_attention")
 _TYPE_KEYS = ("layer_types", "layers_block_type")
@@ -232,7 +232,18 @@ def _delta_attention(config: ModelConfig, count: int) -> tuple[StateMixer, list[
 
 
 def _lfm2(config: ModelConfig) -> tuple[Layer, ...]:
-    """LFM2: short convolutions but for some layers; the width of its MLPs is given before it is rounded."""
+    """LFM2: the width of its MLPs is given before it is rounded."""
+    mixers = _mixers_of_lfm2(config)
+    return stack(mixers, [Mlp(_width_of_lfm2(config))] * len(mixers))
+
+
+def _lfm2_moe(config: ModelConfig) -> tuple[Layer, ...]:
+    mixers = _mixers_of_lfm2(config)
+    return stack(mixers, mlps(config, len(mixers)))
+
+
+def _mixers_of_lfm2(config: ModelConfig) -> list[Mixer]:
+    """Short convolutions but for some layers."""
     count = count_layers(config)
     full = config.numbers_of_layers("full_attn_idxs", count)
     state = partial(short_convolution, hidden_size(config), config.size("conv_L_cache"))
@@ -241,16 +252,13 @@ def _lfm2(config: ModelConfig) -> tuple[Layer, ...]:
         "block_dim", "block_use_swiglu", "block_use_xavier_init", "use_pos_enc", "num_heads", "block_norm_eps"
     )
     default = [i in full or not full for i in range(count)]
-    mixers = _by_type(config, full_attention(config), state, default)
-    if has_experts(config):
-        return stack(mixers, mlps(config, count))
-    return stack(mixers, [Mlp(_width_of_lfm2(config))] * count)
+    return _by_type(config, full_attention(config), state, default)
 
 
 def _width_of_lfm2(config: ModelConfig) -> int:
     width = config.size("block_ff_dim", "intermediate_size")
     multiple = config.size("block_multiple_of")
-    factor = config.number("block_ffn_dim_multiplier")
+    factor = ratio(config, "block_ffn_dim_multiplier")
     if not config.flag("block_auto_adjust_ff_dim"):
         return width
     return multiple * math.ceil(int(factor * int(2 * width / 3)) / multiple)
@@ -258,7 +266,7 @@ def _width_of_lfm2(config: ModelConfig) -> int:
 
 def _mamba(config: ModelConfig) -> tuple[Layer, ...]:
     d = hidden_size(config)
-    inner = config.size("intermediate_size", "d_inner", default=int(config.number("expand") * d))
+    inner = config.size("intermediate_size", "d_inner", default=int(ratio(config, "expand") * d))
     state = mamba1(
         config,
         inner=inner,
@@ -386,7 +394,7 @@ HYBRID: dict[str, Family] = {
         },
     ),
     "lfm2": Family(_lfm2, _LFM2),
-    "lfm2_moe": Family(_lfm2, {**_LFM2, "num_dense_layers": 2}),
+    "lfm2_moe": Family(_lfm2_moe, {**_LFM2, "num_dense_layers": 2}),
     "mamba": Family(_mamba, {**TIED, **_MAMBA}),
     "falcon_mamba": Family(_mamba, {**TIED, **_MAMBA}),
     "mamba2": Family(_mamba2, {"num_heads": 128, "head_dim": 64, "state_size": 128, "n_groups": 8, "conv_kernel": 4}),

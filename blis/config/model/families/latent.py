@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from blis.config.model.families.experts import mlps
+from blis.config.model.families.experts import check_chosen, mlps
 from blis.config.model.families.family import TIED, Family
 from blis.config.model.families.parts import count_layers, dense_mlp, full_attention, stack
 from blis.config.model.layers import Attention, Experts, Indexer, LatentAttention, Layer
@@ -110,6 +110,7 @@ def _longcat(config: ModelConfig) -> tuple[Layer, ...]:
     config.text("zero_expert_type", "identity", valid=("identity",))
     count, chosen = config.size("n_routed_experts"), config.size("moe_topk", "num_experts_per_tok")
     idle = config.integer("zero_expert_num", 0)
+    check_chosen(config, "moe_topk", chosen, "n_routed_experts", count)
     config.ignore("mla_scale_q_lora", "mla_scale_kv_lora")
     width = config.size("expert_ffn_hidden_size", "moe_intermediate_size")
     experts = Experts(count, max(1, round(chosen * count / (count + idle))), width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from blis.config.model.families.experts import has_experts, mlps, routed, sparse_layers
+from blis.config.model.families.experts import check_chosen, has_experts, mlps, routed, sparse_layers
 from blis.config.model.families.family import TIED, Family
 from blis.config.model.families.parts import (
     all_but_every,
@@ -84,6 +84,7 @@ def _dbrx(config: ModelConfig) -> tuple[Layer, ...]:
     head_dim = config.size("d_model") // heads
     mixer = Attention(heads, attention.integer("kv_n_heads", least=1), head_dim, head_dim)
     count, chosen = experts.integer("moe_num_experts", least=1), experts.integer("moe_top_k", least=1)
+    check_chosen(experts, "moe_top_k", chosen, "moe_num_experts", count)
     mlp = Experts(count, chosen, experts.integer("ffn_hidden_size", least=1))
     return stack([mixer] * (layers := count_layers(config)), [mlp] * layers)
 
@@ -115,6 +116,7 @@ def _experts_of_hunyuan(config: ModelConfig, count: int) -> list[Mlp | Experts]:
         return [dense_mlp(config)] * count
     experts = config.size("num_experts")
     chosen = config.per_layer("moe_topk", "num_experts_per_tok", count=count)
+    check_chosen(config, "moe_topk", max(chosen), "num_experts", experts)
     widths = config.per_layer("moe_intermediate_size", "intermediate_size", count=count)
     has_shared = config.flag("use_mixed_mlp_moe", True)
     shared = config.per_layer("num_shared_expert", count=count, default=1) if has_shared else [0] * count

@@ -9,7 +9,7 @@ from blis.config.model.families.family import Family
 from blis.config.model.families.parts import count_layers, dense_mlp, full_attention, hidden_size
 from blis.config.model.families.states import mamba2
 from blis.config.model.layers import Attention, Layer, Mlp, StateMixer
-from blis.config.model.strict import ModelConfig
+from blis.config.model.strict import ModelConfig, ratio
 from blis.files.decode import Section
 
 _LETTERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
@@ -122,7 +122,7 @@ def _mlp_of(block: Section, d: int) -> Mlp | None:
         return Mlp(d, num_matrices=1)
     if ffn.has("sparsify") and ffn.plain()["sparsify"] not in (False, []):
         ffn.fail("sparsify", "is not understood for models of this family")
-    width = int(2 * ffn.number("ffn_mult") * d / 3)
+    width = int(2 * ratio(ffn, "ffn_mult") * d / 3)
     return Mlp(-(-width // 256) * 256)
 
 
