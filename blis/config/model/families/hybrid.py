@@ -9,7 +9,6 @@ from functools import partial
 
 from blis.config.model.families.experts import has_experts, mlps, routed
 from blis.config.model.families.family import TIED, Family
-from blis.config.model.families.latent import latent_attention
 from blis.config.model.families.parts import (
     FULL_TYPES,
     count_layers,
@@ -21,8 +20,6 @@ from blis.config.model.families.parts import (
 )
 from blis.config.model.families.states import (
     gated_delta_net,
-    kimi_delta_attention,
-    lightning_attention,
     mamba1,
     mamba2,
     short_convolution,
@@ -34,7 +31,7 @@ _STATE_TYPES = ("linear_attention", "mamba", "recurrent", "conv", "lightning_att
 _TYPE_KEYS = ("layer_types", "layers_block_type")
 
 
-def _by_type(
+def by_type(
     config: ModelConfig,
     attention: Attention | LatentAttention,
     make_state: Callable[[], StateMixer],
@@ -62,7 +59,7 @@ def _qwen(config: ModelConfig) -> tuple[Layer, ...]:
     attention = replace(full_attention(config), has_gate=config.flag("attn_output_gate", True))
     without_windows(config, count)
     attends = [(i + 1) % interval == 0 for i in range(count)]
-    mixers = _by_type(config, attention, partial(gated_delta_net, config), attends)
+    mixers = by_type(config, attention, partial(gated_delta_net, config), attends)
     return stack(mixers, mlps(config, count, is_mixture=False))
 
 
@@ -70,7 +67,7 @@ def _olmo(config: ModelConfig) -> tuple[Layer, ...]:
     """OLMo Hybrid: Gated DeltaNet but for every fourth layer."""
     count = count_layers(config)
     attends = [(i + 1) % 4 == 0 for i in range(count)]
-    mixers = _by_type(config, full_attention(config), partial(gated_delta_net, config), attends)
+    mixers = by_type(config, full_attention(config), partial(gated_delta_net, config), attends)
     return stack(mixers, [dense_mlp(config)] * count)
 
 
@@ -79,7 +76,7 @@ def _jamba(config: ModelConfig) -> tuple[Layer, ...]:
     count = count_layers(config)
     period, offset = config.size("attn_layer_period"), config.integer("attn_layer_offset")
     attends = [i % period == offset for i in range(count)]
-    mixers = _by_type(config, full_attention(config), partial(_mamba1_of_jamba, config), attends)
+    mixers = by_type(config, full_attention(config), partial(_mamba1_of_jamba, config), attends)
     return stack(mixers, _mlps_of_jamba(config, count))
 
 
@@ -130,7 +127,7 @@ def _bamba(config: ModelConfig) -> tuple[Layer, ...]:
     count = count_layers(config)
     attends = config.numbers_of_layers("attn_layer_indices", count)
     state = partial(_mamba2_of_bamba, config)
-    mixers = _by_type(config, full_attention(config), state, [i in attends for i in range(count)])
+    mixers = by_type(config, full_attention(config), state, [i in attends for i in range(count)])
     return stack(mixers, [dense_mlp(config)] * count)
 
 
@@ -140,7 +137,7 @@ def _granite(config: ModelConfig) -> tuple[Layer, ...]:
     shared = config.size("shared_intermediate_size")
     state = partial(_mamba2_of_bamba, config)
     config.ignore(*(key for key in config.names() if key.startswith("mamba_")))
-    mixers = _by_type(config, full_attention(config), state, [False] * count)
+    mixers = by_type(config, full_attention(config), state, [False] * count)
     if has_experts(config):
         return stack(mixers, [routed(config, width=config.size("intermediate_size"))] * count)
     config.ignore("intermediate_size", "num_experts_per_tok", "num_local_experts")
@@ -152,83 +149,6 @@ def _falcon_h1(config: ModelConfig) -> tuple[Layer, ...]:
     config.ignore("mamba_expand")
     layer = Layer((full_attention(config), _mamba2_of_bamba(config)), dense_mlp(config))
     return (layer,) * count_layers(config)
-
-
-def _minimax(config: ModelConfig) -> tuple[Layer, ...]:
-    """MiniMax-Text-01 and M1: lightning attention but for some layers; experts in all."""
-    count = count_layers(config)
-    attention = full_attention(config)
-    flags = config.per_layer("attn_type_list", count=count, least=0) if config.has("attn_type_list") else None
-    default = [flag == 1 for flag in flags] if flags else [i % 2 == 0 for i in range(count)]
-    config.ignore("block_size")
-    state = partial(lightning_attention, hidden_size(config), attention.num_heads, attention.head_dim)
-    return stack(_by_type(config, attention, state, default), mlps(config, count, is_as_wide=True))
-
-
-def _ring_linear(config: ModelConfig) -> tuple[Layer, ...]:
-    """Ring-Linear: lightning attention but for the last layer of each group."""
-    attention = full_attention(config)
-    state = lightning_attention(hidden_size(config), attention.num_heads, attention.head_dim)
-    attends = _last_of_groups(config)
-    without_windows(config, len(attends))
-    return stack([attention if flag else state for flag in attends], mlps(config, len(attends)))
-
-
-def _last_of_groups(config: ModelConfig) -> list[bool]:
-    """The last layer of each group attends, and all that are left over."""
-    count, group = count_layers(config), config.size("layer_group_size")
-    return [(i + 1) % group == 0 or i >= count // group * group for i in range(count)]
-
-
-def _ling_hybrid(config: ModelConfig) -> tuple[Layer, ...]:
-    """Ling 3: latent attention in the last layer of each group, Kimi Delta Attention in others.
-
-    Ling 2.5 has lightning attention in them, and no convolution.
-    """
-    d, heads = hidden_size(config), config.size("num_attention_heads")
-    head_dim = config.size("linear_head_dim" if config.has("linear_head_dim") else "head_dim")
-    has_convolution = config.has("short_conv_kernel_size") or not config.has("group_norm_size")
-    config.ignore("linear_num_heads", "linear_conv_kernel_dim", "group_norm_size", "rotary_dim", "num_key_value_heads")
-    config.ignore("gated_attention_proj_granularity_type", "head_dim")
-    if has_convolution:
-        kernel, is_full_rank = config.size("short_conv_kernel_size", default=4), config.flag("no_kda_lora", True)
-        state = kimi_delta_attention(d, heads, head_dim, kernel, is_full_rank=is_full_rank)
-    else:
-        state = lightning_attention(d, heads, head_dim)
-    attends = _last_of_groups(config)
-    mixers = _by_type(config, latent_attention(config), lambda: state, attends)
-    return stack(mixers, mlps(config, len(mixers)))
-
-
-def _kimi_linear(config: ModelConfig) -> tuple[Layer, ...]:
-    """Kimi Linear: Kimi Delta Attention but for some layers of latent attention."""
-    count = count_layers(config)
-    in_own_words = config.has("linear_attn_config")
-    state, attends = (
-        _delta_attention(config, count) if in_own_words else _delta_attention_of_transformers(config, count)
-    )
-    mixers = _by_type(config, latent_attention(config), lambda: state, attends)
-    return stack(mixers, mlps(config, count))
-
-
-def _delta_attention_of_transformers(config: ModelConfig, count: int) -> tuple[StateMixer, list[bool]]:
-    sizes = (config.size(f"linear_{key}") for key in ("num_heads", "head_dim", "conv_kernel_dim"))
-    return kimi_delta_attention(hidden_size(config), *sizes), [i > 0 and i % 4 == 0 for i in range(count)]
-
-
-def _delta_attention(config: ModelConfig, count: int) -> tuple[StateMixer, list[bool]]:
-    """In the words of the model's own code, which counts layers from 1."""
-    linear = config.part("linear_attn_config")
-    state = kimi_delta_attention(
-        hidden_size(config),
-        linear.integer("num_heads", least=1),
-        linear.integer("head_dim", least=1),
-        linear.integer("short_conv_kernel_size", 4, least=1),
-    )
-    full = [section.integer(name, least=1) for section, name in linear.entries("full_attn_layers")]
-    if len(full) + len(linear.entries("kda_layers")) != count:
-        linear.fail("kda_layers", f"must name all of {count} layers that full_attn_layers doesn't")
-    return state, [i + 1 in full for i in range(count)]
 
 
 def _lfm2(config: ModelConfig) -> tuple[Layer, ...]:
@@ -252,7 +172,7 @@ def _mixers_of_lfm2(config: ModelConfig) -> list[Mixer]:
         "block_dim", "block_use_swiglu", "block_use_xavier_init", "use_pos_enc", "num_heads", "block_norm_eps"
     )
     default = [i in full or not full for i in range(count)]
-    return _by_type(config, full_attention(config), state, default)
+    return by_type(config, full_attention(config), state, default)
 
 
 def _width_of_lfm2(config: ModelConfig) -> int:
@@ -338,19 +258,6 @@ _LFM2 = {
     "block_ffn_dim_multiplier": 1.0,
     "block_auto_adjust_ff_dim": True,
 }
-_LING = {
-    "kv_lora_rank": 512,
-    "qk_nope_head_dim": 128,
-    "qk_rope_head_dim": 64,
-    "v_head_dim": 128,
-    "head_dim": 128,
-    "layer_group_size": 6,
-    "num_experts": 512,
-    "num_experts_per_tok": 8,
-    "num_shared_experts": 1,
-    "moe_intermediate_size": 768,
-    "first_k_dense_replace": 2,
-}
 
 HYBRID: dict[str, Family] = {
     "qwen3_next": _QWEN_NEXT,
@@ -379,20 +286,6 @@ HYBRID: dict[str, Family] = {
         _granite, {**_MAMBA2, "shared_intermediate_size": 1024, "num_local_experts": 8, "num_experts_per_tok": 2}
     ),
     "falcon_h1": Family(_falcon_h1, {**_MAMBA2, "mamba_d_ssm": 1024, "num_key_value_heads": 8}),
-    "minimax": Family(_minimax, {"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2}),
-    "minimax_text_01": Family(_minimax),
-    "minimax_m1": Family(_minimax),
-    "bailing_moe_linear": Family(_ring_linear),
-    "bailing_moe_linear_v2": Family(_ring_linear),
-    "bailing_hybrid": Family(_ling_hybrid, _LING),
-    "kimi_linear": Family(
-        _kimi_linear,
-        {
-            **{"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128},
-            **{"linear_num_heads": 32, "linear_head_dim": 128, "linear_conv_kernel_dim": 4, "first_k_dense_replace": 1},
-            **{"num_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 1024, "num_shared_experts": 1},
-        },
-    ),
     "lfm2": Family(_lfm2, _LFM2),
     "lfm2_moe": Family(_lfm2_moe, {**_LFM2, "num_dense_layers": 2}),
     "mamba": Family(_mamba, {**TIED, **_MAMBA}),

@@ -8,12 +8,24 @@ from blis.config.model.families.gemma import GEMMA
 from blis.config.model.families.gpt import GPT
 from blis.config.model.families.hybrid import HYBRID
 from blis.config.model.families.latent import LATENT
+from blis.config.model.families.linear import LINEAR
 from blis.config.model.families.mixtures import MIXTURES
 from blis.config.model.families.nemotron import NEMOTRON
 from blis.config.model.families.sparse import SPARSE
 from blis.config.model.families.step import STEP
 
-FAMILIES: dict[str, Family] = {**DENSE, **GPT, **SPARSE, **MIXTURES, **LATENT, **GEMMA, **HYBRID, **NEMOTRON, **STEP}
+FAMILIES: dict[str, Family] = {
+    **DENSE,
+    **GPT,
+    **SPARSE,
+    **MIXTURES,
+    **LATENT,
+    **GEMMA,
+    **HYBRID,
+    **LINEAR,
+    **NEMOTRON,
+    **STEP,
+}
 
 #: What is known to be missing for some families.
 NOT_MODELLED = {
