@@ -289,6 +289,8 @@ def test_what_joins_other_parts_to_the_model_is_doubted_only(tmp_path):
     config = {"model_type": "gemma3", "text_config": {}, "num_query_tokens": 32, "qformer_config": {"hidden_size": 8}}
     doubt = "keys of config.json that are not known: num_query_tokens, qformer_config"
     assert read_config(tmp_path, config).doubts == (doubt,)
+    with pytest.raises(ConfigError, match=r"config\.json: kv_lora_rank: bears on cost"):
+        read_config(tmp_path, config | {"kv_lora_rank": 512})
 
 
 def test_the_whole_models_type_can_be_what_is_not_modelled(tmp_path):

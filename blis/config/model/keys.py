@@ -55,8 +55,8 @@ _HARMLESS = words(
     typical_p use_absolute_position_embeddings use_associative_scan use_bfloat16 use_cache use_dynamic_ntk
     use_flash_attn use_gated_activation use_grouped_topk use_image_newline_parameter use_logn_attn use_mamba_kernels
     use_mambapy use_moe_shared_gate use_parallel_block use_parallel_embedding use_parallel_residual
-    att_impl_type is_composition lm_head moe_dynamic_exp_p moe_jitter num_expert_groups num_limited_groups rm_head
-    use_grouped_mm
+    att_impl_type is_composition lm_head moe_dynamic_exp_p moe_jitter num_channels num_expert_groups num_limited_groups
+    rm_head use_grouped_mm
     use_rotary_pos_emb use_sliding_window_cache use_thumbnail use_unified_vision_chunk z_loss_coefficient
     """
 )
@@ -65,7 +65,7 @@ _HARMLESS_PARTS = re.compile(
     r"(_token_(id|ids|index|indexes|indices)|_eps|_epsilon|_std|_theta|_bias|_loss|_coef|_coeff|_alpha)$"
     r"|^(bos|eos|eod|eot|pad|sep|cls|mask|unk|im|image|video|audio|boi|eoi|boa|eoa|vision|media)\w*_(id|ids|index|token)$|_(start|end|newline)_id$"
     r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|init_|mtp|moe_router_(?!topk)|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
-    r"|_fp32$|_impl$|_fusion$|_dt_(min|max|init_floor|softplus)$|_a_log_(min|max)$|initializer|^max_attn_value$"
+    r"|_fp32$|_impl$|_class$|_fusion$|_dt_(min|max|init_floor|softplus)$|_a_log_(min|max)$|initializer|^max_attn_value$"
     r"|norm|dropout|jitter|softcap|rope_|multiplier|partial_rotary|_bias_|scaling_factor|_aux_|noise|placeholder|projector"
     r"|^(vit|anyres|num_media|media)_|(^|_)(vision|visual|image|video|audio)_"
     r"|^_|^summary_|^vocab_offset|^pad_|processor|chat_template|gradient|_lr$|learning_rate|temperature|unsloth"
@@ -101,6 +101,17 @@ def is_read_elsewhere(key: str) -> bool:
 def is_costly(key: str) -> bool:
     """Whether a key is to be refused where it is not understood, unless its value switches it off."""
     return not is_read_elsewhere(key) and not is_harmless(key) and bool(_COSTLY.search(key.lower()))
+
+
+#: What joins encoders to a language model, and what speaks for it; their weights are not counted.
+_JOINS = re.compile(
+    r"quer|qformer|perceiver|project|insert|patch|merge|sampl|pool|adapt|align|stride|talker|code2wav|token2wav|vq_"
+)
+
+
+def joins_parts(key: str) -> bool:
+    """Whether a key that stands beside a language model's part says how other parts are joined to it."""
+    return bool(_JOINS.search(key.lower()))
 
 
 #: Sizes whose names may have a harmless part all the same.

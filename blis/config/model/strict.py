@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from blis.config.model.keys import TEXT_PARTS, is_costly, is_harmless, is_off, is_read_elsewhere
+from blis.config.model.keys import TEXT_PARTS, is_costly, is_harmless, is_off, is_read_elsewhere, joins_parts
 from blis.files.decode import Section, shown
 
 #: No size is so many times another one.
@@ -127,7 +127,7 @@ class ModelConfig(Section):
     def finish_strictly(self, *, refuse: bool = True) -> tuple[str, ...]:
         """Refuse what bears on cost and was not read; return the doubts, unknown keys among them.
 
-        What stands beside the language model's part tells how other parts are joined to it, and is doubted only.
+        What joins other parts to the language model's, and stands beside it, is doubted only.
 
         Args:
             refuse: False to doubt such keys instead.
@@ -157,7 +157,8 @@ class ModelConfig(Section):
         return value
 
     def _is_beside(self, path: str) -> bool:
-        return self.is_nested and path.partition(".")[0] not in self._inner
+        key = path.partition(".")[0]
+        return self.is_nested and key not in self._inner and joins_parts(key)
 
     def _path_to(self, key: str) -> str:
         name = re.split(r"[\[.]", key)[0]
