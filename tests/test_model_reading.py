@@ -155,6 +155,8 @@ def test_which_layers_have_experts(read, changes, sparse):
         ({"model_type": "deepseek", "n_shared_experts": 2}, 64),
         ({"model_type": "bailing_moe", "num_shared_experts": 2, "moe_shared_expert_intermediate_size": 40}, 80),
         ({"model_type": "deepseek"}, 0),
+        ({"model_type": "bailing_moe", "num_shared_experts": 2, "moe_router_enable_shared_expert": False}, 0),
+        ({"model_type": "sarvam_moe", "first_k_dense_replace": 0, "moe_router_enable_shared_expert": True}, 32),
     ],
 )
 def test_shared_experts(read, changes, shared_width):

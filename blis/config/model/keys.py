@@ -64,7 +64,7 @@ _HARMLESS = words(
 _HARMLESS_PARTS = re.compile(
     r"(_token_(id|ids|index|indexes|indices)|_eps|_epsilon|_std|_theta|_bias|_loss|_coef|_coeff|_alpha)$"
     r"|^(bos|eos|eod|eot|pad|sep|cls|mask|unk|im|image|video|audio|boi|eoi|boa|eoa|vision|media)\w*_(id|ids|index|token)$|_(start|end|newline)_id$"
-    r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|init_|mtp|moe_router_(?!topk)|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
+    r"|^(rope|mrope|rotary|partial_rotary|no_rope|yarn|alibi|init_|mtp|moe_router_(?!topk|enable_shared)|num_mtp|use_mtp|num_nextn|nextn|time_step|bskcn)"
     r"|_fp32$|_impl$|_class$|_fusion$|_dt_(min|max|init_floor|softplus)$|_a_log_(min|max)$|initializer|^max_attn_value$"
     r"|norm|dropout|jitter|softcap|rope_|multiplier|partial_rotary|_bias_|scaling_factor|_aux_|noise|placeholder|projector"
     r"|^(vit|anyres|num_media|media)_|(^|_)(vision|visual|image|video|audio)_"

@@ -52,6 +52,9 @@ def check_chosen(section: Section, said: str, chosen: int, named: str, count: in
 
 
 def _shared_width(config: ModelConfig, expert_width: int) -> int:
+    if not config.flag("moe_router_enable_shared_expert", True):
+        config.ignore(*_SHARED_WIDTH, *_SHARED_COUNT)
+        return 0
     says_width = any(config.has(key) for key in _SHARED_WIDTH)
     each = config.size(*_SHARED_WIDTH, default=expert_width, least=0)
     return config.size(*_SHARED_COUNT, default=int(says_width), least=0) * each

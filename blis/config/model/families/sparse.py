@@ -49,8 +49,6 @@ def _alternating(config: ModelConfig, count: int) -> list[bool]:
 
 def _bailing(config: ModelConfig) -> tuple[Layer, ...]:
     """Ling: keys for windows that are never used."""
-    if not config.flag("moe_router_enable_shared_expert", True):
-        config.fail("moe_router_enable_shared_expert", "only true is understood for models of this family")
     mixers = attentions(config, without_windows)
     return stack(mixers, mlps(config, len(mixers)))
 
