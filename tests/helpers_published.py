@@ -148,6 +148,9 @@ Nemotron-Nano-9B-v2 8.89 - nemotron_h 4480 15680 56 40 8 131072
 Ring-mini-linear-2.0 16.4 1.6 bailing_moe_linear 2048 5120 20 16 4 157184
     head_dim=128 layer_group_size=5 moe_intermediate_size=512 num_experts=256 num_experts_per_tok=8
     num_shared_experts=1 first_k_dense_replace=1
+ERNIE-4.5-VL-424B 423 47.9 ernie4_5_moe_vl 8192 28672 54 64 8 103424
+    moe_num_experts=[64,64] moe_intermediate_size=[3584,1536] moe_k=8 moe_num_shared_experts=0
+    moe_layer_start_index=[3,3] moe_layer_end_index=[53,53] tie_word_embeddings=false
 BLOOM-7B1 7.07 - bloom 4096 - 30 32 - 250880
 GPT-J-6B 6.05 - gptj 4096 - 28 16 - 50400
 OPT-30B 29.97 - opt 7168 28672 48 56 - 50272

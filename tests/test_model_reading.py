@@ -163,6 +163,14 @@ def test_shared_experts(read, changes, shared_width):
     assert {layer.mlp.shared_width for layer in read(**MOE, **changes).layers} == {shared_width}
 
 
+def test_experts_for_images_take_memory_and_no_time(read):
+    sizes = {"moe_num_experts": [8, 4], "moe_intermediate_size": [32, 16], "moe_k": 2, "moe_num_shared_experts": 1}
+    model = read(model_type="ernie4_5_moe_vl", **sizes, moe_layer_start_index=[1, 1], moe_layer_end_index=[3, 2])
+    assert [layer.mlp for layer in model.layers] == [Mlp(128), *[Experts(8, 2, 32, 32)] * 3]
+    assert model.lookup_parameters == 3 * 4 * 3 * 64 * 16
+    assert "experts for images take memory" in model.doubts[0]
+
+
 def test_layers_that_share_caches_or_choices(read):
     hunyuan = {"num_experts": 4, "moe_topk": 2, "moe_intermediate_size": 32, "use_cla": True, "cla_share_factor": 2}
     model = read(model_type="hunyuan", **hunyuan)
@@ -296,10 +304,8 @@ def test_what_joins_other_parts_to_the_model_is_doubted_only(tmp_path):
 
 
 def test_the_whole_models_type_can_be_what_is_not_modelled(tmp_path):
-    config = {"model_type": "ernie4_5_vl_moe", "text_config": {"model_type": "ernie4_5_vl_moe_text"}}
-    with pytest.raises(
-        ConfigError, match="'ernie4_5_vl_moe' are not modelled: what is missing is experts of two kinds"
-    ):
+    config = {"model_type": "mllama", "text_config": {"model_type": "llama"}}
+    with pytest.raises(ConfigError, match="'mllama' are not modelled: what is missing is layers of cross attention"):
         read_config(tmp_path, config)
 
 

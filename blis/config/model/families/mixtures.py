@@ -12,6 +12,7 @@ from blis.config.model.families.parts import (
     count_layers,
     dense_mlp,
     full_attention,
+    hidden_size,
     reaches,
     stack,
     with_reach,
@@ -75,6 +76,46 @@ def _cohere2_moe(config: ModelConfig) -> tuple[Layer, ...]:
     width = config.size("intermediate_size")
     experts, dense = routed(config, width=width), Mlp(config.size("prefix_dense_intermediate_size", default=width))
     return stack(mixers, [experts if flag else dense for flag in sparse_layers(config, len(mixers))])
+
+
+def _ernie_vl(config: ModelConfig) -> tuple[Layer, ...]:
+    """ERNIE 4.5 VL: experts for texts beside experts for images; what follows texts meets the first ones only."""
+    mixers = attentions(config)
+    config.ignore("moe_num_experts", "moe_intermediate_size", "moe_use_aux_free", "compression_ratio")
+    config.ignore("pixel_hidden_size", "spatial_conv_size", "temporal_conv_size", "use_temporal_conv")
+    config.doubt("experts for images take memory; all tokens are timed as those of texts")
+    count, chosen, width = _of_both(config, "moe_num_experts")[0], config.size("moe_k"), _widths_of_ernie(config)[0]
+    check_chosen(config, "moe_k", chosen, "moe_num_experts", count)
+    experts = Experts(count, chosen, width, config.size("moe_num_shared_experts", least=0) * width)
+    dense = dense_mlp(config)
+    return stack(mixers, [experts if flag else dense for flag in _sparse_of_ernie(config, len(mixers))])
+
+
+def _experts_for_images(config: ModelConfig) -> int:
+    sparse = sum(_sparse_of_ernie(config, count_layers(config)))
+    return sparse * _of_both(config, "moe_num_experts")[1] * 3 * hidden_size(config) * _widths_of_ernie(config)[1]
+
+
+def _widths_of_ernie(config: ModelConfig) -> tuple[int, int]:
+    return _of_both(config, "moe_intermediate_size")
+
+
+def _of_both(config: ModelConfig, key: str) -> tuple[int, int]:
+    """A figure of the experts for texts and of those for images, which may be one."""
+    texts, images = config.per_layer(key, count=2)
+    return texts, images
+
+
+def _sparse_of_ernie(config: ModelConfig, count: int) -> list[bool]:
+    """Experts from one layer to another."""
+    if config.has("mlp_layer_types"):
+        return sparse_layers(config, count)
+    first, last = (
+        config.per_layer(f"moe_layer_{end}_index", count=2, default=default, least=0)[0]
+        for end, default in (("start", 1), ("end", count - 1))
+    )
+    interval = config.integer("moe_layer_interval", 1, least=1)
+    return [first <= i <= last and (i + 1) % interval == 0 for i in range(count)]
 
 
 def _dbrx(config: ModelConfig) -> tuple[Layer, ...]:
@@ -210,7 +251,20 @@ _MIMO_V2 = {
     "moe_intermediate_size": 2048,
 }
 
+_ERNIE_VL = {
+    **TIED,
+    "num_key_value_heads": 4,
+    "moe_num_experts": 64,
+    "moe_intermediate_size": [1536, 512],
+    "moe_k": 6,
+    "moe_num_shared_experts": 2,
+}
+
 MIXTURES: dict[str, Family] = {
+    **dict.fromkeys(
+        ("ernie4_5_vl_moe", "ernie4_5_vl_moe_text", "ernie4_5_moe_vl"),
+        Family(_ernie_vl, _ERNIE_VL, _experts_for_images),
+    ),
     **dict.fromkeys(("llama4", "llama4_text"), Family(_llama4, _LLAMA4)),
     **dict.fromkeys(("hunyuan", "hunyuan_v1_moe"), Family(_hunyuan)),
     **dict.fromkeys(("mimo_v2", "mimo_v2_flash"), Family(_mimo_v2, _MIMO_V2)),

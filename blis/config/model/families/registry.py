@@ -44,7 +44,6 @@ NOT_MODELLED = {
     "phi4mm": "LoRA adapters that images and sound switch on",
     "phi4_multimodal": "LoRA adapters that images and sound switch on",
     "minimax_m3_vl_text": "block-sparse attention",
-    **dict.fromkeys(("ernie4_5_vl_moe", "ernie4_5_moe_vl"), "experts of two kinds, for texts and images"),
     "phi3small": "block-sparse attention",
     "phi4flash": "gated memory units, and layers that look at one layer's cache",
     "t5": "an encoder beside the decoder",
