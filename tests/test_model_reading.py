@@ -113,6 +113,7 @@ def test_where_layer_types_are_listed_they_hold(read):
         ({"model_type": "gemma3_text", "sliding_window": 32, "sliding_window_pattern": 2}, [0, 2]),
         ({"model_type": "olmo3", "sliding_window": 32}, [0, 1, 2]),
         ({"model_type": "llama", "sliding_window": None}, []),
+        ({"model_type": "laguna", "sliding_window": 512}, []),
         ({"model_type": "phi3", "sliding_window": 4096, "max_position_embeddings": 4096}, []),  # it holds any request
     ],
 )
@@ -140,6 +141,10 @@ def test_null_is_not_the_default_of_the_class(read):
         ),
         ({"model_type": "glm4_moe_lite", **MLA, **MOE, "mlp_layer_types": ["dense", "sparse"] * 2}, [1, 3]),
         ({"model_type": "qwen3_moe", "num_experts": 1}, []),
+        ({"model_type": "ernie4_5_moe", "moe_layer_end_index": -1}, [1, 2, 3]),
+        ({"model_type": "ernie4_5_moe", "moe_layer_end_index": 2}, [1, 2]),
+        ({"model_type": "ernie4_5_moe", "moe_layer_end_index": 27}, [1, 2, 3]),
+        ({"model_type": "exaone_moe", **MOE, "is_moe_layer": [False, True, False, True]}, [1, 3]),
     ],
 )
 def test_which_layers_have_experts(read, changes, sparse):
@@ -293,6 +298,12 @@ def test_transformers_5_says_outside_whether_embeddings_are_tied(tmp_path, versi
         del text["tie_word_embeddings"]
     config |= {} if version is None else {"transformers_version": version}
     assert read_config(tmp_path, config).tie_word_embeddings == is_tied
+
+
+def test_some_classes_tie_embeddings_if_either_part_says_so(tmp_path):
+    config = {"model_type": "llava_onevision", "transformers_version": "5.2.0", "tie_word_embeddings": False}
+    config["text_config"] = {"model_type": "qwen2", "tie_word_embeddings": True}
+    assert read_config(tmp_path, config).tie_word_embeddings
 
 
 def test_what_joins_other_parts_to_the_model_is_doubted_only(tmp_path):

@@ -16,6 +16,11 @@ from blis.files.decode import Section, shown
 
 #: No size is so many times another one.
 _MOST_RATIO = 1e4
+#: Classes of transformers 5 that tie embeddings if either part says so.
+_FORWARDING = (
+    *("glm4v", "glm4v_moe", "glm_ocr", "hunyuan_vl", "llava", "llava_next_video", "llava_onevision", "paddleocr_vl"),
+    *("perception_lm", "qwen2_vl", "qwen2_5_vl", "video_llama_3"),
+)
 
 
 class ModelConfig(Section):
@@ -31,7 +36,7 @@ class ModelConfig(Section):
         self._part = next((key for key in TEXT_PARTS if file.holds_mapping(key)), "")
         self._inner: dict[str, Any] = outer[self._part] if self._part else {}
         given = {**outer, **self._inner}
-        if _is_said_outside(outer):
+        if _is_said_outside(outer, self._inner):
             given["tie_word_embeddings"] = outer["tie_word_embeddings"]
         self._given = frozenset(given)
         super().__init__({**defaults, **given}, file.source, file.path)
@@ -170,10 +175,15 @@ def ratio(section: Section, key: str, default: float | None = None) -> float:
     return section.number(key, default, most=_MOST_RATIO)
 
 
-def _is_said_outside(outer: Mapping[str, Any]) -> bool:
-    """Whether the outer part decides if the LM head is the embeddings: it does where transformers 5 wrote the file."""
+def _is_said_outside(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
+    """Whether the outer part decides if the LM head is the embeddings: it does where transformers 5 wrote the file.
+
+    Some classes still take the language model's word if that says so.
+    """
     major = str(outer.get("transformers_version", "")).partition(".")[0]
-    return outer.get("tie_word_embeddings") is not None and major.isdecimal() and int(major[:4]) >= 5
+    is_new = major.isdecimal() and int(major[:4]) >= 5
+    is_forwarded = inner.get("tie_word_embeddings") is True and outer.get("model_type") in _FORWARDING
+    return outer.get("tie_word_embeddings") is not None and is_new and not is_forwarded
 
 
 def _last(path: str) -> str:

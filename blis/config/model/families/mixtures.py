@@ -16,6 +16,7 @@ from blis.config.model.families.parts import (
     reaches,
     stack,
     with_reach,
+    without_windows,
 )
 from blis.config.model.layers import Attention, Experts, Layer, Mlp, Reach
 from blis.config.model.strict import ModelConfig
@@ -50,7 +51,7 @@ def _reaches_of_llama4(config: ModelConfig, count: int) -> list[tuple[Reach, int
 
 def _laguna(config: ModelConfig) -> tuple[Layer, ...]:
     """Laguna: each layer has a number of heads of its own, and a gate for each head, or for each of its elements."""
-    mixers = attentions(config)
+    mixers = attentions(config, without_windows)
     config.ignore("num_attention_heads_per_layer")
     if config.has("num_attention_heads_per_layer"):
         heads = config.per_layer("num_attention_heads_per_layer", count=len(mixers))

@@ -68,7 +68,8 @@ def _ernie(config: ModelConfig) -> tuple[Layer, ...]:
     count = len(mixers)
     config.ignore("moe_num_attn_experts")
     start = config.integer("moe_layer_start_index", 1)
-    end = config.integer("moe_layer_end_index", -1, least=-1) % count
+    end = config.integer("moe_layer_end_index", -1, least=-1)
+    end = count - 1 if end == -1 else end
     interval = config.integer("moe_layer_interval", 1, least=1)
     dense, experts = dense_mlp(config), routed(config)
     return stack(mixers, [experts if start <= i <= end and (i + 1) % interval == 0 else dense for i in range(count)])
@@ -202,7 +203,7 @@ SPARSE: dict[str, Family] = {
     "hy_v3": _with(_HY_V3),
     "flex_olmo": _with({"num_experts": 7, "num_experts_per_tok": 5}, is_as_wide=True),
     "sarvam_moe": _with(_SARVAM),
-    "mellum": _with(_MELLUM),
+    "mellum": _with(_MELLUM, without_windows),
     **dict.fromkeys(("aria", "aria_text"), _with(_ARIA, is_as_wide=True)),
     "granitemoe_swa": _with({**_GRANITE, "sliding_window": 128}, all_but_first_of_four, is_as_wide=True),
 }
