@@ -1,7 +1,7 @@
 """Loads `tests/vectors`: step-by-step records of what vLLM's own scheduler did with given traces.
 
 The records were made with vLLM's unmodified V1 scheduler and KV manager (0.8.4, 0.8.5 and 0.33.0) on a
-virtual clock, without a model.
+virtual clock, without a model; those in its folder ``async`` with vLLM's own engine loop, too (0.33.0).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from reference.engine import RefConfig, RefRequest, RefStep, blackbox
+from reference.engine import RefConfig, RefRequest, blackbox
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -54,16 +54,26 @@ class VectorRun:
 @cache
 def all_vector_runs() -> tuple[VectorRun, ...]:
     """Every (case, version) there is. For pytest: ``parametrize("run", all_vector_runs(), ids=str)``."""
-    runs = []
-    for path in sorted(VECTORS.glob("*.json.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            case = json.load(file)
-        requests = tuple(
-            RefRequest(r["id"], r["arrival_us"], tuple(r["prompt"]), tuple(r["output"]), r.get("priority", 0))
-            for r in case["requests"]
+    return tuple(run for path in sorted(VECTORS.glob("*.json.gz")) for run in _runs_of(path))
+
+
+@cache
+def loop_vector_runs() -> tuple[VectorRun, ...]:
+    """Those with vLLM's own engine loop: asynchronous scheduling, and two without it for comparison."""
+    return tuple(run for path in sorted(VECTORS.glob("async/*.json.gz")) for run in _runs_of(path))
+
+
+def _runs_of(path: Path) -> list[VectorRun]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        case = json.load(file)
+    requests = tuple(
+        RefRequest(
+            *(r["id"], r["arrival_us"], tuple(r["prompt"]), tuple(r["output"]), r.get("priority", 0)),
+            max_tokens=r.get("max_tokens"),
         )
-        runs += [VectorRun(case["name"], v, requests, r["config"], r) for v, r in case["runs"].items()]
-    return tuple(runs)
+        for r in case["requests"]
+    )
+    return [VectorRun(case["name"], v, requests, r["config"], r) for v, r in case["runs"].items()]
 
 
 def ref_config(run: VectorRun) -> RefConfig:
@@ -80,14 +90,17 @@ def ref_config(run: VectorRun) -> RefConfig:
         scheduling_policy=config["policy"],
         reserve_full_prompt=config["reserve_full_isl"],
         kv_watermark=config["watermark"],
+        async_scheduling=config.get("async", False),
+        schedule_us=config.get("sched_us", 0),
+        yield_us=config.get("yield_us", 0),
         alpha=(config["a0"], config["a1"], config["a2"]),
         step_time=blackbox(config["b0"], config["b1"], config["b2"]),
         **PROFILES[run.version],
     )
 
 
-def recorded_steps(run: VectorRun) -> list[RefStep]:
-    """The steps of a recorded run, with what the file leaves out (it means empty) put in."""
+def recorded_steps(run: VectorRun) -> list[dict[str, Any]]:
+    """The steps of a recorded run by the names of `RefStep`, with what the file leaves out (it means empty) put in."""
     absent: dict[str, Any] = {"sched": {}, "new": {}, "resumed": {}, "preempted": [], "finished": []}
     steps = [absent | step for step in run.record["steps"]]
-    return [RefStep(**step | {"sched": list(step["sched"].items())}) for step in steps]
+    return [step | {"sched": list(step["sched"].items())} for step in steps]

@@ -43,6 +43,7 @@ def test_the_way_of_a_request_takes_both_latencies_and_alpha() -> None:
         status="completed",
         visible_us=390,
         first_scheduled_us=390,
+        first_started_us=390,
         first_token_us=1470,
         finish_us=3670,
         n_out=3,

@@ -142,29 +142,30 @@ class _ClusterRun:
         index = outcome.instance
         self.router.pending[index] -= 1
         self.instances[index].add(state, self.now)
-        if not self.instances[index].is_in_step and index not in self.woken:
+        self._push_step(index)
+
+    def _push_step(self, index: int) -> None:
+        """Come back to an instance when it plans or settles, once."""
+        if self.instances[index].next_us is not None and index not in self.woken:
             self.woken.add(index)
-            self._push(self.now, Kind.STEP, index)
+            self._push(self.instances[index].next_us, Kind.STEP, index)
 
     def _step(self, index: int) -> None:
-        """End the step in flight, if there is one, and start the next, if there is work."""
+        """Let an instance do all that it does at this moment."""
         instance = self.instances[index]
         self.woken.discard(index)
-        if instance.is_in_step:
-            instance.end_step()
-            position = {request.id: i for i, request in enumerate(self.requests)}
-            for name in instance.steps[-1].finished:
+        position = {request.id: i for i, request in enumerate(self.requests)}
+        while instance.next_us == self.now:
+            for name in instance.go_on():
                 self._release(position[name], failed=False)
-        end_us = instance.start_step(self.now)
-        if end_us is not None:
-            self._push(end_us, Kind.STEP, index)
+        self._push_step(index)
 
     def _result(self) -> RefClusterResult:
         """Close the books: who is still running, when the run ended."""
         for instance in self.instances:
-            instance.cut_step()
             instance.close()
-        last_end_us = max((step.t + step.dt for instance in self.instances for step in instance.steps), default=0)
+        seen = [step.seen for instance in self.instances for step in instance.steps if step.seen is not None]
+        last_end_us = max(seen, default=0)
         return RefClusterResult(
             admissions=self.admissions,
             routings=self.routings,
@@ -175,7 +176,7 @@ class _ClusterRun:
                     steps=instance.steps,
                     min_free_blocks=instance.min_free_blocks,
                     queue_length_sum=sum(
-                        step.wait for step in instance.steps if step.sched and step.t + step.dt <= self.horizon
+                        step.left_waiting for step in instance.steps if step.sched and step.seen is not None
                     ),
                 )
                 for instance in self.instances

@@ -65,21 +65,27 @@ class _Run:
         self.upcoming = deque(sorted(arrived, key=self._visible_us))  # stable: ties keep the given order
 
     def run(self) -> RefResult:
-        while not self.cut:
-            self._add_visible()
-            end_us = self.instance.start_step(self.now)
-            if end_us is not None:
-                self._finish_step(end_us)
-            elif self.upcoming:
-                self._wait_for_next()
-            elif self.instance.has_work:
-                raise StallError(f"at {self.now} µs nothing can be scheduled")
-            else:
+        while (next_us := self._next_us()) is not None:
+            if next_us > self.horizon:
+                self.cut = True
                 break
+            self.now = next_us
+            self._add_visible()
+            if self.instance.next_us == self.now:
+                self.instance.go_on()
+        if not self.cut and self.instance.has_work:
+            raise StallError(f"at {self.now} µs nothing can be scheduled")
         if self.cut:
             self.now = self.horizon
             self._add_visible()
         return self._result()
+
+    def _next_us(self) -> int | None:
+        """When the next thing happens; None: nothing does."""
+        times = [self._visible_us(self.upcoming[0])] if self.upcoming else []
+        if self.instance.next_us is not None:
+            times.append(self.instance.next_us)
+        return min(times, default=None)
 
     def _arrive(self, request: RefRequest) -> RequestState | None:
         """Take in, refuse or never see a request."""
@@ -101,26 +107,12 @@ class _Run:
             state = self.upcoming.popleft()
             self.instance.add(state, self._visible_us(state))
 
-    def _wait_for_next(self) -> None:
-        """Nothing to do: jump to the next moment at which a request becomes visible."""
-        self.now = self._visible_us(self.upcoming[0])
-        self.cut = self.now > self.horizon
-
-    def _finish_step(self, end_us: int) -> None:
-        """Go to the end of a step, if that comes before the horizon."""
-        self.now = end_us
-        self.cut = end_us > self.horizon
-        if self.cut:
-            self.instance.cut_step()
-        else:
-            self.instance.end_step()
-
     def _result(self) -> RefResult:
         """Close the books: who is still running, when the run ended."""
         self.instance.close()
         steps = self.instance.steps
         cut = self.cut or any(outcome.status == "not_arrived" for outcome in self.outcomes.values())
-        last_end_us = steps[-1].t + steps[-1].dt if steps else 0
+        last_end_us = max((step.seen for step in steps if step.seen is not None), default=0)
         return RefResult(
             steps=steps,
             requests=self.outcomes,

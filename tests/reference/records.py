@@ -16,6 +16,8 @@ class RefRequest:
         prompt: token ids, at least one.
         output: token ids it will generate; empty: it is done when its prompt is.
         priority: smaller is more urgent; read under the priority policy only.
+        max_tokens: the client's own cap; if ``output`` is shorter, its last token is a stop token, which
+            nobody foresees. None: it is the length of ``output``.
         after: position of the request it waits for; it arrives ``think_us`` after that one's last token has reached
             the client. -1: it arrives at ``arrival_us``. Clusters only.
         think_us: see above.
@@ -30,6 +32,7 @@ class RefRequest:
     after: int = -1
     think_us: int = 0
     begins: bool = False
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class BatchAggregates:
 
 @dataclass(frozen=True)
 class RefConfig:
-    """One instance. Fields up to ``kv_watermark`` mean what they mean in the engine's configuration.
+    """One instance. Fields up to ``yield_us`` mean what they mean in the engine's configuration.
 
     Attributes:
         step_time: whole µs of a step that runs tokens; the engine raises it to at least 1.
@@ -77,6 +80,9 @@ class RefConfig:
     refuse_prompt_of_max_model_len: bool = False
     reserve_full_prompt: bool = False
     kv_watermark: float = 0.0
+    async_scheduling: bool = False
+    schedule_us: int = 0
+    yield_us: int = 0
     alpha: tuple[float, float, float] = (0.0, 0.0, 0.0)
     horizon_us: int | None = None
     last_prompt_token_is_decode: bool = False
@@ -87,7 +93,7 @@ class RefStep:
     """One step that scheduled or preempted something.
 
     Attributes:
-        t: its start, µs.
+        t: its start on the GPU, µs.
         dt: its duration, µs; 0 if it scheduled nothing.
         sched: (id, tokens) in scheduling order.
         new: requests admitted for the first time -> tokens found in the prefix cache.
@@ -100,7 +106,10 @@ class RefStep:
         free_end: free blocks after the finished requests left.
         hashed: blocks that hold a content key at the end of the step.
         run: running requests at the end of the step.
-        wait: waiting requests at the end of the step; those that became visible meanwhile not included.
+        wait: waiting requests at the end of the step; those that became visible since the last plan not included.
+        plan: when it was planned, µs.
+        seen: when its result was seen, µs; None: the horizon came before.
+        left_waiting: waiting requests right after it was planned.
     """
 
     t: int
@@ -117,6 +126,9 @@ class RefStep:
     hashed: int
     run: int
     wait: int
+    plan: int
+    seen: int | None
+    left_waiting: int
 
 
 @dataclass
@@ -124,6 +136,8 @@ class RefOutcome:
     """What became of one request. Times in µs, None where it never happened; none contains ``alpha[2]``.
 
     Attributes:
+        first_scheduled_us: when the first step that gave it tokens was planned.
+        first_started_us: when the GPU began with that step.
         status: completed, running, waiting, not_arrived, rejected (by the admission policy of a cluster),
             refused_too_long or refused_never_fits.
         cached_first: prompt tokens found in the prefix cache at the first admission.
@@ -137,6 +151,7 @@ class RefOutcome:
     status: str = "waiting"
     visible_us: int | None = None
     first_scheduled_us: int | None = None
+    first_started_us: int | None = None
     first_token_us: int | None = None
     finish_us: int | None = None
     cached_first: int = 0

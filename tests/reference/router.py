@@ -186,7 +186,7 @@ class Router:
         self._bucket = TokenBucket(config.token_bucket_capacity, config.token_bucket_refill_rate)
         self._num_routed = 0
         kv_refresh_us = config.kv_refresh_us
-        self._queues = Signal(instances, lambda i: len(i.scheduler.waiting), 0, config.queue_depth_refresh_us)
+        self._queues = Signal(instances, lambda i: i.queue_depth, 0, config.queue_depth_refresh_us)
         self._batches = Signal(instances, lambda i: len(i.scheduler.running), 0, config.batch_size_refresh_us)
         self._kv = Signal(instances, kv_numbers, KvNumbers(), kv_refresh_us)
         self._caches = Signal(instances, lambda i: frozenset(i.scheduler.pool.copies), frozenset(), kv_refresh_us)

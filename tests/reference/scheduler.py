@@ -1,7 +1,7 @@
 """Who gets how many tokens in one step: vLLM's V1 scheduler, from its rules.
 
-Two rules of the original are left out because they can't bind here: a request's chunk never reaches
-beyond ``max_model_len`` (generation stops before), and a running request always has a token left to do.
+Plans may be made before the results of earlier ones are known: a plan *owes* an output token to each request that it
+makes sample, until its result is settled. Where every plan is settled before the next is made nobody is owed anything.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class RequestState:
         output_limit: output tokens it will get, after the cut by ``max_model_len``.
         outcome: what is reported about it.
         known: prompt tokens followed by the output tokens sampled so far; never shrinks.
-        computed: how many of those have KV.
+        computed: tokens planned so far, those in flight included; without the latter, how many have KV.
+        flight: tokens in plans whose result is not known.
+        owed: output tokens expected of those plans.
         blocks: the blocks it holds.
         published: how many of those, from the first on, it has given a content key.
         keys: content keys of its leading full blocks, as far as anybody asked.
@@ -41,6 +43,8 @@ class RequestState:
     outcome: RefOutcome
     known: list[int]
     computed: int = 0
+    flight: int = 0
+    owed: int = 0
     blocks: list[int] = field(default_factory=list)
     published: int = 0
     keys: list[int] = field(default_factory=list)
@@ -119,7 +123,10 @@ class Scheduler:
         return first[self.config.scheduler], request.arrival_us, state.sequence, request.id
 
     def finish(self, state: RequestState) -> None:
-        """A request is done: it leaves with all its blocks."""
+        """A request is done: it leaves with all its blocks, or the queue, if it was preempted before its end."""
+        if state in self.waiting:
+            self.waiting.remove(state)
+            return
         self.running.remove(state)
         self.pool.release(state.blocks)
 
@@ -132,7 +139,10 @@ class Scheduler:
         position = 0
         while position < len(self.running) and plan.budget > 0:
             state = self.running[position]
-            tokens = self._chunk(len(state.known) - state.computed, plan.budget)
+            tokens = self._chunk(self._wanted(state), plan.budget)
+            if tokens == 0:  # its last token is in flight
+                position += 1
+                continue
             while not self._fits(state, tokens):
                 victim = self._victim()
                 if self.running.index(victim) < position:
@@ -163,6 +173,18 @@ class Scheduler:
             plan.budget -= tokens
             (plan.resumed if state.outcome.n_preemptions else plan.new)[state] = cached
 
+    def _wanted(self, state: RequestState) -> int:
+        """Tokens that a running request still has to compute, as far as its end can be foreseen."""
+        longest = state.request.max_tokens
+        if longest is None:
+            longest = state.output_limit
+        if state.owed > 0 and state.computed + 2 - state.owed >= len(state.request.prompt) + longest:
+            return 0
+        wanted = len(state.known) + state.owed - state.computed
+        if state.owed > 0 and self.config.max_model_len is not None:
+            return max(0, min(wanted, self.config.max_model_len - 1 - state.computed))
+        return wanted
+
     def _chunk(self, wanted_tokens: int, budget: int) -> int:
         """Cut what a request wants to the long-prefill threshold and the budget."""
         threshold = self.config.long_prefill_token_threshold
@@ -185,6 +207,7 @@ class Scheduler:
         victim.blocks = []
         victim.published = 0
         victim.computed = 0
+        victim.owed = 0  # what is in flight will come, but isn't waited for
         victim.outcome.n_preemptions += 1
         plan.preempted.append(victim)
         if self._by_priority:
@@ -244,7 +267,7 @@ class Scheduler:
         if need > 0:
             state.blocks.extend(self.pool.take(need + self._extra_blocks(state, need)))
         if self.config.enable_prefix_caching:
-            self._publish(state, full_blocks=reach // self.config.block_size_tokens)
+            self.publish(state, min(reach, len(state.known)))
 
     def _extra_blocks(self, state: RequestState, need: int) -> int:
         """Blocks taken beyond need (vLLM up to 0.8.4), as far as they are free and the request may hold them."""
@@ -255,9 +278,10 @@ class Scheduler:
         most = ceil_div(config.max_model_len, config.block_size_tokens)
         return min(extra, most - len(state.blocks) - need)
 
-    def _publish(self, state: RequestState, full_blocks: int) -> None:
-        """Give keys to blocks that are full by the end of this step, before their KV is really there."""
+    def publish(self, state: RequestState, tokens: int) -> None:
+        """Give keys to blocks that are full with so many tokens, even before their KV is really there."""
+        full_blocks = tokens // self.config.block_size_tokens
         keys = self._keys(state, full_blocks)
         for i in range(state.published, full_blocks):
             self.pool.publish(state.blocks[i], keys[i])
-        state.published = full_blocks
+        state.published = max(state.published, full_blocks)
