@@ -15,8 +15,8 @@ from blis.simulation import native
 
 
 def sources() -> Iterator[Source]:
-    """The engine, the built-in laws of step time, and the built-in policies."""
-    yield native.engine()
+    """The engines, the built-in laws of step time, and the built-in policies."""
+    yield from (native.engine(ahead=ahead) for ahead in (False, True))
     yield from (blackbox.source(), roofline.source())
     yield from map(admission.source, ADMISSION_POLICIES)
     yield from map(routing.source, ROUTING_POLICIES)

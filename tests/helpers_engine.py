@@ -25,6 +25,7 @@ class Request(Protocol):
     prompt: tuple[int, ...]
     output: tuple[int, ...]
     priority: int
+    max_tokens: int | None
 
 
 def table_of(requests: Sequence[Request]) -> RequestTable:
@@ -41,6 +42,9 @@ def table_of(requests: Sequence[Request]) -> RequestTable:
         ),
         priority=np.array([r.priority for r in requests], np.int64),
         sessions=sessions_of(requests),
+        max_tokens=np.array(
+            [len(r.output) if r.max_tokens is None else max(r.max_tokens, len(r.output)) for r in requests]
+        ),
     )
 
 
@@ -109,33 +113,41 @@ class Step(NamedTuple):
     free_end: int
     run: int
     wait: int
+    plan: int
 
 
 def logged_steps(run: Run, instance: int = 0) -> list[Step]:
     """The step log of a run with ``log_steps`` as one record per step."""
-    steps = []
-    fields: dict[str, Any] = {}
+    steps: list[Step] = []
+    fields = _nothing()
+    planned: list[dict[str, Any]] = []  # whose end is still to come
+    finished: list[int] = []
     for code, a, b, c in run.steps(instance).tolist():
-        if not fields:
-            fields = {"sched": [], "admitted": {}, "resumed": {}, "preempted": [], "finished": []}
-            fields |= {"pre_tok": 0, "dec": 0}
         match LogRecord(code):
+            case LogRecord.PLAN:
+                fields["plan"] = a
             case LogRecord.STEP:
-                fields |= {"t": a, "dt": b, "free": c}
+                fields = {"plan": a} | fields | {"t": a, "dt": b, "free": c}
+                planned.append(fields)
+                current, fields = fields, _nothing()
             case LogRecord.LOAD:
-                fields |= {"pre_tok": a, "dec": b}
+                current |= {"pre_tok": a, "dec": b}
             case LogRecord.SCHEDULED:
-                fields["sched"].append((a, b))
+                current["sched"].append((a, b))
             case LogRecord.ADMITTED:
                 fields["resumed" if c else "admitted"][a] = b
             case LogRecord.PREEMPTED:
                 fields["preempted"].append(a)
             case LogRecord.FINISHED:
-                fields["finished"].append(a)
+                finished.append(a)
             case LogRecord.END:
-                steps.append(Step(**fields, free_end=a, run=b, wait=c))
-                fields = {}
+                steps.append(Step(**planned.pop(0), finished=finished, free_end=a, run=b, wait=c))
+                finished = []
     return steps
+
+
+def _nothing() -> dict[str, Any]:
+    return {"sched": [], "admitted": {}, "resumed": {}, "preempted": [], "pre_tok": 0, "dec": 0}
 
 
 def run_engine_on(
@@ -165,6 +177,7 @@ def assert_served_alike(result: Any, i: int, want: RefOutcome) -> None:
     got = (
         stamp(result.enqueued_us[i]),
         stamp(result.first_scheduled_us[i]),
+        stamp(result.first_started_us[i]),
         stamp(result.first_token_us[i]),
         stamp(result.finished_us[i]),
         int(result.num_preemptions[i]),
@@ -174,6 +187,7 @@ def assert_served_alike(result: Any, i: int, want: RefOutcome) -> None:
     assert got == (
         want.visible_us,
         want.first_scheduled_us,
+        want.first_started_us,
         want.first_token_us,
         want.finish_us,
         want.n_preemptions,

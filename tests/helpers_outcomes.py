@@ -52,6 +52,7 @@ def make_outcomes(
         arrival_us=arrival,
         enqueued_us=np.where(scheduled >= 0, arrival + 100 + inputs, NEVER),
         first_scheduled_us=scheduled,
+        first_started_us=scheduled,
         first_token_us=first,
         finished_us=finished,
         produced_tokens=produced,

@@ -41,6 +41,7 @@ def recorded_steps(run: VectorRun) -> list[Step]:
             free_end=step["free_end"],
             run=step["run"],
             wait=step["wait"],
+            plan=step.get("plan", step["t"]),
         )
         for step in run.record["steps"]
     ]

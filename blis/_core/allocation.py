@@ -45,7 +45,7 @@ def publish_decoded(instance, slot):
     publish_up_to(instance.pool, int64(requests.leaf[request]), num_shared, row, batch.shared[slot], stop)
     batch.shared[slot] = stop
     withdraw_event(batch, slot)
-    file_event(batch, slot, instance.limits.block_size, num_shared)
+    file_event(batch, slot, num_shared, instance.limits)
 
 
 @kernel

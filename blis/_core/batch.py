@@ -84,13 +84,13 @@ def remove_explicit(batch, slot):
 
 
 @kernel
-def file_event(batch, slot, block_size, num_shared):
+def file_event(batch, slot, num_shared, limits):
     """Enter the next thing that happens to a decoder into the calendar."""
     base = batch.computed[slot]
     due = batch.last_step[slot]
     event = int64(FINISH)
     if batch.shared[slot] < num_shared:
-        full = (batch.shared[slot] + 1) * block_size - 1 - base
+        full = (batch.shared[slot] + 1) * limits.block_size - 1 + limits.plans_ahead - base
         if full <= due:
             due = full
             event = int64(PUBLISH)
@@ -165,7 +165,7 @@ def become_decoder(batch, slot, total_tokens, num_shared, gap_class, limits):
     batch.class_count[gap_class] += 1
     at[BASE_SUM] += batch.computed[slot]
     set_phase(batch, slot, computed, batch.held[slot], limits)
-    file_event(batch, slot, limits.block_size, num_shared)
+    file_event(batch, slot, num_shared, limits)
 
 
 @kernel

@@ -7,12 +7,15 @@ and the next event is the first of their heads.
 
 Instances know nothing of each other. So each is brought up to date only when somebody looks at it or sends it
 something, and a router that looks at nothing leaves every instance to itself.
+
+``ahead`` says how instances go through time: None: `blis._core.instance`; anything else: `blis._core.ahead`.
 """
 
 from __future__ import annotations
 
 from numba import int64
 
+from blis._core.ahead import advance_ahead
 from blis._core.closed_loop import next_arrival, number_arrival, release, two_earliest
 from blis._core.codes import GO_ON, NONE, RequestStatus, StopReason, ViewColumn
 from blis._core.event_queue import pop_event, push_event
@@ -51,13 +54,13 @@ ADMIT, ROUTE, BECOME_VISIBLE, STOP = 0, 1, 2, 3
 
 
 @kernel
-def run_cluster(cluster, laws, max_work):
+def run_cluster(cluster, laws, max_work, ahead):
     """Go on until nothing is left to do before the horizon, or something stops it; returns a `StopReason`."""
     at, wake_us, looks = cluster.at, cluster.wake_us, somebody_looks(cluster)
     closed_loop = cluster.limits.closed_loop
     at[WORK] = max_work
     if at[DECIDED]:
-        return leave_alone(cluster, laws)
+        return leave_alone(cluster, laws, ahead)
     while True:
         kind, time_us, request = next_event(cluster, looks)
         if at[WORK] <= 0:
@@ -69,7 +72,7 @@ def run_cluster(cluster, laws, max_work):
         while i < last:
             instance = borrow(cluster.instances[i])
             steps = instance.batch.at[STEPS]
-            reason = advance(instance, laws, until, until, at[WORK])
+            reason = bring_up_to_date(instance, laws, until, until, at[WORK], ahead)
             at[WORK] -= instance.batch.at[STEPS] - steps
             wake_us[i] = instance.at[WAKE]
             if looks:
@@ -90,7 +93,7 @@ def run_cluster(cluster, laws, max_work):
 
 
 @kernel
-def leave_alone(cluster, laws):
+def leave_alone(cluster, laws, ahead):
     """All is decided, and requests are sorted by instance: let one instance after the other do all it has to do."""
     at, by_visible, target = cluster.at, cluster.by_visible, cluster.target
     requests, end_us = cluster.requests, cluster.limits.horizon_us + 1
@@ -104,7 +107,7 @@ def leave_alone(cluster, laws):
             until = requests.visible_us[request]
         if instance.at[WAKE] < until:
             steps = instance.batch.at[STEPS]
-            reason = advance(instance, laws, until, end_us, at[WORK])
+            reason = bring_up_to_date(instance, laws, until, end_us, at[WORK], ahead)
             at[WORK] -= instance.batch.at[STEPS] - steps + 1
             if reason != GO_ON:
                 at[CULPRIT] = i
@@ -114,6 +117,15 @@ def leave_alone(cluster, laws):
             continue
         become_visible(cluster, request, until)
     return int64(DONE)
+
+
+@kernel
+def bring_up_to_date(instance, laws, until, end, max_steps, ahead):
+    """Let an instance do what comes before a moment; see `advance`."""
+    if ahead is None:
+        return advance(instance, laws, until, end, max_steps)
+    else:  # not compiled for the others
+        return advance_ahead(instance, laws, until, end, max_steps)
 
 
 @kernel

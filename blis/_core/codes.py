@@ -87,6 +87,8 @@ class LogRecord(IntEnum):
     PREFILLS = 7
     #: (most context tokens of one prefill, -, -), likewise
     LONGEST_PREFILL = 8
+    #: (µs, -, -), when the step that follows was planned; only where plans are made ahead
+    PLAN = 9
 
 
 class DecisionKind(IntEnum):

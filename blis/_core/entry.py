@@ -1,7 +1,7 @@
 """The door into the compiled engine.
 
 Reading guide: `state` (what there is), `cluster.run_cluster` (the loop), `router` (decisions about requests),
-`instance.advance` (steps), `running` and `admission` (who is served in a step), `block_pool` (the KV cache).
+`instance.advance` (steps) or `ahead.advance_ahead` (planned before the results of those before), `running` and `admission` (who is served in a step), `block_pool` (the KV cache).
 Everything they call is compiled into `run` and kept with it.
 
 All state is in the arrays of the structs: calling `run` again goes on.
@@ -24,4 +24,9 @@ def run(cluster, laws, most):
     Returns:
         a `blis._core.codes.StopReason`.
     """
-    return run_cluster(cluster_at(cluster), words_at(laws), most)
+    return run_cluster(cluster_at(cluster), words_at(laws), most, None)
+
+
+def run_ahead(cluster, laws, most):
+    """`run` for instances that plan ahead: `blis._core.ahead`."""
+    return run_cluster(cluster_at(cluster), words_at(laws), most, True)

@@ -108,14 +108,35 @@ def advance(instance, laws, until, end, max_steps):
 @kernel
 def begin_step(instance, laws):
     """Schedule, and ask the step-time law when the step will be over."""
-    law, parameters = laws[STEP_TIME], laws[PARAMETERS]
+    at, limits = instance.at, instance.limits
+    reason = schedule(instance, laws, None)
+    if reason != GO_ON:
+        return reason
+    if at[BUDGET] == limits.max_tokens:  # nothing was scheduled
+        if limits.logging > REQUESTS_ONLY and at[PREEMPTIONS] > 0:
+            at[LEFT_WAITING] = instance.queue.at[LENGTH]
+            log_step(instance, at[NOW], int64(0))
+            log_end(instance)
+        return GO_ON if at[PREEMPTIONS] > 0 else STALLED
+    duration = ask_law(instance, laws)
+    if duration < 0:
+        return STEP_TIME_FAILED
+    fly(instance, max(int64(1), duration))
+    if limits.logging > REQUESTS_ONLY:
+        log_step(instance, at[NOW], at[DURATION])
+    return GO_ON
+
+
+@kernel
+def schedule(instance, laws, flights):
+    """Decide who gets how many tokens, and give them their blocks; ``flights`` as in `blis._core.running`."""
     at, batch, limits, pool = instance.at, instance.batch, instance.limits, instance.pool
     at[BUDGET] = limits.max_tokens
     at[PREEMPTIONS] = 0
     threshold = limits.prefill_threshold
     if limits.threshold_spares_lone and batch.at[RUNNING] + instance.queue.at[LENGTH] == 1:
         threshold = limits.max_tokens
-    serve_running(instance, threshold)
+    serve_running(instance, threshold, flights)
     at[FUTILE] += at[PREEMPTIONS]
     if at[FUTILE] > MOST_FUTILE:
         return LIVELOCK
@@ -124,21 +145,15 @@ def begin_step(instance, laws):
             return PRIORITY_FAILED
         admit_waiting(instance, threshold)
     pool.at[LEAST_FREE] = min(pool.at[LEAST_FREE], pool.at[FREE])
-    if at[BUDGET] == limits.max_tokens:  # nothing was scheduled
-        if limits.logging > REQUESTS_ONLY and at[PREEMPTIONS] > 0:
-            at[LEFT_WAITING] = instance.queue.at[LENGTH]
-            log_step(instance, int64(0))
-            log_end(instance)
-        return GO_ON if at[PREEMPTIONS] > 0 else STALLED
-    measure_load(instance)
-    load = instance.load
-    duration = step_time(law, load[0], load[1], load[2], load[3], load[4], load[5], load[6], parameters)
-    if duration < 0:
-        return STEP_TIME_FAILED
-    fly(instance, max(int64(1), duration))
-    if limits.logging > REQUESTS_ONLY:
-        log_step(instance, at[DURATION])
     return GO_ON
+
+
+@kernel
+def ask_law(instance, laws):
+    """How long the batch takes; negative: the law failed."""
+    law, parameters, load = laws[STEP_TIME], laws[PARAMETERS], instance.load
+    measure_load(instance)
+    return step_time(law, load[0], load[1], load[2], load[3], load[4], load[5], load[6], parameters)
 
 
 @kernel
@@ -272,10 +287,10 @@ def sprint(instance, laws, until, end, last):
 
 
 @kernel
-def log_step(instance, duration):
+def log_step(instance, start_us, duration):
     """Write a scheduled step to the step log."""
     batch, recorder, load = instance.batch, instance.recorder, instance.load
-    log(recorder, int64(LOG_STEP), instance.at[NOW], duration, instance.pool.at[FREE])
+    log(recorder, int64(LOG_STEP), start_us, duration, instance.pool.at[FREE])
     if duration == 0:
         return
     log(recorder, int64(LOG_LOAD), load[PREFILL_TOKENS], load[NUM_DECODES], load[DECODE_CONTEXT])

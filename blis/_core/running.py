@@ -3,6 +3,8 @@
 Decoders are served in bulk where that cannot make a difference: when the budget covers all of them, their
 blocks are there, and nothing that stands between them in running order could be starved by serving them first.
 Otherwise the running list is walked request by request. Both ways give the same result.
+
+``flights`` are those of an instance that plans ahead; None: it does not, and what is only for these is not compiled.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from blis._core.batch import (
 )
 from blis._core.block_pool import take
 from blis._core.codes import NONE, LogRecord, RequestStatus
+from blis._core.flights import forget_flights, note_leaving
 from blis._core.jit import kernel
 from blis._core.recorder import log
 from blis._core.state import BUDGET, CAP, DECODERS, EXPLICIT, FIRST, FREE, LAST, NOW, PREEMPTIONS, PUBLISH, STEPS
@@ -32,17 +35,17 @@ WAITING = int(RequestStatus.WAITING)
 
 
 @kernel
-def serve_running(instance, threshold):
+def serve_running(instance, threshold, flights):
     """Pass over the running requests."""
     if may_serve_in_bulk(instance, threshold):
         serve_decoders(instance)
         batch = instance.batch
         i = int64(0)
         while i < batch.at[EXPLICIT] and instance.at[BUDGET] > 0:
-            serve(instance, batch.explicit[i], threshold)
+            serve(instance, batch.explicit[i], threshold, flights)
             i += 1
     else:
-        walk_running(instance, threshold)
+        walk_running(instance, threshold, flights)
 
 
 @kernel
@@ -102,7 +105,7 @@ def serve_decoders(instance):
 
 
 @kernel
-def walk_running(instance, threshold):
+def walk_running(instance, threshold, flights):
     """Serve the running requests one by one in their order."""
     at, batch = instance.at, instance.batch
     following, is_decoder, phase, due = batch.next, batch.is_decoder, batch.phase, batch.due
@@ -113,37 +116,42 @@ def walk_running(instance, threshold):
         if is_decoder[slot] and phase[slot] != needy and due[slot] != steps:
             at[BUDGET] -= 1  # it needs no block and publishes none
         else:
-            serve(instance, slot, threshold)
+            serve(instance, slot, threshold, flights)
         slot = following[slot]  # still the one behind it if it has preempted itself
     while slot != NONE:  # no budget left
         if is_decoder[slot]:
-            leave_out(instance, slot)
+            leave_out(instance, slot, flights)
         slot = following[slot]
 
 
 @kernel
-def leave_out(instance, slot):
+def leave_out(instance, slot, flights):
     """A decoder gets no token in this step."""
     batch = instance.batch
     gap_class = int64(instance.requests.gap_class[batch.request[slot]])
     leave_decoders(batch, slot, gap_class, instance.limits, int64(0))
     insert_by_admission(batch.explicit, batch.at[EXPLICIT], slot, batch.admission)
     batch.at[EXPLICIT] += 1
-    instance.requests.last_token_us[batch.request[slot]] = instance.at[NOW]
+    if flights is None:
+        instance.requests.last_token_us[batch.request[slot]] = instance.at[NOW]
+    else:
+        note_leaving(instance, slot)
 
 
 @kernel
-def serve(instance, slot, threshold):
+def serve(instance, slot, threshold, flights):
     """Schedule a running request, preempting others, in the end itself, if it needs their blocks."""
     batch, limits = instance.batch, instance.limits
     n = int64(1)
     if not batch.is_decoder[slot]:
         n = min(batch.known[slot] - batch.computed[slot], min(threshold, instance.at[BUDGET]))
-    while not grow(instance, slot, n):
+        if flights is not None and n == 0:  # its last token is in flight
+            return
+    while not grow(instance, slot, n, flights):
         victim = batch.at[LAST]
         if limits.priority:
             victim = least_urgent(instance)
-        preempt(instance, victim, slot)
+        preempt(instance, victim, slot, flights)
         if victim == slot:
             return
     if not batch.is_decoder[slot]:
@@ -165,7 +173,7 @@ def least_urgent(instance):
 
 
 @kernel
-def grow(instance, slot, n):
+def grow(instance, slot, n, flights):
     """Allocate for ``n`` more tokens of a running request and publish what they fill. False: no room."""
     batch, limits, pool = instance.batch, instance.limits, instance.pool
     if batch.is_decoder[slot]:
@@ -178,6 +186,8 @@ def grow(instance, slot, n):
         need += spare_blocks(limits, pool.at[FREE] - need, batch.held[slot] + need)
         take(pool, need)
         batch.held[slot] += need
+    if flights is not None:
+        tokens = min(tokens, batch.known[slot] - flights.owed[slot])
     publish_computed(instance, slot, tokens)
     return True
 
@@ -198,28 +208,34 @@ def grow_decoder(instance, slot):
             clear_phase(batch, slot)
             set_phase(batch, slot, computed, held + spare, limits)
             withdraw_event(batch, slot)
-            file_event(batch, slot, limits.block_size, int64(instance.requests.num_shared[batch.request[slot]]))
+            file_event(batch, slot, int64(instance.requests.num_shared[batch.request[slot]]), limits)
     if batch.due[slot] == steps and batch.event[slot] == PUBLISH:
         publish_decoded(instance, slot)
     return True
 
 
 @kernel
-def preempt(instance, victim, current):
+def preempt(instance, victim, current, flights):
     """Take all blocks from a running request and put it back among the waiting; ``current`` is being served."""
     at, batch, requests, limits = instance.at, instance.batch, instance.requests, instance.limits
     request = batch.request[victim]
     served = int64(batch.admission[victim] < batch.admission[current])
     if batch.is_decoder[victim]:
         leave_decoders(batch, victim, int64(requests.gap_class[request]), limits, served)
-        requests.last_token_us[request] = at[NOW]
+        if flights is None:
+            requests.last_token_us[request] = at[NOW]
+        else:
+            note_leaving(instance, victim)
         if served:
             batch.scheduled[victim] = 1
     else:
         remove_explicit(batch, victim)
     at[BUDGET] += batch.scheduled[victim]
-    give_back(instance, victim, batch.computed[victim] + batch.scheduled[victim], request)
-    requests.produced_tokens[request] = batch.known[victim] - requests.prompt_tokens[request]
+    published, known = batch.computed[victim] + batch.scheduled[victim], batch.known[victim]
+    if flights is not None:
+        published, known = forget_flights(instance, victim, published, known)
+    give_back(instance, victim, published, request)
+    requests.produced_tokens[request] = known - requests.prompt_tokens[request]
     requests.num_preemptions[request] += 1
     requests.status[request] = WAITING
     close_slot(batch, victim)

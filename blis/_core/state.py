@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blis._core.flight_state import Flights
 from blis._core.layout import struct
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 # --- at[] of Instance -------------------------------------------------------------------------------------
 NOW = 0
 WAKE = 1  # when its next step begins, or the one in flight ends; FAR_FUTURE: nothing to do
-IN_FLIGHT = 2  # 1 between a step's beginning and its end
+IN_FLIGHT = 2  # plans whose results are not known: 1 between a step's beginning and its end
 DURATION = 3  # of the step in flight
 BUDGET = 4  # tokens left in the step that is being scheduled
 PREEMPTIONS = 5  # preemptions in the step that is being scheduled
@@ -182,6 +183,9 @@ class Limits:
     plain: int64  # never advance decoders in bulk: slow, same result
     logging: int64
     horizon_us: int64
+    plans_ahead: int64  # plans in flight when another one is made
+    schedule_us: int64  # time that a plan takes
+    yield_us: int64  # pause after a round without tokens
 
 
 @struct
@@ -299,6 +303,7 @@ class Instance:
     pool: BlockPool
     batch: Batch
     recorder: Recorder
+    flights: Flights
 
 
 @struct

@@ -51,7 +51,7 @@ def dequeue(queue, limits):
     if limits.dynamic:
         return
     if limits.ranked:
-        pop_rank(queue.heap, at[LENGTH])
+        pop_rank(queue.heap, at[LENGTH], int64(0))
     else:
         at[HEAD] = queue.behind[at[HEAD]]
 
@@ -70,10 +70,9 @@ def push_rank(heap, size, rank):
 
 
 @kernel
-def pop_rank(heap, size):
-    """Remove the least of ``size + 1`` ranks."""
+def pop_rank(heap, size, parent):
+    """Remove the rank in a place of a heap of ``size + 1`` ranks; returns where the last one went, or could go up from."""
     rank = heap[size]
-    parent = int64(0)
     while True:
         child = 2 * parent + 1
         if child >= size:
@@ -85,6 +84,42 @@ def pop_rank(heap, size):
         heap[parent] = heap[child]
         parent = child
     heap[parent] = rank
+    return parent
+
+
+@kernel
+def remove(queue, request, limits):
+    """Remove a request wherever it is."""
+    at = queue.at
+    if not limits.ranked:
+        remove_linked(queue, request)
+        return
+    place = int64(0)
+    while queue.heap[place] != queue.rank[request]:
+        place += 1
+    at[LENGTH] -= 1
+    if limits.dynamic:
+        for i in range(place, at[LENGTH]):
+            queue.heap[i] = queue.heap[i + 1]
+    elif place < at[LENGTH]:
+        place = pop_rank(queue.heap, at[LENGTH], place)
+        push_rank(queue.heap, place, queue.heap[place])
+
+
+@kernel
+def remove_linked(queue, request):
+    """`remove` where the first come is served first."""
+    at = queue.at
+    at[LENGTH] -= 1
+    if at[HEAD] == request:
+        at[HEAD] = queue.behind[request]
+        return
+    before = at[HEAD]
+    while queue.behind[before] != request:
+        before = int64(queue.behind[before])
+    queue.behind[before] = queue.behind[request]
+    if at[TAIL] == request:
+        at[TAIL] = before
 
 
 @kernel

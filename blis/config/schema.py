@@ -44,6 +44,8 @@ SCORERS = (
 FUNCTION_FORM = "file.py:function"
 #: The upper bound of times: far from overflow, 35 years.
 MAX_TIME_US = 2**50
+#: That of times which the engine loop takes for a step.
+MAX_LOOP_US = 2**40
 
 
 def is_function_name(name: str) -> bool:
@@ -156,6 +158,9 @@ class EngineOptions(Brief):
     refuse_prompt_of_max_model_len: bool | None = None
     reserve_full_prompt: bool | None = None
     kv_watermark: float | None = None
+    async_scheduling: bool | None = None
+    schedule_us: int = 0
+    yield_us: int | None = None
     allow_unservable: bool = False
 
     def __post_init__(self) -> None:
@@ -185,6 +190,9 @@ class EngineConfig(Brief):
             being given one output token.
         reserve_full_prompt: admit a request only if all its known tokens would fit now (0.19 on).
         kv_watermark: share of ``total_kv_blocks`` that admissions leave free while something runs.
+        async_scheduling: plan the next step while the last one runs, without knowing its result.
+        schedule_us: time of the CPU that planning a step takes; hidden behind the running step by ``async_scheduling``.
+        yield_us: pause of vLLM's engine loop after a round that planned no tokens though there is work.
     """
 
     total_kv_blocks: int
@@ -203,6 +211,14 @@ class EngineConfig(Brief):
     refuse_prompt_of_max_model_len: bool = False
     reserve_full_prompt: bool = False
     kv_watermark: float = 0.0
+    async_scheduling: bool = False
+    schedule_us: int = 0
+    yield_us: int = 0
+
+    @property
+    def runs_loop(self) -> bool:
+        """Whether the engine loop makes a difference: else every step begins when the one before is over."""
+        return self.async_scheduling or self.schedule_us > 0 or self.yield_us > 0
 
     def __post_init__(self) -> None:
         # the upper bounds keep the engine's arrays and sums in range; no server comes near them
@@ -214,6 +230,8 @@ class EngineConfig(Brief):
             "long_prefill_token_threshold": (0, 2**40),
             "max_model_len": (1, 2**40),
             "preallocated_tokens": (0, 2**20),
+            "schedule_us": (0, MAX_LOOP_US),
+            "yield_us": (0, MAX_LOOP_US),
         }
         _check_bounds(self, bounds, optional=("max_model_len",))
         if not 0.0 <= self.kv_watermark < 1.0:

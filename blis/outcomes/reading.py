@@ -157,6 +157,7 @@ def _outcomes(columns: dict[str, Column], metadata: Mapping[str, Any], run: Mapp
             raise TypeError(f"{name}: {type(run[name]).__name__}")
     values: dict[str, Any] = {name: run[name] for name in SCALARS}
     values |= {name: columns[name] for name in RESULT_COLUMNS}
+    values["first_started_us"] = columns.get("first_started_us", columns["first_scheduled_us"])
     values |= dict(zip(HISTOGRAM, unpacked(run["itl"], len(HISTOGRAM)), strict=True))
     result = EngineResult(
         status=columns["status"],

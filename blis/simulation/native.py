@@ -28,22 +28,23 @@ _INTERFACE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
 
 
 @functools.cache
-def load() -> Any:
-    """`blis._core.entry.run`, compiled, or loaded with what an earlier process compiled; says so if that takes long."""
+def load(ahead: bool = False) -> Any:  # noqa: FBT001, FBT002 - keys of the cache
+    """An engine, compiled, or loaded with what an earlier process compiled; says so if that takes long."""
     text = "compiling the engine (once per version and machine, about 10 s)"
     timer = threading.Timer(ANNOUNCE_AFTER_S, logger.warning, (text,))
     timer.daemon = True
     timer.start()
     try:
-        return compiled(engine())
+        return compiled(engine(ahead=ahead))
     finally:
         timer.cancel()
         timer.join()  # a process of one thread can be copied
 
 
-def engine() -> Source:
-    """What the engine is compiled from."""
-    return Source(_entry, "engine", tuple(sorted(Path(*blis._core.__path__).glob("*.py"))), _signature)
+def engine(*, ahead: bool = False) -> Source:
+    """What an engine is compiled from: `blis._core.entry.run`, or `run_ahead`."""
+    files = tuple(sorted(Path(*blis._core.__path__).glob("*.py")))
+    return Source(_entry_ahead if ahead else _entry, "engine-ahead" if ahead else "engine", files, _signature)
 
 
 def _signature() -> Any:
@@ -56,6 +57,13 @@ def _entry() -> Callable[[Any, Any, int], int]:
     from blis._core.entry import run
 
     entry: Callable[[Any, Any, int], int] = run
+    return entry
+
+
+def _entry_ahead() -> Callable[[Any, Any, int], int]:
+    from blis._core.entry import run_ahead
+
+    entry: Callable[[Any, Any, int], int] = run_ahead
     return entry
 
 
@@ -91,14 +99,15 @@ def handles_of(structs: Any) -> Ints:
     return layout.addresses_of(structs)
 
 
-def door(cluster: Any, laws: tuple[Any, ...]) -> Callable[[int], int]:
-    """What lets so many steps and events happen, compiled or loaded if need be; see `blis._core.entry.run`.
+def door(cluster: Any, laws: tuple[Any, ...], *, ahead: bool) -> Callable[[int], int]:
+    """What lets so many steps and events happen, compiled or loaded if need be; see `blis._core.entry`.
 
     Args:
         cluster: a struct.
         laws: arrays and functions in the order of the constants in `blis._core.state`.
+        ahead: which engine.
     """
-    run = load()
+    run = load(ahead)
     if is_interpreted():
         plain = tuple(law.ctypes if isinstance(law, np.ndarray) else law for law in laws)
         return lambda most: run(id(cluster), plain, most)

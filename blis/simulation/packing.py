@@ -35,8 +35,10 @@ class Unused(Columns):
     __eq__ = object.__eq__
 
 
-#: Arrays of the waiting queue and the block pool that all instances share.
-SHARED = frozenset(("behind", "rank", "by_rank", "victim_rank", "parent", "extent", "extent_keyed"))
+#: Arrays of the waiting queue, the block pool and the plans in flight that all instances share.
+SHARED = frozenset(
+    ("behind", "rank", "by_rank", "victim_rank", "parent", "extent", "extent_keyed", "foreseen", "started_us")
+)
 #: Stand for "no limit" where the engine takes a minimum; the second may be multiplied by a block size.
 UNLIMITED = 2**60
 UNLIMITED_BLOCKS = 2**40
@@ -125,6 +127,7 @@ def limit_values(
         int(plain),
         int(log_steps),
         horizon_us,
+        *(int(engine.async_scheduling), engine.schedule_us, engine.yield_us),
     )
     return dict(zip(core.Limits.__annotations__, values, strict=True))
 

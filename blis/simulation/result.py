@@ -50,7 +50,8 @@ class EngineResult:
     Attributes:
         arrival_us: (n,) reached the system; of a request that waits for the end of another only if that came.
         enqueued_us: (n,) visible to the scheduler.
-        first_scheduled_us: (n,) start of the first step that scheduled some of it.
+        first_scheduled_us: (n,) when the first step that ran some of it was planned.
+        first_started_us: (n,) when the GPU began with that step; the same if it waited for the plan.
         first_token_us: (n,) end of the step that produced its first output token.
         finished_us: (n,) end of the step that finished it.
         produced_tokens: (n,) output tokens it got.
@@ -71,6 +72,7 @@ class EngineResult:
     arrival_us: Ints
     enqueued_us: Ints
     first_scheduled_us: Ints
+    first_started_us: Ints
     first_token_us: Ints
     finished_us: Ints
     produced_tokens: Ints

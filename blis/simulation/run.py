@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core import state as core
+from blis._core.flight_state import LAST_SEEN, PLAN_STEP, Flights
 from blis._core.codes import NEVER, NONE, RAISED, RequestStatus, StepLog, StopReason, ViewColumn, ViewWord
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import EngineError, InvariantError
 from blis.latency.law import LatencyModel
 from blis.policies.policy import Policy
-from blis.simulation import deciding, loops, native, packing
+from blis.simulation import deciding, flights, loops, native, packing
 from blis.simulation.chains import chains_of
 from blis.simulation.control import Control, control_of
 from blis.simulation.gaps import added_up, long_form
@@ -106,13 +107,18 @@ def run_engine(
     return run.result().until(horizon_us)
 
 
-def load_functions(latency: LatencyModel, control: Control) -> list[Any]:
+def load_functions(latency: LatencyModel, control: Control, *, ahead: bool) -> list[Any]:
     """Compile the engine and what it calls, or load them from where they are kept.
+
+    Args:
+        latency: has a law.
+        control: has policies.
+        ahead: which engine (`blis._core.entry`).
 
     Returns:
         Step time, priority, admission and routing; None: there is none.
     """
-    native.load()
+    native.load(ahead)
     policies = (control.priority, control.admission, control.routing)
     return [latency.compile(), *(None if policy is None else policy.compile() for policy in policies)]
 
@@ -150,6 +156,7 @@ class Run:
         self._step_sink = steps
         self._horizon_us = packing.UNLIMITED if horizon_us is None else min(horizon_us, packing.UNLIMITED)
         self._usable_blocks = engine.total_kv_blocks - 1
+        self._runs_loop = engine.runs_loop
         self._reason = StopReason.PAUSED
         self._interrupted = False
         instances, n = options.num_instances, len(table)
@@ -178,6 +185,7 @@ class Run:
         self._queues = packing.queue_columns(table, engine, control, self._loop)
         self._pools = packing.pool_columns(engine, control, blocks.parent, n)
         self._batches = packing.batch_columns(engine, self._requests, instances, num_classes)
+        self._flights = flights.flight_columns(table, engine, self._requests, (instances, num_classes))
         self._recorders = packing.recorder_columns(
             engine, instances, n, num_classes, logging=log_steps > StepLog.NOTHING
         )
@@ -199,7 +207,7 @@ class Run:
 
     def load(self) -> None:
         """Compile the engine, or load it from where it is kept."""
-        functions = load_functions(self._latency, self._control)
+        functions = load_functions(self._latency, self._control, ahead=self._runs_loop)
         in_python = any(hasattr(function, "__wrapper_address__") for function in functions)
         self._work_per_call = WORK_PER_CALL_IN_PYTHON if in_python else WORK_PER_CALL
         step_time, priority, admission, routing = functions
@@ -208,7 +216,7 @@ class Run:
             *(self._view["words"], self._view["numbers"], step_time, self._latency.parameters),
             *(priority, priority_state, admission, admission_state, routing, routing_state),
         )
-        self._call = native.door(self._named(), laws)
+        self._call = native.door(self._named(), laws, ahead=self._runs_loop)
 
     def _named(self) -> Any:
         """The arrays as the engine's structs."""
@@ -227,6 +235,7 @@ class Run:
             pool=native.structs_of(core.BlockPool, self._pools, instances),
             batch=native.structs_of(core.Batch, self._batches, instances),
             recorder=native.structs_of(core.Recorder, self._recorders, instances),
+            flights=self._named_flights(),
         )
         self._cluster["instances"][:] = native.handles_of(self._structs)
         heaps = {
@@ -242,6 +251,11 @@ class Run:
             decision_log=struct_of(core.DecisionLog, self._decision_log),
             loop=struct_of(core.ClosedLoop, self._loop, **heaps),
         )
+
+    def _named_flights(self) -> Any:
+        if self._runs_loop:
+            return native.structs_of(Flights, self._flights, len(self._instances["at"]))
+        return native.struct_of(Flights, self._flights)
 
     def advance(self, progress: Progress | None = None) -> None:
         """Run to the end, or until Ctrl-C."""
@@ -340,6 +354,7 @@ class Run:
             arrival_us=requests["arrival_us"],
             enqueued_us=np.where(was_visible, requests["visible_us"], NEVER),
             first_scheduled_us=requests["first_scheduled_us"],
+            first_started_us=self._first_started_us(),
             first_token_us=requests["first_token_us"],
             finished_us=np.where(status == RequestStatus.COMPLETED, requests["last_token_us"], NEVER),
             produced_tokens=requests["produced_tokens"],
@@ -364,23 +379,43 @@ class Run:
         cut = (
             undecided.any()
             or instances[:, core.IN_FLIGHT].any()
+            or (self._runs_loop and (instances[:, core.WAKE] < core.FAR_FUTURE).any())
             or requests["arrival_us"].max(initial=0) > self._horizon_us
             or self._cluster["at"][core.LATE]
         )
         if cut and self._reason == StopReason.DONE:
             return self._horizon_us
-        return int(instances[:, core.NOW].max())
+        return int(self._last_end_us().max())
+
+    def _last_end_us(self) -> Ints:
+        """When the last step of each instance was over."""
+        if self._runs_loop:
+            return self._flights["at"][:, LAST_SEEN].copy()
+        return self._instances["at"][:, core.NOW].copy()
+
+    def _first_started_us(self) -> Ints:
+        """When the GPU began with each request, if it did."""
+        if not self._runs_loop:
+            return self._requests["first_scheduled_us"]
+        started_us = self._flights["started_us"]
+        return np.where(started_us > self._horizon_us, NEVER, started_us)
 
     def _note_unfinished(self, end_us: int) -> None:
         """Fill in what the engine keeps in slots until a request ends, and who never arrived."""
         requests = self._requests
         for i, at in enumerate(self._batches["at"]):
             batch = {name: column[i] for name, column in self._batches.items()}
+            if self._runs_loop:
+                totals = requests["prompt_tokens"] + requests["output_tokens"]
+                in_flight = self._instances["at"][i, core.IN_FLIGHT]
+                come = flights.known_tokens(self._flights, self._batches, totals, i, in_flight)
             slot = at[core.FIRST]
             while slot != NONE:
                 request = batch["request"][slot]
                 known = batch["known"][slot]
-                if batch["is_decoder"][slot]:
+                if self._runs_loop:
+                    known = come[slot]
+                elif batch["is_decoder"][slot]:
                     known = batch["computed"][slot] + at[core.STEPS] + 1
                 requests["produced_tokens"][request] = known - requests["prompt_tokens"][request]
                 slot = batch["next"][slot]
@@ -390,10 +425,13 @@ class Run:
 
     def _instance_figures(self) -> InstanceFigures:
         at = self._instances["at"]
-        cut = (at[:, core.IN_FLIGHT] == 1) & (self._reason == StopReason.DONE)
+        cut = (at[:, core.IN_FLIGHT] > 0) & (self._reason == StopReason.DONE)
+        num_steps = self._batches["at"][:, core.STEPS].copy()
+        if self._runs_loop:
+            num_steps -= flights.steps_in_flight(self._flights, at[:, core.IN_FLIGHT])
         return InstanceFigures(
-            end_us=np.where(cut, self._horizon_us, at[:, core.NOW]),
-            num_steps=self._batches["at"][:, core.STEPS].copy(),
+            end_us=np.where(cut, self._horizon_us, self._last_end_us()),
+            num_steps=num_steps,
             peak_used_blocks=self._usable_blocks - self._pools["at"][:, core.LEAST_FREE],
             queue_length_sum=at[:, core.QUEUE_SUM].copy(),
         )

@@ -153,6 +153,8 @@ class RequestTable:
         horizon_us: when a run of them ends, unless it is told otherwise; None: when all are finished.
         unlisted: how many more would arrive after the end of the run (`blis.workload.window`).
         origin_us: what time 0 is on the clock of those who recorded the arrivals, in µs since 1970; 0: not known.
+        max_tokens: (n,) most output tokens that the client allows, >= ``output_tokens``; where there are more, a stop
+            token ends the output, which no scheduler foresees. None: all get what they allow.
     """
 
     arrival_us: Ints
@@ -168,6 +170,7 @@ class RequestTable:
     horizon_us: int | None = None
     unlisted: int = 0
     origin_us: int = 0
+    max_tokens: Ints | None = None
 
     def __post_init__(self) -> None:
         bounds = {"arrival_us": (0, MOST_US), "input_tokens": (1, MOST_TOKENS), "output_tokens": (0, MOST_TOKENS)}
@@ -177,9 +180,13 @@ class RequestTable:
             if len(column) and not least <= column.min() <= column.max() <= most:
                 row = int(np.flatnonzero((column < least) | (column > most))[0])
                 raise WorkloadError(f"request {row}: {name} must be in [{least}, {most}], got {int(column[row])}")
-        for name in ("priority", "request_number"):
+        for name in ("priority", "request_number", "max_tokens"):
             if getattr(self, name) is not None:
                 self._set_column(name)
+        if self.max_tokens is not None and (self.max_tokens < self.output_tokens).any():
+            row = int(np.flatnonzero(self.max_tokens < self.output_tokens)[0])
+            least = f"its {self.output_tokens[row]} output tokens"
+            raise WorkloadError(f"request {row}: max_tokens must be at least {least}, got {self.max_tokens[row]}")
         for name in ("slo_class", "tenant"):
             labels = getattr(self, name)
             if labels is not None:
@@ -280,7 +287,7 @@ class RequestTable:
         Args:
             rows: positions, ascending. A request whose predecessor is not taken is sent at its ``arrival_us``.
         """
-        optional = {name: getattr(self, name) for name in ("priority", "slo_class", "tenant")}
+        optional = {name: getattr(self, name) for name in ("priority", "slo_class", "tenant", "max_tokens")}
         return RequestTable(
             self.arrival_us[rows],
             self.input_tokens[rows],

@@ -103,7 +103,8 @@ class Runner:
         """Compile or load all that a case calls."""
         resolved = self._resolve(case.deployment, case.engine)
         with self._lock:
-            load_functions(resolved.latency, self._control(case.cluster, resolved.engine))
+            control = self._control(case.cluster, resolved.engine)
+            load_functions(resolved.latency, control, ahead=resolved.engine.runs_loop)
 
     def run(self, case: Case) -> Outcomes:
         """Run a case to its end; its outcomes have no metadata.

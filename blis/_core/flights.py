@@ -1,0 +1,230 @@
+"""Plans in flight: what they promise, and what becomes of it when they are settled.
+
+Decoders stay what they are (`blis._core.state`): of a plan in flight only their number is kept. Whoever else gets a
+token, and everybody who gets the last one, has a row of its own. A request whose last token is in flight is explicit
+and has nothing to do; if a stop token ends it, which nobody foresees, it is served once more in vain.
+"""
+
+from __future__ import annotations
+
+from numba import int64
+
+from blis._core.allocation import give_back, publish_computed
+from blis._core.batch import become_decoder, close_slot, insert_by_admission, leave_decoders, remove_explicit
+from blis._core.codes import NEVER, NONE, LogRecord, RequestStatus
+from blis._core.flight_state import (
+    LAST_SEEN,
+    NOTICE,
+    OLDEST,
+    PLAN_DECODERS,
+    PLAN_LEAVERS,
+    PLAN_SAMPLERS,
+    PLAN_STEP,
+    WHEN,
+    WHERE,
+    WHO,
+)
+from blis._core.jit import kernel
+from blis._core.recorder import log, record_gap, record_gaps
+from blis._core.state import DECODERS, ENDED, EXPLICIT, FAR_FUTURE, FINISHED, FUTILE, IN_FLIGHT, LEFT_WAITING, STEPS
+from blis._core.waiting_queue import remove
+
+LOG_FINISHED = int(LogRecord.FINISHED)
+COMPLETED = int(RequestStatus.COMPLETED)
+WAITING = int(RequestStatus.WAITING)
+
+
+@kernel
+def commit(instance, place, start_us):
+    """What was scheduled is in flight from now on, in this place: to later plans it is done."""
+    batch, flights = instance.batch, instance.flights
+    at, plan = batch.at, flights.plans[place]
+    plan[PLAN_STEP] = at[STEPS]
+    plan[PLAN_DECODERS] = at[DECODERS]
+    for i in range(len(batch.class_count)):
+        flights.class_count[place, i] = batch.class_count[i]
+    slot = int64(batch.calendar[at[STEPS] & (len(batch.calendar) - 1)])
+    at[STEPS] += 1
+    commit_explicit(instance, place, start_us)
+    while slot != NONE:
+        following = batch.calendar_next[slot]
+        end_decoding(instance, place, slot)
+        slot = following
+
+
+@kernel
+def commit_explicit(instance, place, start_us):
+    """`commit` for those who are not decoders."""
+    batch, flights = instance.batch, instance.flights
+    kept = int64(0)
+    for i in range(batch.at[EXPLICIT]):
+        slot = batch.explicit[i]
+        samples = False
+        if batch.scheduled[slot] > 0:
+            request = batch.request[slot]
+            if flights.started_us[request] == NEVER:
+                flights.started_us[request] = start_us
+            batch.computed[slot] += batch.scheduled[slot]
+            batch.scheduled[slot] = 0
+            samples = batch.computed[slot] == batch.known[slot]
+        if not samples or not sample(instance, place, slot, request):
+            batch.explicit[kept] = slot
+            kept += 1
+    batch.at[EXPLICIT] = kept
+
+
+@kernel
+def sample(instance, place, slot, request):
+    """An explicit slot will have caught up with what it knows. True: it decodes from now on."""
+    batch, requests, flights, limits = instance.batch, instance.requests, instance.flights, instance.limits
+    output = requests.output_tokens[request]
+    total = requests.prompt_tokens[request] + output
+    if output == 0:
+        add_leaver(instance, place, slot)
+        return False
+    if batch.known[slot] == total:  # in vain: its last token is in flight already
+        return False
+    add_sampler(instance, place, slot)
+    if batch.known[slot] + 1 == total:
+        add_leaver(instance, place, slot)
+        if not flights.foreseen[request]:
+            batch.known[slot] = total
+            flights.owed[slot] = 1
+        return False
+    gap_class = int64(requests.gap_class[request])
+    become_decoder(batch, slot, total, int64(requests.num_shared[request]), gap_class, limits)
+    flights.since[slot] = batch.at[STEPS]
+    flights.gone[slot] = FAR_FUTURE
+    return True
+
+
+@kernel
+def end_decoding(instance, place, slot):
+    """A decoder gets its last token by the plan in this place."""
+    batch, flights, limits = instance.batch, instance.flights, instance.limits
+    request = batch.request[slot]
+    leave_decoders(batch, slot, int64(instance.requests.gap_class[request]), limits, int64(0))
+    insert_by_admission(batch.explicit, batch.at[EXPLICIT], slot, batch.admission)
+    batch.at[EXPLICIT] += 1
+    add_leaver(instance, place, slot)
+    flights.gone[slot] = batch.at[STEPS]
+    flights.unkeyed[slot] = limits.plans_ahead
+    if flights.foreseen[request]:
+        batch.known[slot] = batch.computed[slot]
+    else:
+        flights.owed[slot] = 1
+
+
+@kernel
+def add_sampler(instance, place, slot):
+    """Somebody gets a token by the plan in this place, and is none of its decoders."""
+    plan, batch = instance.flights.plans[place], instance.batch
+    row = instance.flights.samplers[place, plan[PLAN_SAMPLERS]]
+    row[WHO], row[WHERE], row[WHEN] = batch.request[slot], slot, batch.admission[slot]
+    plan[PLAN_SAMPLERS] += 1
+
+
+@kernel
+def add_leaver(instance, place, slot):
+    """Somebody gets its last token by the plan in this place, or, without any, its prompt done."""
+    plan, rows, batch = instance.flights.plans[place], instance.flights.leavers[place], instance.batch
+    i = plan[PLAN_LEAVERS]
+    plan[PLAN_LEAVERS] += 1
+    while i > 0 and rows[i - 1, WHEN] > batch.admission[slot]:
+        for column in range(rows.shape[1]):
+            rows[i, column] = rows[i - 1, column]
+        i -= 1
+    rows[i, WHO], rows[i, WHERE], rows[i, WHEN] = batch.request[slot], slot, batch.admission[slot]
+
+
+@kernel
+def note_leaving(instance, slot):
+    """A slot is no decoder any more; what is in flight for it is told of it alone."""
+    batch, flights, requests = instance.batch, instance.flights, instance.requests
+    request, steps = batch.request[slot], batch.at[STEPS]
+    flights.gone[slot] = steps
+    flights.unkeyed[slot] = 0
+    flights.owed[slot] = instance.limits.plans_ahead
+    if flights.since[slot] == steps:  # the last plan has made it one, and has a row for it
+        return
+    requests.last_token_us[request] = flights.at[LAST_SEEN]
+    if instance.limits.plans_ahead > 0:
+        place = (flights.at[OLDEST] + instance.at[IN_FLIGHT] - 1) % len(flights.plans)
+        flights.unkeyed[slot] = 1
+        flights.gone[slot] = steps - 1
+        flights.plans[place, PLAN_DECODERS] -= 1
+        flights.class_count[place, int64(requests.gap_class[request])] -= 1
+        add_sampler(instance, place, slot)
+
+
+@kernel
+def forget_flights(instance, slot, published, known):
+    """A slot is closed whose tokens in flight will come all the same; how many were published, and are known."""
+    flights = instance.flights
+    owed, unkeyed = flights.owed[slot], flights.unkeyed[slot]
+    flights.owed[slot] = flights.unkeyed[slot] = 0
+    return published - (owed if instance.batch.scheduled[slot] > 0 else unkeyed), known - owed
+
+
+@kernel
+def collect(instance, place, now_us):
+    """Settle the plan in this place: tokens appear, requests are over."""
+    flights = instance.flights
+    plan = flights.plans[place]
+    if plan[PLAN_DECODERS] > 0:
+        instance.at[FUTILE] = 0
+        record_gaps(instance.recorder, flights.class_count[place], now_us - flights.at[LAST_SEEN])
+    flights.at[LAST_SEEN] = now_us
+    for i in range(plan[PLAN_SAMPLERS]):
+        row = flights.samplers[place, i]
+        deliver(instance, row[WHO], row[WHERE], now_us)
+    count = plan[PLAN_LEAVERS]
+    for i in range(count):
+        row = flights.leavers[place, i]
+        instance.batch.scratch[i] = row[WHERE]
+        see_off(instance, row[WHO], row[WHERE], now_us)
+    instance.at[ENDED] = count
+    if count > 0:
+        flights.at[NOTICE] = 1
+
+
+@kernel
+def deliver(instance, request, slot, now_us):
+    """A request gets a token; it runs, or waits because it was preempted meanwhile."""
+    batch, requests, flights = instance.batch, instance.requests, instance.flights
+    instance.at[FUTILE] = 0
+    if requests.first_token_us[request] == NEVER:
+        requests.first_token_us[request] = now_us
+    else:
+        gap_class = int64(requests.gap_class[request])
+        record_gap(instance.recorder, gap_class, now_us - requests.last_token_us[request], int64(1))
+    requests.last_token_us[request] = now_us
+    if requests.status[request] == WAITING:
+        requests.produced_tokens[request] += 1
+    elif not batch.is_decoder[slot] and flights.owed[slot] > 0:
+        flights.owed[slot] = flights.unkeyed[slot] = 0
+        if batch.known[slot] < requests.prompt_tokens[request] + requests.output_tokens[request]:  # it was left out
+            publish_computed(instance, slot, batch.computed[slot])
+
+
+@kernel
+def see_off(instance, request, slot, now_us):
+    """A request is over; it runs, or waits because it was preempted meanwhile."""
+    batch, requests, flights = instance.batch, instance.requests, instance.flights
+    output = requests.output_tokens[request]
+    if requests.status[request] == WAITING:
+        remove(instance.queue, request, instance.limits)
+        instance.at[LEFT_WAITING] -= 1
+    else:
+        tokens = requests.prompt_tokens[request] + max(output, int64(1)) - 1
+        publish_computed(instance, slot, tokens)
+        give_back(instance, slot, tokens, int64(NONE))
+        flights.owed[slot] = flights.unkeyed[slot] = 0
+        remove_explicit(batch, slot)
+        close_slot(batch, slot)
+    requests.last_token_us[request] = now_us
+    requests.produced_tokens[request] = output
+    requests.status[request] = COMPLETED
+    instance.at[FINISHED] += 1
+    if instance.limits.logging:
+        log(instance.recorder, int64(LOG_FINISHED), request, int64(0), int64(0))
