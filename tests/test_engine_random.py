@@ -91,7 +91,28 @@ def random_case(seed: int, count: int, longest: int) -> Case:
     return Case(requests, random_config(rng, longest), rng.random() < 0.5, horizon_us)
 
 
-cases = st.builds(random_case, st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40]))
+def random_loop_case(seed: int, count: int, longest: int) -> Case:
+    """The same with an engine loop: mostly one that plans ahead. Some requests end by a stop token."""
+    case, rng = random_case(seed, count, longest), Random(seed)
+    stops = rng.choice([0.0, 0.0, 0.3, 1.0])
+    requests = [
+        dataclasses.replace(request, max_tokens=len(request.output) + rng.choice([0, 1, 1, 2, 50]))
+        if request.output and rng.random() < stops
+        else request
+        for request in case.requests
+    ]
+    engine = dataclasses.replace(
+        case.engine,
+        async_scheduling=rng.random() < 0.85,
+        schedule_us=rng.choice([0, 0, 0, 1, 70, 3_000]),
+        yield_us=rng.choice([0, 0, 1, 1_000]),
+    )
+    return dataclasses.replace(case, requests=requests, engine=engine)
+
+
+any_size = st.integers(0, 2**40), st.integers(1, 24), st.sampled_from([2, 5, 12, 40])
+cases = st.builds(random_case, *any_size)
+loop_cases = st.builds(random_loop_case, *any_size)
 
 
 def reference_config(case: Case) -> RefConfig:

@@ -176,7 +176,7 @@ class Scheduler:
     def _wanted(self, state: RequestState) -> int:
         """Tokens that a running request still has to compute, as far as its end can be foreseen."""
         longest = state.request.max_tokens
-        if longest is None:
+        if longest is None or state.output_limit == 0:
             longest = state.output_limit
         if state.owed > 0 and state.computed + 2 - state.owed >= len(state.request.prompt) + longest:
             return 0
