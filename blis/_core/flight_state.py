@@ -16,7 +16,8 @@ GPU_FREE = 2  # when the GPU is done with all that was planned
 LAST_SEEN = 3  # when a result with tokens was last settled
 NOTICE = 4  # 1: requests are over of which no plan has told the workers
 VOID = 5  # plans one behind the other that did nothing
-FLIGHT_SCALARS = 6
+PASSED = 6  # running requests that the pass over them has lost from its sight
+FLIGHT_SCALARS = 7
 
 # --- columns of Flights.plans -----------------------------------------------------------------------------
 PLAN_STEP = 0  # its number among those with tokens; NONE: it has none

@@ -24,6 +24,7 @@ from blis._core.batch import (
 )
 from blis._core.block_pool import take
 from blis._core.codes import NONE, LogRecord, RequestStatus
+from blis._core.flight_state import PASSED
 from blis._core.flights import forget_flights, note_leaving
 from blis._core.jit import kernel
 from blis._core.recorder import log
@@ -117,11 +118,26 @@ def walk_running(instance, threshold, flights):
             at[BUDGET] -= 1  # it needs no block and publishes none
         else:
             serve(instance, slot, threshold, flights)
+            if flights is not None:
+                slot = pass_over(instance, slot)
         slot = following[slot]  # still the one behind it if it has preempted itself
     while slot != NONE:  # no budget left
         if is_decoder[slot]:
             leave_out(instance, slot, flights)
         slot = following[slot]
+
+
+@kernel
+def pass_over(instance, slot):
+    """Leave out as many behind a slot as vLLM loses from its sight (`preempt`); returns the last of them."""
+    batch, flights_at = instance.batch, instance.flights.at
+    while flights_at[PASSED] > 0:
+        flights_at[PASSED] -= 1
+        if batch.next[slot] != NONE:
+            slot = batch.next[slot]
+            if batch.is_decoder[slot]:
+                leave_out(instance, slot, instance.flights)
+    return slot
 
 
 @kernel
@@ -234,6 +250,8 @@ def preempt(instance, victim, current, flights):
     published, known = batch.computed[victim] + batch.scheduled[victim], batch.known[victim]
     if flights is not None:
         published, known = forget_flights(instance, victim, published, known)
+        if batch.scheduled[victim] == 0 and batch.admission[victim] < batch.admission[current]:
+            flights.at[PASSED] += 1  # it is taken out of a list that vLLM walks by numbers
     give_back(instance, victim, published, request)
     requests.produced_tokens[request] = known - requests.prompt_tokens[request]
     requests.num_preemptions[request] += 1

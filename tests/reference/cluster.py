@@ -164,8 +164,8 @@ class _ClusterRun:
         """Close the books: who is still running, when the run ended."""
         for instance in self.instances:
             instance.close()
-        seen = [step.seen for instance in self.instances for step in instance.steps if step.seen is not None]
-        last_end_us = max(seen, default=0)
+        steps = [step for instance in self.instances for step in instance.steps]
+        last_end_us = max((step.seen for step in steps if step.sched and step.seen is not None), default=0)
         return RefClusterResult(
             admissions=self.admissions,
             routings=self.routings,

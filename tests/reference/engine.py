@@ -112,7 +112,7 @@ class _Run:
         self.instance.close()
         steps = self.instance.steps
         cut = self.cut or any(outcome.status == "not_arrived" for outcome in self.outcomes.values())
-        last_end_us = max((step.seen for step in steps if step.seen is not None), default=0)
+        last_end_us = max((step.seen for step in steps if step.sched and step.seen is not None), default=0)
         return RefResult(
             steps=steps,
             requests=self.outcomes,

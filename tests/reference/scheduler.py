@@ -134,7 +134,8 @@ class Scheduler:
         """Serve running requests from the front; who can't get a block preempts until it can or is gone itself.
 
         Under fcfs the victim stands behind everybody served so far. Under priority it may have been served:
-        its tokens return to the budget.
+        its tokens return to the budget. If it stood in front but had nothing to do, its last token being in flight,
+        vLLM loses count and passes over one behind.
         """
         position = 0
         while position < len(self.running) and plan.budget > 0:
@@ -145,7 +146,7 @@ class Scheduler:
                 continue
             while not self._fits(state, tokens):
                 victim = self._victim()
-                if self.running.index(victim) < position:
+                if victim in plan.tokens:
                     plan.budget += plan.tokens.pop(victim)
                     position -= 1
                 self._preempt(victim, plan)
