@@ -1,21 +1,21 @@
 """One model server through time that plans before it knows: asynchronous scheduling, as vLLM's engine loop does it.
 
-Rounds follow each other. A round takes in who is visible and plans, if there is work; once as many plans are in flight
-as may be, it settles the oldest when that one's result is there. With one plan ahead the GPU finds the next step planned
-whenever one is over. `advance_ahead` does here what `blis._core.instance.advance` does for a server that waits.
+Rounds follow each other. A round takes in who is visible and plans, if there is work; once as many plans are in
+flight as may be, it settles the oldest when that one's result is there. With one plan ahead the GPU finds the next step
+planned whenever one is over. `advance_ahead` does here what `blis._core.instance.advance` does for a server that waits.
 """
 
 from __future__ import annotations
 
 from numba import int64
 
+from blis._core.block_pool import take
 from blis._core.codes import GO_ON, NONE, LogRecord, StepLog, StopReason
 from blis._core.flight_state import (
     GPU_FREE,
     LAST_SEEN,
     NOTICE,
     OLDEST,
-    PLAN_DECODERS,
     PLAN_END,
     PLAN_LEAVERS,
     PLAN_LOGGED,
@@ -25,7 +25,6 @@ from blis._core.flight_state import (
     SETTLES,
     VOID,
 )
-from blis._core.block_pool import take
 from blis._core.flights import collect, commit
 from blis._core.functions import step_time
 from blis._core.instance import ask_law, log_end, log_step, may_sprint, schedule

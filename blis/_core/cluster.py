@@ -124,8 +124,8 @@ def bring_up_to_date(instance, laws, until, end, max_steps, ahead):
     """Let an instance do what comes before a moment; see `advance`."""
     if ahead is None:
         return advance(instance, laws, until, end, max_steps)
-    else:  # not compiled for the others
-        return advance_ahead(instance, laws, until, end, max_steps)
+    # not compiled for the others
+    return advance_ahead(instance, laws, until, end, max_steps)
 
 
 @kernel

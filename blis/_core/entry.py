@@ -1,8 +1,8 @@
 """The door into the compiled engine.
 
 Reading guide: `state` (what there is), `cluster.run_cluster` (the loop), `router` (decisions about requests),
-`instance.advance` (steps) or `ahead.advance_ahead` (planned before the results of those before), `running` and `admission` (who is served in a step), `block_pool` (the KV cache).
-Everything they call is compiled into `run` and kept with it.
+`instance.advance` or `ahead.advance_ahead` (steps), `running` and `admission` (who is served in a step), `block_pool`
+(the KV cache). What they call is compiled into `run` or `run_ahead` and kept with it.
 
 All state is in the arrays of the structs: calling `run` again goes on.
 """

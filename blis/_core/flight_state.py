@@ -1,4 +1,4 @@
-"""What is kept of plans until their results are settled: the state of instances that plan ahead (`blis._core.ahead`)."""
+"""The state of instances that plan ahead (`blis._core.ahead`): what is kept of plans until they are settled."""
 
 from __future__ import annotations
 

@@ -71,7 +71,10 @@ def push_rank(heap, size, rank):
 
 @kernel
 def pop_rank(heap, size, parent):
-    """Remove the rank in a place of a heap of ``size + 1`` ranks; returns where the last one went, or could go up from."""
+    """Remove what is in a place of a heap of ``size + 1`` ranks; returns where the last of them is now.
+
+    If that is the place itself it may belong higher up.
+    """
     rank = heap[size]
     while True:
         child = 2 * parent + 1

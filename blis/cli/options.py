@@ -227,6 +227,22 @@ engine_options = all_of(
         help="Refuse a prompt of exactly --max-model-len." + _PROFILE,
     ),
     _engine(
+        "--async-scheduling/--no-async-scheduling",
+        default=None,
+        help="Plan each step while the one before runs." + _PROFILE,
+    ),
+    _engine(
+        "--schedule-us",
+        type=int,
+        default=EngineOptions.schedule_us,
+        help="CPU time of a plan, µs; hidden by asynchronous scheduling.",
+    ),
+    _engine(
+        "--yield-us",
+        type=int,
+        help="Pause after a round that planned no tokens, µs.  [default: 1000 with asynchronous scheduling, else 0]",
+    ),
+    _engine(
         "--allow-unservable",
         is_flag=True,
         default=EngineOptions.allow_unservable,

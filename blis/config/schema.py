@@ -139,8 +139,9 @@ class EngineOptions(Brief):
     """vLLM server parameters, as asked for. None: what the engine does by itself
     (`blis.config.engine_defaults`) or the vLLM version's scheduler profile says.
 
-    The fields mean what they mean in `EngineConfig`. With ``allow_unservable`` settings are simulated which vLLM itself
-    refuses when it starts (docs/commands.md).
+    The fields mean what they mean in `EngineConfig`; ``yield_us`` that is not given is vLLM's 1,000 with asynchronous
+    scheduling, else 0. With ``allow_unservable`` settings are simulated which vLLM itself refuses when it starts
+    (docs/commands.md).
     """
 
     max_num_running_reqs: int | None = None
@@ -191,7 +192,7 @@ class EngineConfig(Brief):
         reserve_full_prompt: admit a request only if all its known tokens would fit now (0.19 on).
         kv_watermark: share of ``total_kv_blocks`` that admissions leave free while something runs.
         async_scheduling: plan the next step while the last one runs, without knowing its result.
-        schedule_us: time of the CPU that planning a step takes; hidden behind the running step by ``async_scheduling``.
+        schedule_us: CPU time of planning a step; hidden behind the running step by ``async_scheduling``.
         yield_us: pause of vLLM's engine loop after a round that planned no tokens though there is work.
     """
 

@@ -16,6 +16,10 @@ HostProfileName = Literal["piecewise", "full"]
 
 #: vLLM's own priority scheduling came with this release.
 FIRST_WITH_PRIORITY_SCHEDULING = (0, 9)
+#: Asynchronous scheduling came with this release, off by default. The rules simulated are those of `NEWEST`.
+FIRST_WITH_ASYNC_SCHEDULING = (0, 10)
+#: Pause of its engine loop after a round that planned no tokens.
+YIELD_US = 1000
 #: What is meant where nothing says which release, and no coefficients stand for one.
 NEWEST = "0.33.0"
 #: The V1 engine, the only one modelled, is the default from this release on.
@@ -40,6 +44,7 @@ class SchedulerProfile:
     refuse_prompt_of_max_model_len: bool = False
     reserve_full_prompt: bool = False
     kv_watermark: float = 0.0
+    async_scheduling: bool = False
 
 
 _UP_TO_0_8_4 = SchedulerProfile("vLLM up to 0.8.4", preallocated_tokens=64)

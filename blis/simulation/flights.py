@@ -76,7 +76,7 @@ def known_tokens(flights: Columns, batch: Columns, totals: Ints, i: int, in_flig
     """
     decodes = batch["is_decoder"][i] != 0
     computed = batch["computed"][i] + np.where(decodes, batch["at"][i, state.STEPS], 0)
-    planned = np.where(decodes, computed + 1, batch["known"][i])
+    planned: Ints = np.where(decodes, computed + 1, batch["known"][i])
     ends = ~decodes & (planned == computed)  # its last token is planned, and nothing behind it
     planned = np.minimum(planned + ends, totals[batch["request"][i]])
     for k in range(in_flight):
@@ -100,4 +100,5 @@ def steps_in_flight(flights: Columns, in_flight: Ints) -> Ints:
     places = flights["plans"].shape[1]
     behind = (np.arange(places) - flights["at"][:, [core.OLDEST]]) % places
     has_tokens = flights["plans"][:, :, core.PLAN_STEP] != NONE
-    return np.count_nonzero(has_tokens & (behind < in_flight[:, None]), axis=1)
+    count: Ints = np.count_nonzero(has_tokens & (behind < in_flight[:, None]), axis=1)
+    return count

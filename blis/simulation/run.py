@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core import state as core
-from blis._core.flight_state import LAST_SEEN, PLAN_STEP, Flights
 from blis._core.codes import NEVER, NONE, RAISED, RequestStatus, StepLog, StopReason, ViewColumn, ViewWord
+from blis._core.flight_state import LAST_SEEN, Flights
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import EngineError, InvariantError
 from blis.latency.law import LatencyModel
@@ -389,14 +389,14 @@ class Run:
 
     def _last_end_us(self) -> Ints:
         """When the last step of each instance was over."""
-        if self._runs_loop:
-            return self._flights["at"][:, LAST_SEEN].copy()
-        return self._instances["at"][:, core.NOW].copy()
+        last_us: Ints = self._flights["at"][:, LAST_SEEN] if self._runs_loop else self._instances["at"][:, core.NOW]
+        return last_us.copy()
 
     def _first_started_us(self) -> Ints:
         """When the GPU began with each request, if it did."""
         if not self._runs_loop:
-            return self._requests["first_scheduled_us"]
+            planned_us: Ints = self._requests["first_scheduled_us"]
+            return planned_us
         started_us = self._flights["started_us"]
         return np.where(started_us > self._horizon_us, NEVER, started_us)
 

@@ -36,7 +36,7 @@ _OURS = {
 }
 #: Columns that are taken if they are called so.
 _BY_NAME = (*HASH_IDS, *TOKEN_IDS, *OPTIONAL)
-_WHOLE = ("arrival_us", *LENGTHS, HASH_IDS[1], "priority")
+_WHOLE = ("arrival_us", *LENGTHS, HASH_IDS[1], "priority", "max_tokens")
 #: So many of the first times show which unit is plausible.
 _SAMPLE = 1 << 12
 #: What pandas calls an index without a name.

@@ -185,8 +185,8 @@ class RequestTable:
                 self._set_column(name)
         if self.max_tokens is not None and (self.max_tokens < self.output_tokens).any():
             row = int(np.flatnonzero(self.max_tokens < self.output_tokens)[0])
-            least = f"its {self.output_tokens[row]} output tokens"
-            raise WorkloadError(f"request {row}: max_tokens must be at least {least}, got {self.max_tokens[row]}")
+            needed = f"at least its {self.output_tokens[row]} output tokens"
+            raise WorkloadError(f"request {row}: max_tokens must be {needed}, got {self.max_tokens[row]}")
         for name in ("slo_class", "tenant"):
             labels = getattr(self, name)
             if labels is not None:

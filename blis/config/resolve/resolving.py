@@ -27,22 +27,15 @@ from blis.config.engine_defaults import OF_COEFFICIENTS, filled_in, vllm_default
 from blis.config.hardware import Gpu, load_hardware
 from blis.config.model.model import Model
 from blis.config.notes import Note
+from blis.config.resolve.rules import choose_rules
 from blis.config.resolve.step_time import choose_latency
 from blis.config.resolve.target import Target, check_deployment, find_target
 from blis.config.schema import Deployment, EngineConfig, EngineOptions
 from blis.config.servability import check_servable
-from blis.config.versions import (
-    FIRST_WITH_PRIORITY_SCHEDULING,
-    FIRST_WITH_V1_ENGINE,
-    NEWEST,
-    normalize_version,
-    parse_version,
-    scheduler_profile,
-    version_text,
-)
+from blis.config.versions import NEWEST, normalize_version
 from blis.errors import CombinationError, ConfigError
 from blis.latency.law import LatencyModel
-from blis.memory.kv_blocks import UNKNOWN_TOTAL_KV_BLOCKS, choose_kv_blocks
+from blis.memory.kv_blocks import choose_kv_blocks
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,7 +183,7 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
         by_itself = vllm_defaults(target.vllm_version, target.gpu)
     deployment, options, taken = filled_in(deployment, options, by_itself)
     notes += taken
-    engine, profile = _choose_rules(options, target.vllm_version, notes)
+    engine, profile = choose_rules(options, target.vllm_version, notes)
     kv_blocks = choose_kv_blocks(deployment, engine, target.known, target.row)
     notes += kv_blocks.notes
     engine, model = dataclasses.replace(engine, total_kv_blocks=kv_blocks.total), target.architecture
@@ -207,19 +200,3 @@ def resolve_engine(known: LookedUp, options: EngineOptions) -> Resolved:
         notes=tuple(notes),
         details={"latency_model": known.latency_details, "kv_blocks": kv_blocks.details, "scheduler_profile": profile},
     )
-
-
-def _choose_rules(options: EngineOptions, version: str | None, notes: list[Note]) -> tuple[EngineConfig, str]:
-    """The scheduler's rules of the version, under everything that was set by itself; KV blocks are still open."""
-    profile = scheduler_profile(version)
-    rules = {name: value for name, value in vars(profile).items() if name != "name"}
-    given = {name: value for name, value in vars(options).items() if value is not None and name != "allow_unservable"}
-    notes.append(Note("info", f"scheduler: rules of {profile.name} ({version_text(version)})"))
-    release = parse_version(version) if version is not None else FIRST_WITH_PRIORITY_SCHEDULING
-    if release < FIRST_WITH_V1_ENGINE:
-        notes.append(Note("warning", f"vllm_version: {version} used the V0 engine by default; V1 rules are simulated"))
-    if options.scheduling_policy == "priority" and release < FIRST_WITH_PRIORITY_SCHEDULING:
-        notes.append(Note("warning", f"scheduling_policy: vLLM {version} has no priority scheduling; simulated anyway"))
-    if options.priority_policy != "constant" and options.scheduler not in ("priority-fcfs", "reverse-priority"):
-        notes.append(Note("warning", f"priority_policy: has no effect with the scheduler {options.scheduler}"))
-    return EngineConfig(**{"total_kv_blocks": UNKNOWN_TOTAL_KV_BLOCKS, **rules, **given}), profile.name

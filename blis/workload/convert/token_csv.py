@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from blis.workload.convert.source import Rows, Source
 from blis.workload.requests import LiteralTokens, RequestTable
-from blis.workload.traces.csv import read_csv_pieces
+from blis.workload.traces.csv import OPTIONAL, read_csv_pieces
 
 
 def read_token_csv(source: Source) -> Iterator[Rows]:
@@ -27,4 +27,6 @@ def _rows(table: RequestTable) -> Rows:
     from blis.workload.traces.parquet import token_columns
 
     assert isinstance(table.content, LiteralTokens)
-    return Rows(table.arrival_us, table.input_tokens, table.output_tokens, token_columns(table))
+    columns = token_columns(table)
+    columns |= {name: getattr(table, name) for name in OPTIONAL if getattr(table, name) is not None}
+    return Rows(table.arrival_us, table.input_tokens, table.output_tokens, columns)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blis.errors import WorkloadError
 from blis.files.plain import open_plain
-from blis.workload.requests import Ints, LiteralTokens, RequestTable
+from blis.workload.requests import MOST_TOKENS, Ints, LiteralTokens, RequestTable
 
 #: What the columns mean, by position. Names in the file do not matter.
 COLUMNS = ("arrival_time", "request_id", "model", "prefill_tokens", "decode_tokens")
+#: Columns of whole numbers that may stand behind them, by name, and the least and most of each; all others are ignored.
+OPTIONAL = {"max_tokens": (0, MOST_TOKENS), "priority": (-(2**63), 2**63 - 1)}
 
 Bytes = NDArray[np.uint8]
 
@@ -28,6 +31,7 @@ _BLOCK_BYTES = 1 << 24
 _BLOCK_ROWS = 1 << 16
 _MAX_CLOCK_US = 2**63 - 1
 _EXCERPT_CHARS = 40
+_MOST_COLUMNS = 256
 _NEWLINE = ord("\n")
 
 
@@ -86,7 +90,7 @@ def _piece(path: Path, rows: _Rows, skip_bad_rows: bool) -> tuple[RequestTable |
         loader = _Loader(path, _MAX_CLOCK_US)
         for row in range(len(rows.lines)):
             try:
-                loader.add(_Rows(rows.text, rows.bounds[row : row + 1], rows.lines[row : row + 1]))
+                loader.add(replace(rows, bounds=rows.bounds[row : row + 1], lines=rows.lines[row : row + 1]))
             except WorkloadError:
                 num_bad += 1
     return (loader.table() if loader.has_requests else None), num_bad
@@ -94,11 +98,12 @@ def _piece(path: Path, rows: _Rows, skip_bad_rows: bool) -> tuple[RequestTable |
 
 @dataclass(frozen=True)
 class _Rows:
-    """Some rows: text, where the first five fields of each start and end, and the line each is on."""
+    """Some rows: text, where the fields of each start and end, the line each is on, places of optional columns."""
 
     text: Bytes
     bounds: Ints
     lines: Ints
+    optional: dict[str, int]
 
 
 def _blocks(path: Path, file: BufferedIOBase) -> Iterator[_Rows]:
@@ -106,14 +111,22 @@ def _blocks(path: Path, file: BufferedIOBase) -> Iterator[_Rows]:
     from blis.workload.traces import _csv_kernels as kernels
 
     text = np.empty(_BLOCK_BYTES, dtype=np.uint8)
-    bounds = np.empty((_BLOCK_ROWS, 2 * len(COLUMNS)), dtype=np.int64)
+    bounds = np.empty((0, 0), dtype=np.int64)
     lines = np.empty(_BLOCK_ROWS, dtype=np.int64)
+    optional: dict[str, int] | None = None
     start = size = num_fields = 0
     line = 1
     at_end = False
     while not at_end:
         text, size, at_end = _refill(file, text, start, size)
         start = 0
+        if optional is None:
+            optional = _optional_columns(path, text, size)
+            if optional is None and not at_end:
+                continue
+            optional = optional or {}
+            num_bounds = 2 * (1 + max(optional.values(), default=len(COLUMNS) - 1))
+            bounds = np.empty((_BLOCK_ROWS, num_bounds), dtype=np.int64)
         status = kernels.FULL
         while status == kernels.FULL:
             count, num_fields, start, line, fields, status = kernels.split_rows(
@@ -122,13 +135,35 @@ def _blocks(path: Path, file: BufferedIOBase) -> Iterator[_Rows]:
             if 0 < num_fields < len(COLUMNS):
                 names = ", ".join(COLUMNS)
                 raise WorkloadError(f"{path}: expected a header of at least 5 columns ({names}), got {num_fields}")
-            yield _Rows(text, bounds[:count], lines[:count])
+            yield _Rows(text, bounds[:count], lines[:count], optional)
         if status == kernels.BAD_FIELD_COUNT:
             raise WorkloadError(f"{path}: line {line}: expected {num_fields} fields as in the header, got {fields}")
         if status == kernels.BAD_QUOTE:
             raise WorkloadError(f"{path}: line {line}: stray quote; a field with quotes must be quoted as a whole")
     if start < size:
         raise WorkloadError(f"{path}: line {line}: a quoted field is never closed")
+
+
+def _optional_columns(path: Path, text: Bytes, size: int) -> dict[str, int] | None:
+    """Where optional columns stand, by the header; None: the text ends before it does."""
+    from blis.workload.traces import _csv_kernels as kernels
+
+    bounds = np.empty(2 * _MOST_COLUMNS, dtype=np.int64)
+    start, fields, names = 0, 1, [""]
+    while fields == 1 and not names[0]:  # empty lines
+        start, fields, _, status = kernels.split_row(text, start, size, bounds)
+        if status != kernels.OK:
+            return None if status == kernels.INCOMPLETE else {}
+        fields = min(fields, _MOST_COLUMNS)
+        ends = bounds[: 2 * fields].reshape(-1, 2).tolist()
+        names = [text[first:last].tobytes().decode(errors="replace").strip() for first, last in ends]
+    found: dict[str, int] = {}
+    for place, name in enumerate(names[len(COLUMNS) :], start=len(COLUMNS)):
+        if name in found:
+            raise WorkloadError(f"{path}: {name}: two columns have this name")
+        if name in OPTIONAL:
+            found[name] = place
+    return found
 
 
 def _refill(file: BufferedIOBase, text: Bytes, start: int, size: int) -> tuple[Bytes, int, bool]:
@@ -153,6 +188,7 @@ class _Loader:
         self._num_tokens = 0
         self._has_rows = False
         self._parts: list[tuple[Ints, Ints, Ints]] = []
+        self._optional: dict[str, list[Ints]] = {}
 
     def add(self, rows: _Rows) -> None:
         """Check some rows and append those that arrive in time."""
@@ -177,7 +213,9 @@ class _Loader:
                 kernels.OUT_OF_RANGE: f"token ids must lie in [0, {kernels.MAX_TOKEN_ID}], got {{}}",
                 kernels.EMPTY_PROMPT: "a prompt must hold at least one token, got {}",
             }[status]
-            raise self._error(rows, good, column, problem.format(_excerpt(rows.text[start:end], at - start)))
+            raise self._error(rows, good, COLUMNS[column], problem.format(_excerpt(rows.text[start:end], at - start)))
+        for name in rows.optional:
+            self._optional.setdefault(name, []).append(self._numbers(rows, name, output)[keep])
         self._num_tokens = num_tokens
         self._parts.append((arrival[keep], prompt[keep], output[keep]))
 
@@ -193,7 +231,28 @@ class _Loader:
         arrival, prompt, output = (np.concatenate(columns) for columns in zip(*self._parts, strict=True))
         self._tokens.resize(self._num_tokens, refcheck=False)
         offsets = np.concatenate(([0], np.cumsum(prompt + output)))
-        return RequestTable(arrival, prompt, output, LiteralTokens(self._tokens, offsets))
+        optional: dict[str, Any] = {name: np.concatenate(parts) for name, parts in self._optional.items()}
+        return RequestTable(arrival, prompt, output, LiteralTokens(self._tokens, offsets), **optional)
+
+    def _numbers(self, rows: _Rows, name: str, output: Ints) -> Ints:
+        """An optional column; of a field that is empty what it means if there is no such column."""
+        least, most = OPTIONAL[name]
+        numbers = output.copy() if name == "max_tokens" else np.zeros(len(output), np.int64)
+        column = 2 * rows.optional[name]
+        for row, (start, end) in enumerate(rows.bounds[:, column : column + 2].tolist()):
+            text = bytes(rows.text[start:end]).strip()
+            if not text:
+                continue
+            try:
+                number = int(text)
+            except ValueError:
+                number = most + 1
+            floor = int(output[row]) if name == "max_tokens" else least
+            if not floor <= number <= most:
+                wanted = f"expected a whole number in [{floor}, {most}], got {_excerpt(rows.text[start:end], 0)}"
+                raise self._error(rows, row, name, wanted)
+            numbers[row] = number
+        return numbers
 
     def _arrivals(self, rows: _Rows) -> Ints:
         arrival = np.empty(len(rows.lines), dtype=np.int64)
@@ -204,7 +263,8 @@ class _Loader:
             except ValueError:
                 micros = math.nan
             if not 0 <= micros < _MAX_CLOCK_US:
-                raise self._error(rows, row, 0, f"expected seconds >= 0, got {_excerpt(rows.text[start:end], 0)}")
+                problem = f"expected seconds >= 0, got {_excerpt(rows.text[start:end], 0)}"
+                raise self._error(rows, row, COLUMNS[0], problem)
             arrival[row] = int(micros)
         return arrival
 
@@ -213,8 +273,8 @@ class _Loader:
         if needed > len(self._tokens):
             self._tokens.resize(max(needed, len(self._tokens) * 5 // 4), refcheck=False)
 
-    def _error(self, rows: _Rows, row: int, column: int, problem: str) -> WorkloadError:
-        return WorkloadError(f"{self._path}: line {rows.lines[row]}: {COLUMNS[column]}: {problem}")
+    def _error(self, rows: _Rows, row: int, column: str, problem: str) -> WorkloadError:
+        return WorkloadError(f"{self._path}: line {rows.lines[row]}: {column}: {problem}")
 
 
 def _excerpt(field: Bytes, at: int) -> str:

@@ -20,7 +20,7 @@ LENGTHS = ("input_tokens", "output_tokens")
 HASH_IDS = ("hash_ids", "hash_block_tokens")
 TOKEN_IDS = ("prompt_token_ids", "output_token_ids")
 #: Columns a trace of each kind may have besides.
-OPTIONAL = ("priority", "slo_class", "tenant_id")
+OPTIONAL = ("priority", "slo_class", "tenant_id", "max_tokens")
 #: Time from arrival to the first and to the last token, as it was measured; for `blis.workload.convert`.
 MEASURED = ("measured_ttft_us", "measured_e2e_us")
 #: And these, which change nothing.
@@ -69,9 +69,11 @@ def _requests(columns: _Columns, horizon_us: int | None = None) -> RequestTable:
     optional = _optional_columns(columns, keep)
     if TOKEN_IDS[0] in columns:
         prompt, output, tokens = _literal_tokens(columns, keep)
+        _check_caps(columns, optional, output, keep)
         return RequestTable(arrival[keep], prompt, output, tokens, **optional)
     prompt = columns.integers("input_tokens", 1, _INT32_MAX)
     output = columns.integers("output_tokens", 0, _INT32_MAX)
+    _check_caps(columns, optional, output[keep], keep)
     streams = _token_streams(columns, prompt, output, keep) if HASH_IDS[0] in columns else None
     return RequestTable(arrival[keep], prompt[keep], output[keep], streams, **optional)
 
@@ -122,8 +124,9 @@ def write_parquet_trace(table: RequestTable, path: Path, hash_ids: HashIds | Non
         columns["hash_block_tokens"] = np.full(len(table), hash_ids.block_tokens, dtype=np.int32)
     elif isinstance(table.content, TokenStreams):
         raise WorkloadError(f"{path}: token streams cannot be written; give the hash ids they come from")
-    if table.priority is not None:
-        columns["priority"] = table.priority
+    for name in ("priority", "max_tokens"):
+        if getattr(table, name) is not None:
+            columns[name] = getattr(table, name)
     for name, given in (("slo_class", table.slo_class), ("tenant_id", table.tenant)):
         if given is not None:
             columns[name] = label_column(given, slice(0, len(table)))
@@ -271,11 +274,22 @@ def _optional_columns(columns: _Columns, keep: NDArray[np.bool_]) -> dict[str, A
     given: dict[str, Any] = {}
     if "priority" in columns:
         given["priority"] = columns.integers("priority", _INT64_MIN, _INT64_MAX)[keep]
+    if "max_tokens" in columns:
+        given["max_tokens"] = columns.integers("max_tokens", 0, _INT32_MAX)[keep]
     if "slo_class" in columns:
         given["slo_class"] = labels(columns.strings("slo_class").filter(keep), SLO_CLASSES)
     if "tenant_id" in columns:
         given["tenant"] = labels(columns.strings("tenant_id").filter(keep))
     return given
+
+
+def _check_caps(columns: _Columns, optional: dict[str, Any], output: Ints, keep: NDArray[np.bool_]) -> None:
+    """Nobody gets more tokens than are allowed."""
+    most = optional.get("max_tokens", output)
+    if (most < output).any():
+        at = int(np.flatnonzero(most < output)[0])
+        problem = f"must be at least the {output[at]} output tokens, got {most[at]}"
+        raise columns.error(int(np.flatnonzero(keep)[at]), "max_tokens", problem)
 
 
 def _token_streams(columns: _Columns, prompt: Ints, output: Ints, keep: NDArray[np.bool_]) -> TokenStreams:
