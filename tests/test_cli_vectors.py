@@ -7,11 +7,11 @@ import math
 
 import pytest
 from click.testing import CliRunner
-from helpers_vectors import VectorRun, all_vector_runs
+from helpers_vectors import VectorRun, all_vector_runs, loop_vector_runs
 
 from blis.cli.main import cli
 
-RUNS = [run for run in all_vector_runs() if run.config["policy"] == "fcfs" and not run.record["stalled"]]
+RUNS = [run for run in (*all_vector_runs(), *loop_vector_runs()) if not run.record["stalled"]]
 
 
 def seconds(arrival_us: int) -> str:
@@ -21,8 +21,11 @@ def seconds(arrival_us: int) -> str:
 
 
 def write_trace(run: VectorRun, path) -> None:
-    lines = ["arrival_time,request_id,model,prefill_tokens,decode_tokens"]
-    lines += [f'{seconds(r.arrival_us)},{r.id},any,"{list(r.prompt)}","{list(r.output)}"' for r in run.requests]
+    lines = ["arrival_time,request_id,model,prefill_tokens,decode_tokens,priority,max_tokens"]
+    lines += [
+        f'{seconds(r.arrival_us)},{r.id},any,"{list(r.prompt)}","{list(r.output)}",{r.priority},{r.max_tokens or ""}'
+        for r in run.requests
+    ]
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -39,9 +42,13 @@ def flags_of(run: VectorRun) -> list[str]:
         "--long-prefill-token-threshold": c["long_prefill_token_threshold"],
         "--max-model-len": c["max_model_len"],
         "--kv-watermark": c["watermark"],
+        "--scheduling-policy": c["policy"],
+        "--schedule-us": c.get("sched_us", 0),
+        "--yield-us": c.get("yield_us", 0),
     }
     switches = [
         "--enable-prefix-caching" if c["enable_prefix_caching"] else "--no-enable-prefix-caching",
+        "--async-scheduling" if c.get("async") else "--no-async-scheduling",
         "--reserve-full-prompt" if c["reserve_full_isl"] else "--no-reserve-full-prompt",
         "--allow-unservable",  # the records are of the scheduler alone, with caches smaller than any server has
     ]
@@ -65,5 +72,6 @@ def test_every_request_is_vllms(run, tmp_path):
         client_us = int(run.config["a2"])  # one per token: the record has it once per gap and once in TTFT
         assert row["e2e_ms"] == (recorded["finish_us"] - request.arrival_us + recorded["n_out"] * client_us) / 1000
         assert row["e2e_ms"] == recorded["e2e_us"] / 1000
-        assert row["scheduling_delay_ms"] == (recorded["first_scheduled_us"] - request.arrival_us) / 1000
+        planned_us = recorded.get("first_plan_us", recorded["first_scheduled_us"])
+        assert row["scheduling_delay_ms"] == (planned_us - request.arrival_us) / 1000
         assert row["num_preemptions"] == recorded["n_preemptions"]

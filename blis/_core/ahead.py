@@ -16,6 +16,7 @@ from blis._core.flight_state import (
     LAST_SEEN,
     NOTICE,
     OLDEST,
+    PLAN_DECODERS,
     PLAN_END,
     PLAN_LEAVERS,
     PLAN_LOGGED,
@@ -79,7 +80,10 @@ def advance_ahead(instance, laws, until, end, max_steps):
         if instance.batch.at[STEPS] >= last:
             return PAUSED
         at[NOW] = at[WAKE]
-        if may_sprint(instance) and is_quiet(instance) and sprint_ahead(instance, laws, until, end, last):
+        at[ENDED] = 0
+        if may_sprint_ahead(instance) and sprint_ahead(instance, laws, until, end, last):
+            if limits.closed_loop and at[ENDED] > 0:
+                return GO_ON
             continue
         if instance.batch.at[RUNNING] > 0 or instance.queue.at[LENGTH] > 0 or flights_at[NOTICE]:
             reason = plan(instance, laws)
@@ -98,7 +102,7 @@ def plan(instance, laws):
     reason = schedule(instance, laws, flights)
     if reason != GO_ON:
         return reason
-    place = (flights.at[OLDEST] + at[IN_FLIGHT]) % len(flights.plans)
+    place = (flights.at[OLDEST] + at[IN_FLIGHT]) & (len(flights.plans) - 1)
     row, planned_us = flights.plans[place], at[NOW] + limits.schedule_us
     row[PLAN_STEP] = NONE
     row[PLAN_SAMPLERS] = row[PLAN_LEAVERS] = 0
@@ -137,7 +141,7 @@ def take_off(instance, row, end_us, planned_us, has_tokens):
     at[IN_FLIGHT] += 1
     flights.at[NOTICE] = 0
     has_work = instance.batch.at[RUNNING] > 0 or at[LEFT_WAITING] > 0
-    if at[IN_FLIGHT] < len(flights.plans) and (has_tokens or has_work):
+    if at[IN_FLIGHT] <= instance.limits.plans_ahead and (has_tokens or has_work):
         begin_round(instance, planned_us, has_tokens)
     else:
         wait_for_result(instance, planned_us)
@@ -175,31 +179,79 @@ def settle(instance):
         collect(instance, place, at[NOW])
     if row[PLAN_LOGGED]:
         log_end(instance)
-    newest = (place + at[IN_FLIGHT] - 1) % len(flights.plans)
+    newest = (place + at[IN_FLIGHT] - 1) & (len(flights.plans) - 1)
     has_planned = flights.plans[newest, PLAN_STEP] != NONE
-    flights.at[OLDEST] = (place + 1) % len(flights.plans)
+    flights.at[OLDEST] = (place + 1) & (len(flights.plans) - 1)
     at[IN_FLIGHT] -= 1
     begin_round(instance, at[NOW], has_planned)
 
 
 @kernel
-def is_quiet(instance):
-    """Whether all that is in flight is one token for each decoder, as often as may be before another plan."""
-    at, flights = instance.at, instance.flights
-    if at[IN_FLIGHT] != instance.limits.plans_ahead:
+def may_sprint_ahead(instance):
+    """Whether the next plan has nothing to decide, and follows one with tokens."""
+    at, batch, flights = instance.at, instance.batch, instance.flights
+    if batch.calendar[batch.at[STEPS] & (len(batch.calendar) - 1)] != NONE:
         return False
-    row = flights.plans[flights.at[OLDEST]]
-    return at[IN_FLIGHT] == 0 or (
-        row[PLAN_STEP] != NONE and row[PLAN_SAMPLERS] + row[PLAN_LEAVERS] == 0 and not row[PLAN_LOGGED]
-    )
+    if batch.at[DECODERS] == 0 or not may_sprint(instance):  # all that run may be about to leave
+        return False
+    ahead = instance.limits.plans_ahead
+    return at[IN_FLIGHT] == ahead and (ahead == 0 or flights.plans[flights.at[OLDEST], PLAN_STEP] != NONE)
 
 
 @kernel
 def sprint_ahead(instance, laws, until, end, last):
-    """Plan and settle as long as nothing happens but one token for each decoder. False: there was no such step.
+    """Plan and settle as long as each decoder gets a token and nothing else is planned. False: there was no such plan.
 
-    Ends before the plan in which a decoder has an event or blocks run out, or whose round ``end`` cuts.
+    Ends before the plan in which a decoder has an event or blocks run out, or whose round ``end`` cuts; and when
+    requests are over and others wait for that.
     """
+    at, flights = instance.at, instance.flights
+    row = flights.plans[flights.at[OLDEST]]
+    if at[IN_FLIGHT] == 0 or row[PLAN_SAMPLERS] + row[PLAN_LEAVERS] == 0:
+        return run_decoders(instance, laws, until, end, last)
+    waits = instance.queue.at[LENGTH] > 0 or instance.limits.closed_loop
+    if not pass_rows(instance, laws, end):
+        return False
+    if at[ENDED] == 0 or not waits:
+        run_decoders(instance, laws, until, end, last)
+    return True
+
+
+@kernel
+def pass_rows(instance, laws, end):
+    """Plan a token for each decoder, and settle the plan before, which others take part in. False: it cannot be."""
+    at, batch, pool, flights, limits = instance.at, instance.batch, instance.pool, instance.flights, instance.limits
+    place, steps, decoders = flights.at[OLDEST], batch.at[STEPS], batch.at[DECODERS]
+    row = flights.plans[place]
+    blocks = batch.phase_count[steps % len(batch.phase_count)] * (1 + limits.prealloc_blocks)
+    planned_us = at[NOW] + limits.schedule_us
+    seen = max(planned_us, row[PLAN_END])
+    if blocks > pool.at[FREE] or seen >= end:
+        return False
+    zero, context = int64(0), batch.at[BASE_SUM] + decoders * steps
+    duration = step_time(laws[STEP_TIME], zero, decoders, context, zero, zero, zero, zero, laws[PARAMETERS])
+    if duration < 0:
+        return False
+    take(pool, blocks)
+    pool.at[LEAST_FREE] = min(pool.at[LEAST_FREE], pool.at[FREE])
+    at[LEFT_WAITING] = waiting = instance.queue.at[LENGTH]
+    at[QUEUE_SUM] += row[PLAN_WAITING]
+    flights.at[GPU_FREE] = max(planned_us, flights.at[GPU_FREE]) + max(int64(1), duration)
+    collect(instance, place, seen)
+    batch.at[STEPS] = steps + 1
+    row[PLAN_STEP], row[PLAN_END], row[PLAN_WAITING] = steps, flights.at[GPU_FREE], waiting
+    row[PLAN_SAMPLERS] = row[PLAN_LEAVERS] = 0
+    row[PLAN_DECODERS] = decoders
+    for i in range(len(batch.class_count)):
+        flights.class_count[place, i] = batch.class_count[i]
+    at[NOW] = at[WAKE] = seen
+    flights.at[NOTICE] = flights.at[VOID] = 0
+    return True
+
+
+@kernel
+def run_decoders(instance, laws, until, end, last):
+    """`sprint_ahead` where all that is in flight is a token for each decoder."""
     law, parameters = laws[STEP_TIME], laws[PARAMETERS]
     at, batch, pool, recorder, flights = instance.at, instance.batch, instance.pool, instance.recorder, instance.flights
     calendar, phase_count, class_count = batch.calendar, batch.phase_count, batch.class_count
@@ -208,7 +260,7 @@ def sprint_ahead(instance, laws, until, end, last):
     per_need = 1 + instance.limits.prealloc_blocks
     ahead, schedule_us = instance.limits.plans_ahead, instance.limits.schedule_us
     row = flights.plans[flights.at[OLDEST]]
-    start, decoders = batch.at[STEPS], batch.at[DECODERS]
+    start, decoders, waiting = batch.at[STEPS], batch.at[DECODERS], instance.queue.at[LENGTH]
     now, free, context = at[NOW], pool.at[FREE], batch.at[BASE_SUM] + decoders * start
     last_seen, gpu_free, due = flights.at[LAST_SEEN], flights.at[GPU_FREE], row[PLAN_END]
     steps, phase, taken = start, start % period, int64(0)
@@ -222,9 +274,9 @@ def sprint_ahead(instance, laws, until, end, last):
             if duration < 0:
                 break
             duration = int64(1)
-        planned = now + schedule_us
-        over = max(planned, gpu_free) + duration
-        seen = max(planned, due) if ahead else over
+        planned_us = now + schedule_us
+        over = max(planned_us, gpu_free) + duration
+        seen = max(planned_us, due) if ahead else over
         gap = seen - last_seen
         if seen >= end or gap >= len(lone_class):
             break
@@ -246,7 +298,6 @@ def sprint_ahead(instance, laws, until, end, last):
     pool.at[LEAST_FREE] = min(pool.at[LEAST_FREE], pool.at[FREE])
     recorder.at[HISTOGRAM_USED] = max(recorder.at[HISTOGRAM_USED], longest + 1)
     batch.at[STEPS] = steps
-    waiting = instance.queue.at[LENGTH]
     at[QUEUE_SUM] += (steps - start) * waiting
     if ahead:
         at[QUEUE_SUM] += row[PLAN_WAITING] - waiting

@@ -38,7 +38,7 @@ ROW_COLUMNS = 3
 
 @struct
 class Flights:
-    """Plans in flight, in a ring of places, and what is in flight of each running request.
+    """Plans in flight, in a ring of places, a power of two, and what is in flight of each running request.
 
     To a plan those before it are done: a request that samples knows one token more at once, which is *owed* to it until
     the plan is settled. So `Batch.computed` counts what is planned and `Batch.known` what is owed, too.
@@ -51,6 +51,7 @@ class Flights:
     leavers: int64[:, :, ::1]  # per place: those whose last token it is, in running order
     since: int64[::1]  # per slot: first step in which it was a decoder ...
     gone: int64[::1]  # ... and the first in which it was none any more
+    leaves: int64[::1]  # per slot: 1: its last token is in flight, it is neither decoder nor explicit
     owed: int64[::1]  # per explicit slot: tokens that it knows only by plans in flight
     unkeyed: int64[::1]  # per explicit slot: computed tokens whose blocks no plan has published yet
     foreseen: int8[::1]  # per request: 1: its end is known beforehand, 0: a stop token ends it

@@ -1,8 +1,9 @@
 """Plans in flight: what they promise, and what becomes of it when they are settled.
 
 Decoders stay what they are (`blis._core.state`): of a plan in flight only their number is kept. Whoever else gets a
-token, and everybody who gets the last one, has a row of its own. A request whose last token is in flight is explicit
-and has nothing to do; if a stop token ends it, which nobody foresees, it is served once more in vain.
+token, and everybody who gets the last one, has a row of its own. A slot whose last token is in flight *leaves*: it is
+neither decoder nor explicit, and keeps its blocks. If a stop token ends it, which nobody foresees, it is explicit, and
+is served once more in vain.
 """
 
 from __future__ import annotations
@@ -59,15 +60,16 @@ def commit_explicit(instance, place, start_us):
     kept = int64(0)
     for i in range(batch.at[EXPLICIT]):
         slot = batch.explicit[i]
-        samples = False
+        stays = True
         if batch.scheduled[slot] > 0:
             request = batch.request[slot]
             if flights.started_us[request] == NEVER:
                 flights.started_us[request] = start_us
             batch.computed[slot] += batch.scheduled[slot]
             batch.scheduled[slot] = 0
-            samples = batch.computed[slot] == batch.known[slot]
-        if not samples or not sample(instance, place, slot, request):
+            if batch.computed[slot] == batch.known[slot]:
+                stays = sample(instance, place, slot, request)
+        if stays:
             batch.explicit[kept] = slot
             kept += 1
     batch.at[EXPLICIT] = kept
@@ -75,27 +77,29 @@ def commit_explicit(instance, place, start_us):
 
 @kernel
 def sample(instance, place, slot, request):
-    """An explicit slot will have caught up with what it knows. True: it decodes from now on."""
+    """An explicit slot will have caught up with what it knows. True: it stays explicit."""
     batch, requests, flights, limits = instance.batch, instance.requests, instance.flights, instance.limits
     output = requests.output_tokens[request]
     total = requests.prompt_tokens[request] + output
-    if output == 0:
+    if output == 0 or batch.known[slot] + 1 >= total:
+        flights.leaves[slot] = 1
+        if output > 0 and batch.known[slot] == total:  # in vain: its last token is in flight already
+            return False
         add_leaver(instance, place, slot)
-        return False
-    if batch.known[slot] == total:  # in vain: its last token is in flight already
-        return False
+        if output > 0:
+            add_sampler(instance, place, slot)
+        if flights.foreseen[request]:
+            return False
+        flights.leaves[slot] = 0
+        batch.known[slot] = total
+        flights.owed[slot] = 1
+        return True
     add_sampler(instance, place, slot)
-    if batch.known[slot] + 1 == total:
-        add_leaver(instance, place, slot)
-        if not flights.foreseen[request]:
-            batch.known[slot] = total
-            flights.owed[slot] = 1
-        return False
     gap_class = int64(requests.gap_class[request])
     become_decoder(batch, slot, total, int64(requests.num_shared[request]), gap_class, limits)
     flights.since[slot] = batch.at[STEPS]
     flights.gone[slot] = FAR_FUTURE
-    return True
+    return False
 
 
 @kernel
@@ -104,15 +108,16 @@ def end_decoding(instance, place, slot):
     batch, flights, limits = instance.batch, instance.flights, instance.limits
     request = batch.request[slot]
     leave_decoders(batch, slot, int64(instance.requests.gap_class[request]), limits, int64(0))
-    insert_by_admission(batch.explicit, batch.at[EXPLICIT], slot, batch.admission)
-    batch.at[EXPLICIT] += 1
     add_leaver(instance, place, slot)
     flights.gone[slot] = batch.at[STEPS]
     flights.unkeyed[slot] = limits.plans_ahead
     if flights.foreseen[request]:
         batch.known[slot] = batch.computed[slot]
-    else:
-        flights.owed[slot] = 1
+        flights.leaves[slot] = 1
+        return
+    flights.owed[slot] = 1
+    insert_by_admission(batch.explicit, batch.at[EXPLICIT], slot, batch.admission)
+    batch.at[EXPLICIT] += 1
 
 
 @kernel
@@ -149,7 +154,7 @@ def note_leaving(instance, slot):
         return
     requests.last_token_us[request] = flights.at[LAST_SEEN]
     if instance.limits.plans_ahead > 0:
-        place = (flights.at[OLDEST] + instance.at[IN_FLIGHT] - 1) % len(flights.plans)
+        place = (flights.at[OLDEST] + instance.at[IN_FLIGHT] - 1) & (len(flights.plans) - 1)
         flights.unkeyed[slot] = 1
         flights.gone[slot] = steps - 1
         flights.plans[place, PLAN_DECODERS] -= 1
@@ -162,7 +167,7 @@ def forget_flights(instance, slot, published, known):
     """A slot is closed whose tokens in flight will come all the same; how many were published, and are known."""
     flights = instance.flights
     owed, unkeyed = flights.owed[slot], flights.unkeyed[slot]
-    flights.owed[slot] = flights.unkeyed[slot] = 0
+    flights.owed[slot] = flights.unkeyed[slot] = flights.leaves[slot] = 0
     return published - (owed if instance.batch.scheduled[slot] > 0 else unkeyed), known - owed
 
 
@@ -216,11 +221,13 @@ def see_off(instance, request, slot, now_us):
         remove(instance.queue, request, instance.limits)
         instance.at[LEFT_WAITING] -= 1
     else:
-        tokens = requests.prompt_tokens[request] + max(output, int64(1)) - 1
-        publish_computed(instance, slot, tokens)
+        tokens = batch.known[slot] - (0 if flights.foreseen[request] else 1)  # one less than it has: see `sample`
+        if (batch.shared[slot] + 1) * instance.limits.block_size == tokens:  # all before are published
+            publish_computed(instance, slot, tokens)
         give_back(instance, slot, tokens, int64(NONE))
-        flights.owed[slot] = flights.unkeyed[slot] = 0
-        remove_explicit(batch, slot)
+        if not flights.leaves[slot]:
+            remove_explicit(batch, slot)
+        flights.owed[slot] = flights.unkeyed[slot] = flights.leaves[slot] = 0
         close_slot(batch, slot)
     requests.last_token_us[request] = now_us
     requests.produced_tokens[request] = output

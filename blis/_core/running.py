@@ -244,7 +244,7 @@ def preempt(instance, victim, current, flights):
             note_leaving(instance, victim)
         if served:
             batch.scheduled[victim] = 1
-    else:
+    elif flights is None or not flights.leaves[victim]:
         remove_explicit(batch, victim)
     at[BUDGET] += batch.scheduled[victim]
     published, known = batch.computed[victim] + batch.scheduled[victim], batch.known[victim]

@@ -12,6 +12,8 @@ from blis.config.schema import EngineConfig
 from blis.simulation.packing import Columns, Unused, num_slots
 from blis.workload.requests import Ints, RequestTable
 
+_PER_SLOT = ("since", "gone", "leaves", "owed", "unkeyed")
+
 
 def flight_columns(table: RequestTable, engine: EngineConfig, requests: Columns, shape: tuple[int, int]) -> Columns:
     """`blis._core.flight_state.Flights`.
@@ -25,17 +27,17 @@ def flight_columns(table: RequestTable, engine: EngineConfig, requests: Columns,
     if not engine.runs_loop:
         return _NO_FLIGHTS
     (instances, num_classes), n = shape, len(table)
-    places, slots = 1 + engine.async_scheduling, num_slots(engine, n)
+    places, slots = 1 << int(engine.async_scheduling).bit_length(), num_slots(engine, n)
     plans = np.zeros((instances, places, core.PLAN_COLUMNS), np.int64)
     plans[:, :, core.PLAN_STEP] = NONE
-    per_slot = np.zeros((4, instances, slots), np.int64)
+    per_slot = np.zeros((len(_PER_SLOT), instances, slots), np.int64)
     return {
         "at": np.zeros((instances, core.FLIGHT_SCALARS), np.int64),
         "plans": plans,
         "class_count": np.zeros((instances, places, num_classes), np.int64),
         "samplers": np.empty((instances, places, slots, core.ROW_COLUMNS), np.int64),
         "leavers": np.empty((instances, places, slots, core.ROW_COLUMNS), np.int64),
-        **dict(zip(("since", "gone", "owed", "unkeyed"), per_slot, strict=True)),
+        **dict(zip(_PER_SLOT, per_slot, strict=True)),
         "foreseen": foreseen_ends(table, engine, requests["output_tokens"]),
         "started_us": np.full(n, NEVER, np.int64),
     }
@@ -48,7 +50,7 @@ _NO_FLIGHTS = Unused(
     class_count=_NOTHING.reshape(0, 0),
     samplers=_NOTHING.reshape(0, 0, 0),
     leavers=_NOTHING.reshape(0, 0, 0),
-    **dict.fromkeys(("since", "gone", "owed", "unkeyed"), _NOTHING),
+    **dict.fromkeys(_PER_SLOT, _NOTHING),
     foreseen=np.empty(0, np.int8),
     started_us=_NOTHING,
 )
@@ -61,7 +63,7 @@ def foreseen_ends(table: RequestTable, engine: EngineConfig, output_tokens: Ints
         foreseen = table.max_tokens <= output_tokens
     if engine.max_model_len is not None:
         foreseen |= table.input_tokens + output_tokens >= engine.max_model_len
-    return foreseen.astype(np.int8)
+    return (foreseen | (output_tokens == 0)).astype(np.int8)
 
 
 def known_tokens(flights: Columns, batch: Columns, totals: Ints, i: int, in_flight: int) -> Ints:
