@@ -58,7 +58,7 @@ class Spans:
 
 def waited_long(result: EngineResult, steps: Steps) -> NDArray[np.bool_]:
     """(n,) whether a request waited longer than any step took: its first token hangs on all that came before."""
-    waits: NDArray[np.bool_] = result.first_scheduled_us - result.enqueued_us > steps.duration_us.max()
+    waits: NDArray[np.bool_] = result.first_started_us - result.enqueued_us > steps.duration_us.max()
     return waits
 
 
@@ -67,17 +67,17 @@ def request_spans(law: FreeLaw, measured: Measured, rows: Ints, result: EngineRe
 
     Requests that waited long in the simulation (`waited_long`) give no time to their first token.
     """
-    begun = np.searchsorted(steps.start_us, result.first_scheduled_us)
+    begun = np.searchsorted(steps.start_us, result.first_started_us)
     first_done = np.searchsorted(steps.end_us, result.first_token_us) + 1
     last_done = np.searchsorted(steps.end_us, result.finished_us) + 1
-    waited_us = result.first_scheduled_us - result.enqueued_us
+    waited_us = result.first_started_us - result.enqueued_us
     finished = result.finished_us >= 0
     is_streamed = measured.decode_us > 0
     decoding = rows[(finished & is_streamed)[rows]]
     prompt = rows[(finished & ~waited_long(result, steps))[rows]]
     until_us, done = np.where(is_streamed, (measured.ttft_us, first_done), (measured.e2e_us, last_done))
     # weights by what is measured would favour requests that happened to come at the right moment
-    usual_us = result.enqueued_us - result.arrival_us + steps.end_us[done - 1] - result.first_scheduled_us
+    usual_us = result.enqueued_us - result.arrival_us + steps.end_us[done - 1] - result.first_started_us
     usual_us += int(steps.duration_us.mean())
     delays = np.column_stack((np.ones(len(prompt)), measured.table.input_tokens[prompt]))
     return Spans(
