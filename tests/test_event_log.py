@@ -99,7 +99,7 @@ def referee(cluster, result):
     requests += [(decision.clock_us, "routed", number[decision.id], decision.target) for decision in result.routings]
     for index, instance in enumerate(result.instances):
         for step in instance.steps:
-            requests += [(step.t, "preempted", number[name], index) for name in step.preempted]
+            requests += [(step.plan, "preempted", number[name], index) for name in step.preempted]
             if step.dt:
                 tokens = sum(count for _, count in step.sched)
                 steps.append((step.t, index, step.dt, len(step.sched), tokens, step.free))

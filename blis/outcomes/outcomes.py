@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -288,6 +288,7 @@ class Outcomes:
                 "arrival_us": stamps(result.arrival_us[rows]),
                 "enqueued_us": stamps(result.enqueued_us[rows]),
                 "first_scheduled_us": stamps(result.first_scheduled_us[rows]),
+                **self._start_column(rows, stamps),
                 "first_token_us": stamps(result.first_token_us[rows]),
                 "finished_us": stamps(result.finished_us[rows]),
                 "input_tokens": numbers(self.table.input_tokens[rows]),
@@ -308,6 +309,13 @@ class Outcomes:
                 **self._client_columns(rows),
             }
         )
+
+    def _start_column(self, rows: slice, stamps: Callable[[Ints], pa.Array]) -> dict[str, Any]:
+        """When the GPU began with each request, if that was not when its step was planned."""
+        started_us = self.result.first_started_us
+        if np.array_equal(started_us, self.result.first_scheduled_us):
+            return {}
+        return {"first_started_us": stamps(started_us[rows])}
 
     def _session_column(self, rows: slice, name: str) -> pa.Array:
         import pyarrow as pa

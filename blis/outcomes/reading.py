@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _NUMBERS = ("input_tokens", "output_tokens", "session_id", "turn", *RESULT_COLUMNS)
-#: Of columns that files of runs without connections lack; all others are int64.
-_DTYPES = dict(zip(CONNECTION, (np.int64, np.float64), strict=True))
+#: Of columns that files lack if no connections are known, or no plans were made ahead; all others are int64.
+_DTYPES = {**dict(zip(CONNECTION, (np.int64, np.float64), strict=True)), "first_started_us": np.int64}
 
 #: What reading stumbles over where names, types or shapes are not those that were written.
 _NO_OUTCOMES = (

@@ -63,7 +63,8 @@ def foreseen_ends(table: RequestTable, engine: EngineConfig, output_tokens: Ints
         foreseen = table.max_tokens <= output_tokens
     if engine.max_model_len is not None:
         foreseen |= table.input_tokens + output_tokens >= engine.max_model_len
-    return (foreseen | (output_tokens == 0)).astype(np.int8)
+    foreseen |= output_tokens == 0
+    return foreseen.astype(np.int8)
 
 
 def known_tokens(flights: Columns, batch: Columns, totals: Ints, i: int, in_flight: int) -> Ints:

@@ -38,7 +38,7 @@ def busy_us(outcomes: Outcomes) -> Ints:
     """(m,) how long each instance ran steps.
 
     An instance takes steps, one right behind the other, while it holds any request; so this is the length of the union
-    of the times its requests were there.
+    of the times its requests were there. Pauses of an engine that plans ahead, of a millisecond, count as well.
     """
     result = outcomes.result
     total = np.zeros(len(result.instances), np.int64)

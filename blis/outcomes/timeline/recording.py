@@ -56,11 +56,12 @@ class Timeline:
         """Take over the next rows of an instance's step log (`blis._core.codes.LogRecord`)."""
         if instance in self._open:
             log = np.concatenate([self._open.pop(instance), log])
-        begun = np.flatnonzero(log[:, 0] == LogRecord.STEP)
-        if len(begun) == 0:
-            return
-        self._open[instance] = log[begun[-1] :]  # its end may be still to come
-        self._keep(instance, log[: begun[-1]])
+        begun, ended = (np.flatnonzero(log[:, 0] == code) for code in (LogRecord.STEP, LogRecord.END))
+        if len(begun) > len(ended):  # ends come in the order of steps, perhaps after others have begun
+            still_open = begun[len(ended)]
+            self._open[instance] = log[still_open:][log[still_open:, 0] != LogRecord.END]
+            log = np.concatenate([log[:still_open], log[ended[ended > still_open]]])
+        self._keep(instance, log)
 
     def steps(self) -> Ints:
         """(s, 9) the steps kept, by their start, then instance: `STEP_COLUMNS`; -1 what is not known of a cut one."""
@@ -125,5 +126,6 @@ def _steps(instance: int, log: Ints) -> Ints:
 
     fill(LogRecord.LOAD, [3, 4], [1, 2])
     fill(LogRecord.PREFILLS, [5], [3])
-    fill(LogRecord.END, [7, 8], [1, 3])
+    ends = log[log[:, 0] == LogRecord.END]
+    found[: len(ends), [7, 8]] = ends[:, [1, 3]]
     return found[found[:, 2] > 0]
