@@ -219,6 +219,41 @@ def test_a_missing_file_and_a_directory_are_refused(tmp_path):
         load_csv_trace(tmp_path)
 
 
+NAMED = "arrival_time,request_id,model,prefill_tokens,decode_tokens,note,max_tokens,priority\n"
+
+
+def test_columns_known_by_their_names(tmp_path):
+    table = load(tmp_path, NAMED + '0,a,m,"[1]","[2,3]",x,7,-2\n1,b,m,"[1]","[2,3]",y, ,\n9,c,m,"[1]",[],"","0",5\n')
+    assert table.max_tokens.tolist() == [7, 2, 0]
+    assert table.priority.tolist() == [-2, 0, 5]
+    early = load(tmp_path, NAMED + '9,a,m,"[1]","[2,3]",x,7,1\n1,b,m,"[1]","[2,3]",y,3,2\n', horizon_us=2_000_000)
+    assert (early.max_tokens.tolist(), early.priority.tolist()) == ([3], [2])
+
+
+def test_other_columns_say_nothing(tmp_path):
+    table = load(tmp_path, HEADER[:-1] + ',Max_Tokens,\n0,a,m,"[1]","[2,3]",x,7\n')
+    assert (table.max_tokens, table.priority) == (None, None)
+
+
+@pytest.mark.parametrize("found", ["1", "2.5", "x", "-1"])
+def test_a_wrong_number_is_refused_with_its_line(tmp_path, found):
+    with pytest.raises(WorkloadError) as caught:
+        load(tmp_path, NAMED + f'0,a,m,"[1]","[2,3]",x,2,0\n0,a,m,"[1]","[2,3]",x,{found},0\n')
+    problem = f"expected a whole number in [2, {2**40}], got '{found}'"
+    assert str(caught.value).endswith(f"trace.csv: line 3: max_tokens: {problem}")
+
+
+def test_a_column_given_twice_is_refused(tmp_path):
+    with pytest.raises(WorkloadError, match="max_tokens: two columns have this name"):
+        load(tmp_path, NAMED[:-1] + ',max_tokens\n0,a,m,"[1]","[2,3]",x,7,0,7\n')
+
+
+def test_a_header_that_comes_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_trace, "_BLOCK_BYTES", 16)
+    table = load(tmp_path, "\n\n" + NAMED + '0,a,m,"[1]","[2,3]",x,7,-2\n')
+    assert (table.max_tokens.tolist(), table.priority.tolist()) == ([7], [-2])
+
+
 def test_load_trace_goes_by_the_suffix(tmp_path):
     (tmp_path / "T.CSV").write_text(HEADER + "2,a,b,[1],[1]\n1,a,b,[1],[1]\n")
     assert load_trace(str(tmp_path / "T.CSV")).arrival_us.tolist() == [2_000_000, 1_000_000]

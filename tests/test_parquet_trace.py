@@ -127,6 +127,17 @@ def test_rows_after_the_horizon_are_left_out(tmp_path):
     assert len(load(tmp_path, LENGTHS, 0)) == 0
 
 
+def test_most_tokens(tmp_path):
+    most = [output + 1 for output in LENGTHS["output_tokens"]]
+    table = load(tmp_path, LENGTHS | {"max_tokens": most})
+    assert table.max_tokens.tolist() == most
+    write_parquet_trace(table, tmp_path / "again.parquet")
+    assert load_parquet_trace(tmp_path / "again.parquet").max_tokens.tolist() == most
+    most[2] -= 2
+    with pytest.raises(WorkloadError, match=r"row 2: max_tokens: must be at least the \d+ output tokens, got"):
+        load(tmp_path, LENGTHS | {"max_tokens": most})
+
+
 @pytest.mark.parametrize("priority", [None, [3, -1, 2]])
 def test_lengths_come_back_as_written(tmp_path, priority):
     table = DistributionWorkload(num_requests=3).requests(1)
