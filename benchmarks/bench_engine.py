@@ -9,7 +9,7 @@ that the engine does other work than before, whatever the clock says.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -187,6 +187,21 @@ def test_one_by_one(benchmark, record):
         record(f"engine: {case.what}, request by request", {"cpu_s": cpu_s, "times_bulk": cpu_s / in_bulk_s})
 
 
+def test_planning_ahead(benchmark, record):
+    """Asynchronous scheduling, in turns with the same engine without it."""
+    case = CASES["20_per_s"]
+    table, ahead = case.table(), replace(case.engine, async_scheduling=True)
+    turns = [(least_cpu_s(table, 1), least_cpu_s(table, 1, ahead)) for _ in range(ROUNDS)]
+    run = Run(table, ahead, case.latency())
+    run.load()
+    benchmark.pedantic(run.advance, rounds=1)
+    assert run.result().produced_tokens.sum() == case.expected.tokens
+    if benchmark.enabled:
+        waiting_s, cpu_s = (min(seconds) for seconds in zip(*turns, strict=True))
+        measured = {"cpu_s": cpu_s, "times_waiting": cpu_s / waiting_s}
+        record(f"engine: {case.what}, planned ahead", measured, {"times_waiting": 1.3})
+
+
 def test_growth(benchmark, record):
     """Slope of log CPU time over log requests; its error is the noise of the machine."""
     tables = {count: independent(20, count) for count in GROWTH_ROUNDS}
@@ -200,11 +215,12 @@ def test_growth(benchmark, record):
     record("engine: growth from 10 k to 3 M requests", {"exponent": exponent}, {"exponent": 1.05}, cpu_s=by_count)
 
 
-def least_cpu_s(table, rounds):
-    """CPU time of the engine, the least of some rounds."""
+def least_cpu_s(table, rounds, engine=CASES["20_per_s"].engine):
+    """CPU time of an engine, the least of some rounds."""
     seconds = []
     for _ in range(rounds):
-        run = ready_run(CASES["20_per_s"], table)
+        run = Run(table, engine, blackbox())
+        run.load()
         began = time.process_time()
         run.advance()
         seconds.append(time.process_time() - began)

@@ -18,6 +18,7 @@ FORMATS = {
     "page_mb": "a page of {:.1f} MB",
     "times_file": "{:.2g} × file",
     "times_bulk": "{:.2g} × in bulk",
+    "times_waiting": "{:.3g} × without",
     "times_single": "{:.2g} × one instance",
     "times_small": "{:.2g} × 60,000 blocks",
     "times_built_in": "{:.3g} × built-in",

@@ -117,6 +117,7 @@ runs = st.fixed_dictionaries(
         "horizon_us": st.none() | st.integers(0, 1_500_000),
         "cluster": st.sampled_from(sorted(CLUSTERS)),
         "max_model_len": st.sampled_from([None, 260, 130]),
+        "async_scheduling": st.booleans(),
         "seed": st.integers(0, 1000),
     }
 )
@@ -129,6 +130,6 @@ def test_any_run_and_its_replay_are_equal(tmp_path_factory, run):
     folder = tmp_path_factory.mktemp("run")
     is_open = any("concurrency" not in client for client in run["clients"])
     top = f"num_requests: {run['num_requests']}" + ("\naggregate_rate: 40" if is_open else "")
-    engine = blis.EngineOptions(max_model_len=run["max_model_len"])
+    engine = blis.EngineOptions(max_model_len=run["max_model_len"], async_scheduling=run["async_scheduling"])
     simulated = {"horizon_us": run["horizon_us"], "seed": run["seed"], "engine": engine}
     assert_replay_is_equal(folder, write(folder, top, *run["clients"]), CLUSTERS[run["cluster"]], **simulated)

@@ -142,6 +142,9 @@ def test_files_that_do_not_belong_together(tmp_path):
     pl.DataFrame({"stream": [1]}).write_parquet(tmp_path / "c.parquet")
     with pytest.raises(WorkloadError, match="stream, parent, fork_tokens go together"):
         load_tracev2(trace)
+    pl.DataFrame({"max_tokens": [0]}).write_parquet(tmp_path / "c.parquet")
+    with pytest.raises(WorkloadError, match=r"request 0: max_tokens: must be at least its \d+ output tokens, got 0"):
+        load_tracev2(trace)
     pl.DataFrame({"priority": [1, 2]}).write_parquet(tmp_path / "c.parquet")
     with pytest.raises(WorkloadError, match="priority: expected 1 values, got 2"):
         load_tracev2(trace)
@@ -272,15 +275,17 @@ def tables():
     yield "tokens", random_table(content=literal(plain))
     yield "groups", random_table(content=content, details=known)
     yield "everything", random_table(content=streams(n), **everything(n))
+    yield "most", random_table(max_tokens=plain.output_tokens + np.arange(n) % 3)
     yield "numbered", random_table(content=content, request_number=np.arange(n)[::-1] * 2)
 
 
 @pytest.mark.parametrize(("name", "table"), list(tables()), ids=lambda value: value if isinstance(value, str) else "")
 def test_replay_of_a_table_gives_the_same_rows(tmp_path, name, table):
-    options = {"engine": blis.EngineOptions(scheduling_policy="priority"), "horizon_us": 450_000}
+    engine = blis.EngineOptions(scheduling_policy="priority", async_scheduling=name in ("everything", "most"))
+    options = {"engine": engine, "horizon_us": 450_000}
     options["cluster"] = blis.ClusterOptions(num_instances=2, routing_policy="prefix-affinity")
     assert_replay_is_equal(tmp_path, table, **options)
-    assert trace_paths(tmp_path / "t")[1].exists() == (name in ("streams", "tokens", "everything"))
+    assert trace_paths(tmp_path / "t")[1].exists() == (name in ("streams", "tokens", "everything", "most"))
 
 
 def test_replay_of_what_was_turned_away(tmp_path):

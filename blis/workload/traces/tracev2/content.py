@@ -1,9 +1,10 @@
 """The content file of a TraceV2: Parquet with what neither its columns nor its header can say.
 
-Per request, each if there is any: ``priority``, ``prefix_tokens``, ``rtt_us``, ``bandwidth_mbps``; of those that were
-never sent the row they waited for (``after``) and how long after its end they would have come (``think_us``). Token
-content is either ``prompt_token_ids`` and ``output_token_ids``, or token streams: ``stream`` per request, ``parent``
-and ``fork_tokens`` per stream. Columns of requests and of streams stand side by side, filled up with nulls at the end.
+Per request, each if there is any: ``priority``, ``max_tokens``, ``prefix_tokens``, ``rtt_us``, ``bandwidth_mbps``; of
+those that were never sent the row they waited for (``after``) and how long after its end they would have come
+(``think_us``). Token content is either ``prompt_token_ids`` and ``output_token_ids``, or token streams: ``stream`` per
+request, ``parent`` and ``fork_tokens`` per stream. Columns of requests and of streams stand side by side, filled up
+with nulls at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Columns = dict[str, NDArray[Any]]
 
 _WAITS = ("after", "think_us")
-_PER_REQUEST = ("priority", "prefix_tokens", "rtt_us", "bandwidth_mbps", *_WAITS)
+_PER_REQUEST = ("priority", "max_tokens", "prefix_tokens", "rtt_us", "bandwidth_mbps", *_WAITS)
 _STREAMS = ("stream", "parent", "fork_tokens")
 
 
@@ -37,8 +38,9 @@ def extras(table: RequestTable, prefix_tokens: Ints) -> Columns:
         prefix_tokens: (n,) what a reader is going to assume.
     """
     found: Columns = {}
-    if table.priority is not None:
-        found["priority"] = table.priority
+    for name in ("priority", "max_tokens"):
+        if getattr(table, name) is not None:
+            found[name] = getattr(table, name)
     details = table.details
     if details is not None:
         if not np.array_equal(details.prefix_tokens, prefix_tokens):
@@ -123,6 +125,10 @@ def read_content(
         if name in found and not (found[name] >= 0).all():
             row = int(np.flatnonzero(~(found[name] >= 0))[0])
             raise WorkloadError(f"{path}: request {row}: {name}: must be >= 0, got {found[name][row]}")
+    if "max_tokens" in found and (found["max_tokens"] < output_tokens).any():
+        row = int(np.flatnonzero(found["max_tokens"] < output_tokens)[0])
+        least = f"at least its {output_tokens[row]} output tokens"
+        raise WorkloadError(f"{path}: request {row}: max_tokens: must be {least}, got {found['max_tokens'][row]}")
     for group in (_STREAMS, TOKEN_IDS):
         if not set(group).isdisjoint(table.column_names) and not set(group) <= set(table.column_names):
             raise WorkloadError(

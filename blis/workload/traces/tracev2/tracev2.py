@@ -257,6 +257,7 @@ def _table(path: Path, records: TraceRecords, columns: Columns, content: Any) ->
             bandwidth_mbps=columns.get("bandwidth_mbps", np.zeros(count)),
         ),
         request_number=records.request_id,
+        max_tokens=columns.get("max_tokens"),
     )
 
 
