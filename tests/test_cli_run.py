@@ -205,8 +205,8 @@ def test_ctrl_c_prints_what_had_happened(capsys, tmp_path, monkeypatch):
     original = native.door
     calls = []
 
-    def door(*arguments):
-        go_on = original(*arguments)
+    def door(*arguments, **which):
+        go_on = original(*arguments, **which)
 
         def interrupted(most):
             if calls:

@@ -286,7 +286,7 @@ def test_interrupts_are_raised(monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         blis.evaluate(presses, scenario())
-    monkeypatch.setattr(native, "door", lambda *_: lambda most: signal.raise_signal(signal.SIGINT) or 0)
+    monkeypatch.setattr(native, "door", lambda *_, **__: lambda most: signal.raise_signal(signal.SIGINT) or 0)
     with pytest.raises(KeyboardInterrupt):
         blis.evaluate("round-robin", scenario())
 
@@ -369,10 +369,10 @@ def test_what_is_known_of_a_scenario_goes_with_it():
 
 
 def test_the_engine_is_loaded_once_for_all():
-    engine = native.load()
+    engine = native.load(False)
     for policy in (least, nobody, shortest_first, affine, raises_python, "weighted"):
         blis.evaluate(policy, scenario())
-    assert native.load() is engine
+    assert native.load(False) is engine
 
 
 def test_files_are_read_anew(tmp_path):
