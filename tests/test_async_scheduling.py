@@ -134,3 +134,23 @@ def test_outcomes_keep_both_stamps(tmp_path):
     assert (read.result.first_started_us > read.result.first_scheduled_us).any()
     assert read.summary == outcomes.summary
     assert "first_started_us" not in simulated(async_scheduling=False).requests.columns
+
+
+@blis.priority_policy
+def age(request, now_us, state):
+    """What the built-in slo-based policy goes by."""
+    return now_us - request.arrival_us
+
+
+def test_a_priority_of_ones_own_orders_a_queue_that_requests_leave_from_within():
+    """Preempted ones whose last token is in flight end there: few blocks, short outputs."""
+    workload = blis.DistributionWorkload(
+        rate=400, num_requests=400, prompt_tokens=16, prompt_tokens_max=60, output_tokens=40, output_tokens_max=90
+    )
+    small = Deployment("any/model", total_kv_blocks=40, **BLACKBOX)
+    outcomes = []
+    for policy in ("slo-based", f"{__file__}:age"):
+        engine = EngineOptions(async_scheduling=True, scheduler="priority-fcfs", priority_policy=policy)
+        outcomes.append(blis.simulate(small, workload, engine=engine))
+    assert outcomes[0].result.num_preemptions.sum() > 100
+    assert outcomes[1].requests.equals(outcomes[0].requests)
