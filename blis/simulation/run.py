@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blis._core import state as core
-from blis._core.codes import NEVER, NONE, RAISED, RequestStatus, StepLog, StopReason, ViewColumn, ViewWord
+from blis._core.codes import NEVER, NONE, RequestStatus, StepLog, StopReason, ViewColumn
 from blis._core.flight_state import LAST_SEEN, Flights
 from blis.config.schema import ClusterOptions, EngineConfig
-from blis.errors import EngineError, InvariantError
+from blis.errors import InvariantError
 from blis.latency.law import LatencyModel
-from blis.policies.policy import Policy
 from blis.simulation import deciding, flights, loops, native, packing
 from blis.simulation.chains import chains_of
 from blis.simulation.control import Control, control_of
+from blis.simulation.failures import failure
 from blis.simulation.gaps import added_up, long_form
 from blis.simulation.interrupts import uninterrupted
 from blis.simulation.result import EngineResult, InstanceFigures
@@ -235,7 +235,7 @@ class Run:
             pool=native.structs_of(core.BlockPool, self._pools, instances),
             batch=native.structs_of(core.Batch, self._batches, instances),
             recorder=native.structs_of(core.Recorder, self._recorders, instances),
-            flights=self._named_flights(),
+            flights=self._named_flights(instances),
         )
         self._cluster["instances"][:] = native.handles_of(self._structs)
         heaps = {
@@ -252,9 +252,9 @@ class Run:
             loop=struct_of(core.ClosedLoop, self._loop, **heaps),
         )
 
-    def _named_flights(self) -> Any:
+    def _named_flights(self, instances: int) -> Any:
         if self._runs_loop:
-            return native.structs_of(Flights, self._flights, len(self._instances["at"]))
+            return native.structs_of(Flights, self._flights, instances)
         return native.struct_of(Flights, self._flights)
 
     def advance(self, progress: Progress | None = None) -> None:
@@ -272,8 +272,9 @@ class Run:
                         finished, now_us = (int(self._instances["at"][:, i].sum()) for i in (core.FINISHED, core.NOW))
                         progress(finished, total, now_us // self._control.options.num_instances)
             if self._reason != StopReason.DONE:
-                self._fail()
-        except KeyboardInterrupt:  # perhaps one that came while a policy ran, raised again by _fail
+                arrays = {"cluster": self._cluster, "instances": self._instances, "view": self._view}
+                raise failure(self._reason, self._control, self._latency, states=self._states, **arrays)
+        except KeyboardInterrupt:  # perhaps one that came while a policy ran, raised again by `failure`
             self._interrupted = True
 
     def _leave_instances_alone(self) -> None:
@@ -282,41 +283,6 @@ class Run:
         if self._control.options.num_instances > 1:
             by_visible[:] = by_visible[np.argsort(self._cluster["target"][by_visible], kind="stable")]
         self._cluster["at"][core.DECIDED] = 1
-
-    def _fail(self) -> None:
-        """Raise what the engine stopped with."""
-        culprit, answer = self._cluster["at"][[core.CULPRIT, core.ANSWER]].tolist()
-        now_us = int(self._view["words"][ViewWord.NOW_US])
-        reason, control = self._reason, self._control
-        if reason in (StopReason.ADMISSION_FAILED, StopReason.ROUTING_FAILED):
-            which = int(reason == StopReason.ROUTING_FAILED)
-            policy, kind = (control.admission, control.routing)[which], ("admission", "routing")[which]
-            wanted = ("true or false", f"an instance from 0 to {control.options.num_instances - 1}")[which]
-            said = f"{policy.name}: answered {answer}; it must be {wanted}"
-            if answer == RAISED:
-                said = self._failure(policy, which)
-            raise EngineError(f"{kind} policy {said}, for request_{culprit} at {now_us} µs")
-        now_us = int(self._instances["at"][culprit, core.NOW])
-        where = f"instance_{culprit} at {now_us} µs"
-        if reason == StopReason.PRIORITY_FAILED and control.priority is not None:
-            request = int(self._view["words"][ViewWord.REQUEST])
-            said = self._failure(control.priority, 2)
-            raise EngineError(f"priority policy {said}, for request_{request} on {where}")
-        if reason == StopReason.STEP_TIME_FAILED:
-            load, failure = self._instances["load"][culprit], self._latency.failure
-            said = f"{self._latency.name}: answered a negative time"
-            if failure is not None:
-                said = failure(load, self._latency.parameters)
-            raise EngineError(f"step time {said}, on {where}")
-        if reason == StopReason.LIVELOCK:
-            raise EngineError(
-                f"livelock on {where}: requests keep preempting each other and none gets a token; "
-                "give the KV cache more blocks or switch prefix caching on"
-            )
-        raise InvariantError(f"stalled on {where}: requests wait, but no step can serve any")
-
-    def _failure(self, policy: Policy, which: int) -> str:
-        return policy.failure(self._view["words"], self._view["numbers"].ravel(), self._states[which])
 
     def _drain_logs(self) -> None:
         for i, at in enumerate(self._recorders["at"]):
