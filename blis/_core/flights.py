@@ -81,20 +81,20 @@ def sample(instance, place, slot, request):
     batch, requests, flights, limits = instance.batch, instance.requests, instance.flights, instance.limits
     output = requests.output_tokens[request]
     total = requests.prompt_tokens[request] + output
-    if output == 0 or batch.known[slot] + 1 >= total:
+    if batch.known[slot] == total:  # there is no token for it: none at all, or the last one is in flight
+        if output == 0:
+            add_leaver(instance, place, slot)
         flights.leaves[slot] = 1
-        if output > 0 and batch.known[slot] == total:  # in vain: its last token is in flight already
-            return False
+        return False
+    add_sampler(instance, place, slot)
+    if batch.known[slot] + 1 == total:
         add_leaver(instance, place, slot)
-        if output > 0:
-            add_sampler(instance, place, slot)
         if flights.foreseen[request]:
+            flights.leaves[slot] = 1
             return False
-        flights.leaves[slot] = 0
         batch.known[slot] = total
         flights.owed[slot] = 1
         return True
-    add_sampler(instance, place, slot)
     gap_class = int64(requests.gap_class[request])
     become_decoder(batch, slot, total, int64(requests.num_shared[request]), gap_class, limits)
     flights.since[slot] = batch.at[STEPS]
