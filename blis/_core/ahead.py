@@ -140,20 +140,26 @@ def take_off(instance, row, end_us, planned_us, has_tokens):
     row[PLAN_WAITING] = at[LEFT_WAITING]
     at[IN_FLIGHT] += 1
     flights.at[NOTICE] = 0
-    has_work = instance.batch.at[RUNNING] > 0 or at[LEFT_WAITING] > 0
-    if at[IN_FLIGHT] <= instance.limits.plans_ahead and (has_tokens or has_work):
+    if at[IN_FLIGHT] <= instance.limits.plans_ahead and (has_tokens or has_work(instance)):
         begin_round(instance, planned_us, has_tokens)
     else:
         wait_for_result(instance, planned_us)
 
 
 @kernel
+def has_work(instance):
+    """Whether a plan would do anything; who became visible since the last one does not count."""
+    running, left_waiting = instance.batch.at[RUNNING], instance.at[LEFT_WAITING]
+    return running > 0 or left_waiting > 0 or instance.flights.at[NOTICE] > 0
+
+
+@kernel
 def begin_round(instance, now_us, has_tokens):
     """A round is over; if it planned no tokens though there is work, vLLM lets others have the CPU for a while."""
-    at, flights_at = instance.at, instance.flights.at
-    has_work = instance.batch.at[RUNNING] > 0 or at[LEFT_WAITING] > 0 or flights_at[NOTICE]
-    at[WAKE] = now_us + (instance.limits.yield_us if has_work and not has_tokens else 0)
-    flights_at[SETTLES] = 0
+    if not has_tokens and has_work(instance):
+        now_us += instance.limits.yield_us
+    instance.at[WAKE] = now_us
+    instance.flights.at[SETTLES] = 0
 
 
 @kernel
