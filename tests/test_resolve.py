@@ -253,7 +253,8 @@ def test_a_model_that_does_not_fit_is_refused(model):
     ("version", "preallocated_tokens", "reserve_full_prompt", "profile"),
     [
         ("0.8.4", 64, False, "vLLM up to 0.8.4"),
-        ("0.8.5", 0, False, "vLLM 0.8.5 to 0.18"),
+        ("0.8.5", 0, False, "vLLM 0.8.5 to 0.13"),
+        ("0.14.0", 0, False, "vLLM 0.14 to 0.18"),
         ("0.19.0", 0, True, "vLLM from 0.19"),
         (None, 0, True, "vLLM from 0.19"),
     ],

@@ -59,6 +59,13 @@ def test_scheduler_profile(version, preallocated_tokens, is_newest):
     assert profile.kv_watermark == 0.0
 
 
+@pytest.mark.parametrize(
+    ("version", "is_on"), [("0.10.0", False), ("0.13.4", False), ("0.14.0", True), ("0.19", True), (None, False)]
+)
+def test_asynchronous_scheduling_is_on_from_0_14(version, is_on):
+    assert scheduler_profile(version).async_scheduling is is_on
+
+
 def test_every_rule_of_a_profile_can_be_set_by_itself():
     rules = {field.name for field in dataclasses.fields(scheduler_profile(None))} - {"name"}
     assert rules <= {field.name for field in dataclasses.fields(EngineOptions)}

@@ -16,7 +16,8 @@ HostProfileName = Literal["piecewise", "full"]
 
 #: vLLM's own priority scheduling came with this release.
 FIRST_WITH_PRIORITY_SCHEDULING = (0, 9)
-#: Asynchronous scheduling came with this release, off by default. The rules simulated are those of `NEWEST`.
+#: Asynchronous scheduling came with this release, off by default until 0.14 (its release notes). The rules that are
+#: simulated are those of `NEWEST`.
 FIRST_WITH_ASYNC_SCHEDULING = (0, 10)
 #: Pause of its engine loop after a round that planned no tokens.
 YIELD_US = 1000
@@ -48,13 +49,15 @@ class SchedulerProfile:
 
 
 _UP_TO_0_8_4 = SchedulerProfile("vLLM up to 0.8.4", preallocated_tokens=64)
-_BASE = SchedulerProfile("vLLM 0.8.5 to 0.18")
+_BASE = SchedulerProfile("vLLM 0.8.5 to 0.13")
+_FROM_0_14 = SchedulerProfile("vLLM 0.14 to 0.18", async_scheduling=True)
 _FROM_0_19 = SchedulerProfile(
     "vLLM from 0.19",
     free_keyless_blocks_first=True,
     threshold_spares_lone_request=True,
     refuse_prompt_of_max_model_len=True,
     reserve_full_prompt=True,
+    async_scheduling=True,
 )
 
 
@@ -85,13 +88,15 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 
 def scheduler_profile(version: str | None) -> SchedulerProfile:
-    """The scheduler's rules of a vLLM version; the base rules (0.8.5 to 0.18) if none is known."""
+    """The scheduler's rules of a vLLM version; the base rules (0.8.5 to 0.13) if none is known."""
     if version is None:
         return _BASE
     release = parse_version(version)
     if release < (0, 8, 5):
         return _UP_TO_0_8_4
-    return _BASE if release < (0, 19) else _FROM_0_19
+    if release < (0, 14):
+        return _BASE
+    return _FROM_0_14 if release < (0, 19) else _FROM_0_19
 
 
 def host_profile_name(version: str | None) -> HostProfileName:

@@ -28,7 +28,7 @@ _INTERFACE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
 
 
 @functools.cache
-def load(ahead: bool = False) -> Any:
+def load(ahead: bool) -> Any:
     """An engine, compiled, or loaded with what an earlier process compiled; says so if that takes long."""
     text = "compiling the engine (once per version and machine, about 10 s)"
     timer = threading.Timer(ANNOUNCE_AFTER_S, logger.warning, (text,))
