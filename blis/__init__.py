@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blis.api import Simulation, prepare, preset, simulate
     from blis.config.catalogue.frames import hardware, models
+    from blis.config.front_end import FrontEnd
     from blis.config.policy_file import PolicyFile, load_policies
     from blis.config.schema import ClusterOptions, Deployment, EngineConfig, EngineOptions, TraceOptions
     from blis.errors import (
@@ -79,6 +80,7 @@ __all__ = [
     "Fit",
     "FitOptions",
     "FrameWorkload",
+    "FrontEnd",
     "GpuMemory",
     "InputError",
     "InstancesNeeded",
@@ -128,6 +130,7 @@ _MODULES = {
     "blis.measurement.calibrate.calibrating": ("Calibration", "calibrate"),
     "blis.studies.compare.comparison": ("Comparison", "Comparisons", "compare"),
     "blis.config.catalogue.frames": ("hardware", "models"),
+    "blis.config.front_end": ("FrontEnd",),
     "blis.config.policy_file": ("PolicyFile", "load_policies"),
     "blis.config.schema": ("ClusterOptions", "Deployment", "EngineConfig", "EngineOptions", "TraceOptions"),
     "blis.errors": (

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import polars as pl
 import pytest
 from helpers_cli import LLAMA, ROUND
@@ -311,4 +310,4 @@ def test_a_reader_that_went_away_is_no_traceback():
 def test_all_kinds_of_latency_model(capsys):
     figures = [run(capsys, *LLAMA, "--latency-model", name)[0] for name in ("blackbox", "roofline")]
     assert figures[0]["e2e_mean_ms"] != figures[1]["e2e_mean_ms"]
-    assert np.isclose(figures[0]["e2e_mean_ms"], figures[1]["e2e_mean_ms"], rtol=0.5)
+    assert 0.5 < figures[1]["e2e_mean_ms"] / figures[0]["e2e_mean_ms"] < 2

@@ -1,7 +1,7 @@
 """The compiled cluster against the slow reference cluster: every decision, what it saw, every timestamp.
 
 Random small clusters: every policy, scorers of every kind, latencies, stale snapshots, small prefix tables, forced
-targets, a horizon, over the random workloads and schedulers of test_engine_random.
+targets, front ends with a capacity, a horizon, over the random workloads and schedulers of test_engine_random.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class ClusterCase:
     case: Case
     options: ClusterOptions
     forced: tuple[int, int] = (NONE, NONE)
+    intake_us: int = 0
 
 
 def random_cluster(seed: int, count: int, longest: int) -> ClusterCase:
@@ -59,7 +60,7 @@ def random_cluster(seed: int, count: int, longest: int) -> ClusterCase:
     forced = (NONE, NONE)
     if rng.random() < 0.2:
         forced = (rng.randrange(count), rng.randrange(options.num_instances))
-    return ClusterCase(case, options, forced)
+    return ClusterCase(case, options, forced, rng.choice([0, 0, 1, 700, 20_000]))
 
 
 def random_closed_loop(seed: int, count: int, longest: int) -> ClusterCase:
@@ -126,10 +127,11 @@ def reference(cluster: ClusterCase) -> RefClusterResult | None:
     case, options = cluster.case, dataclasses.asdict(cluster.options)
     cache, load = options.pop("routing_cache_weight"), options.pop("routing_load_weight")
     options["routing_scorers"] = options["routing_scorers"] or (("kv-utilization", cache), ("load-balance", load))
-    request, instance = cluster.forced
-    forced = {} if request == NONE else {case.requests[request].id: instance}
+    request, target = cluster.forced
+    forced = {} if request == NONE else {case.requests[request].id: target}
     try:
-        return simulate_cluster(case.requests, RefClusterConfig(reference_config(case), forced=forced, **options))
+        instance = dataclasses.replace(reference_config(case), intake_us=cluster.intake_us)
+        return simulate_cluster(case.requests, RefClusterConfig(instance, forced=forced, **options))
     except StallError:
         return None
 
@@ -137,6 +139,7 @@ def reference(cluster: ClusterCase) -> RefClusterResult | None:
 def compiled(cluster: ClusterCase, **how: Any) -> Run:
     case = cluster.case
     model = all_aggregates_model(case.last_prompt_token_is_decode)
+    model = dataclasses.replace(model, intake_us=cluster.intake_us)
     control = control_of(cluster.options, case.engine)
     how |= {"horizon_us": case.horizon_us, "forced": cluster.forced}
     return run_engine_on(case.requests, case.engine, model, control=control, **how)

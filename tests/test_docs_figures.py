@@ -7,14 +7,16 @@ from helpers_docs import ROOT, tables
 from helpers_sizing import ONE_SEAT, ONE_TOKEN, SERVICE_S, SINGLE
 from test_capacity import md1_rate, scenarios
 from test_changing_load import verdicts as verdicts_on_changes
+from test_hardware import OWN_GUESSES
 from test_kv_capacity import L70B, QWEN
 from test_kv_capacity import capacity as kv_capacity
-from test_roofline import VECTORS
+from test_roofline import VECTORS, architecture
 from test_stability import verdicts
 from test_statistics import covers_mean, deterministic, share_covered, two_kinds
 
 import blis
 from blis.config.hardware import load_hardware
+from blis.latency.roofline import roofline_model, step_terms
 
 DOCS = ROOT / "docs"
 CLOSED_FORM, TEN_LOADS = [table for table in tables(DOCS / "capacity.md") if "found" in str(table[0])][-2:]
@@ -80,9 +82,13 @@ def table_with(page, column):
 
 
 def test_reference_steps_of_the_roofline():
-    steps = [int(row["step µs"].replace(",", "")) for row in table_with("roofline.md", "step µs")]
-    assert set(steps) <= {step_us for *_, step_us, _ in VECTORS}
-    assert len(steps) == 11
+    shown = [int(row["step µs"].replace(",", "")) for row in table_with("roofline.md", "step µs")]
+    steps = []
+    for (name, gpu, tp, profile, *ranks), prefills, decodes, *_ in VECTORS:
+        figures = (architecture(name), load_hardware().get(gpu), tp, profile)
+        law = roofline_model(*figures, data_parallel_ranks=ranks[0] if ranks else 1)
+        steps.append(int(step_terms(law, prefills=prefills, decodes=decodes).step_us))
+    assert shown == steps[3:]
 
 
 def test_figures_of_gpus():
@@ -95,7 +101,7 @@ def test_figures_of_gpus():
         )
         shown = ["–" if figure is None else f"{figure:g}" for figure in figures]
         assert list(row.values()) == [gpu.name, *shown]
-    with_own = [gpu for gpu in gpus if gpu.status == "measured" or gpu.name in ("RTX-4090", "MI300X")]
+    with_own = [gpu for gpu in gpus if gpu.status == "measured" or gpu.name in OWN_GUESSES]
     for row, gpu in zip(table_with("roofline.md", "e16"), with_own, strict=True):
         reduce = [figure for count in (2, 4, 8) for figure in dataclasses.astuple(gpu.all_reduce[count])]
         figures = [*dataclasses.astuple(gpu.efficiency), gpu.prefill_extra_context_tokens, *reduce]

@@ -92,11 +92,11 @@ FIELDS = ("host_step_us", "linear_16bit", "weight_streaming", "decode_attention"
 
 
 def changed_h100(**values):
-    return with_fields(load_hardware().get("H100"), "full", values)
+    return with_fields(load_hardware().get("H100"), "asynchronous", values)
 
 
 def roofline_of(gpu, model=LLAMA):
-    return roofline_model(read_model(shipped_config_folder(model)), gpu, 1, "full")
+    return roofline_model(read_model(shipped_config_folder(model)), gpu, 1, "asynchronous")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ SHARED = Path(os.environ.get("BLIS_SHARED", ROOT.parent / "shared"))
 DEPLOYMENT = (
     *("--model", "meta-llama/llama-3.1-8b-instruct", "--hardware", "RTX-PRO-6000-Server", "--tp", "1"),
     *("--vllm-version", "0.19.0", "--max-num-seqs", "128", "--max-num-batched-tokens", "2048"),
+    *("--front-end", "none"),
 )
 
 pytestmark = pytest.mark.slow

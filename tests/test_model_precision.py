@@ -141,14 +141,15 @@ def test_what_would_be_cut_within_a_block(read):
     blocks = {"quant_method": "fp8", "weight_block_size": [128, 128]}
     sizes = {"moe_intermediate_size": 768, "shared_expert_intermediate_size": 512, "mlp_only_layers": [0]}
     model = read(blocks, **sizes, intermediate_size=5120, num_attention_heads=32, num_key_value_heads=8)
-    assert [model.blocks_not_split_over(tp) for tp in (1, 2)] == [None, None]
-    assert model.blocks_not_split_over(4) == "experts 768 wide, with a scale for each 128 of it,"
+    assert [model.experts_not_split_over(tp) for tp in (1, 2)] == [None, None]
+    assert model.experts_not_split_over(4) == "experts 768 wide, with a scale for each 128 of it,"
+    assert model.blocks_not_split_over(4) is None
     assert [tp for tp in (1, 2, 4, 8) if model.splits_over(tp)] == [1, 2]
     wider = read(blocks, **sizes | {"moe_intermediate_size": 1024}, intermediate_size=5120, num_attention_heads=32)
     assert wider.blocks_not_split_over(4) is None
     assert wider.blocks_not_split_over(8) == "shared experts 512 wide, with a scale for each 128 of it,"
     left_out = blocks | {"modules_to_not_convert": ["experts", "shared_expert"]}
-    assert read(left_out, **sizes, intermediate_size=5120).blocks_not_split_over(4) is None
+    assert read(left_out, **sizes, intermediate_size=5120).experts_not_split_over(4) is None
     assert read({"quant_method": "fp8"}, **sizes).blocks_not_split_over(8) is None
 
 

@@ -33,6 +33,7 @@ def test_exported_names():
         "Fit",
         "FitOptions",
         "FrameWorkload",
+        "FrontEnd",
         "GpuMemory",
         "InputError",
         "InstancesNeeded",

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from blis.config.defaults import load_defaults
+from blis.config.front_end import VLLM_FRONT_END
 from blis.config.resolve import resolve
 from blis.config.schema import Deployment, EngineOptions
 from blis.errors import CapacityError, ConfigError
@@ -81,11 +82,12 @@ def test_a_model_without_coefficients():
     assert r.details["latency_model"] == {
         "name": "roofline",
         "origin": "architecture and hardware file",
-        "host_profile": "full",
+        "host_profile": "asynchronous",
         "model_kind": "dense",
         "accuracy_percent": round(expected_errors("H100-SXM", "dense", NOT_FULL)["tpot"].typical),
         "hardware_status": "measured",
         "kv_element_bytes": 2,
+        "front_end": dataclasses.asdict(VLLM_FRONT_END),
     }
 
 
@@ -98,6 +100,7 @@ def test_a_model_without_coefficients():
         ("deepseek-ai/deepseek-r1", "H200-SXM", 8, "latent attention"),
         ("qwen/qwen3-next-80b-a3b-instruct", "H200-SXM", 4, "hybrid"),
         (QWEN3, "MI300X", 1, "dense"),
+        (QWEN3, "TPU-v6e", 2, "dense"),
     ],
 )
 def test_every_roofline_result_says_how_far_to_trust_it(model, hardware, tp, kind):
@@ -106,13 +109,13 @@ def test_every_roofline_result_says_how_far_to_trust_it(model, hardware, tp, kin
     said = f"roofline, whose TPOT was typically {error.typical:.0f} % off, in 1 of 10 cases more than {error.p90:.0f} %"
     assert f"{said}, on {error.points} measured points ({error.of})" in texts(r, "warning")
     assert r.details["latency_model"]["accuracy_percent"] == round(error.typical)
-    assert ("efficiencies of MI300X are guesses" in texts(r, "warning")) == (hardware == "MI300X")
+    assert ("efficiencies of TPU-v6e are guesses" in texts(r, "warning")) == (hardware == "TPU-v6e")
 
 
 def test_roofline_can_be_forced():
     r = decide(latency_model="roofline")
     assert r.latency.name == "roofline"
-    assert (r.vllm_version, r.details["latency_model"]["host_profile"]) == ("0.33.0", "full")
+    assert (r.vllm_version, r.details["latency_model"]["host_profile"]) == ("0.33.0", "asynchronous")
     assert "no coefficients match" not in texts(r)
 
 

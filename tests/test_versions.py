@@ -73,7 +73,14 @@ def test_every_rule_of_a_profile_can_be_set_by_itself():
 
 @pytest.mark.parametrize(
     ("version", "profile"),
-    [("0.8.4", "piecewise"), ("0.10.2", "piecewise"), ("0.11.0", "full"), ("0.19", "full"), (None, "full")],
+    [
+        ("0.8.4", "piecewise"),
+        ("0.10.2", "piecewise"),
+        ("0.11.0", "full"),
+        ("0.13.9", "full"),
+        ("0.14.0", "asynchronous"),
+        (None, "asynchronous"),
+    ],
 )
 def test_host_profile(version, profile):
     assert host_profile_name(version) == profile

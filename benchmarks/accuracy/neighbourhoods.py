@@ -12,6 +12,9 @@ _ABOUT = (
     "errors in per cent by figure and neighbourhood: points, typical, 90th percentile, bias; "
     "written by benchmarks/check_accuracy.py --update"
 )
+#: What typical errors grow by on servers that the law's constants were not fitted to: fits that leave out a quarter of
+#: all groups, on these, against the fit to all (docs/roofline.md); 90th percentiles don't grow.
+_ELSEWHERE = {"tpot": 1.4, "ttft": 1.1, "e2e": 1.4, "throughput": 1.3}
 _NAMES = dict(zip(FIGURES, ("TPOT", "TTFT", "E2E", "throughput"), strict=True))
 
 
@@ -26,14 +29,19 @@ def expected_errors(rows):
                 for neighbourhood in names:
                     errors[figure][neighbourhood].append(row.errors[name])
     return {
-        figure: {name: _figures(values) for name, values in sorted(found.items()) if len(values) >= LEAST_POINTS}
+        figure: {
+            name: _figures(values, _ELSEWHERE[figure])
+            for name, values in sorted(found.items())
+            if len(values) >= LEAST_POINTS
+        }
         for figure, found in errors.items()
     }
 
 
-def _figures(values):
+def _figures(values, elsewhere):
     found = score(values)
-    return [found.count, *(round(figure, 1) for figure in (found.typical, found.p90, found.bias))]
+    typical = found.typical * elsewhere
+    return [found.count, *(round(figure, 1) for figure in (typical, max(typical, found.p90), found.bias))]
 
 
 def write_expected_errors(rows, path=PATH):

@@ -1,11 +1,10 @@
 """Points whose requests are drawn once and simulated again and again, with other constants of the law."""
 
-import logging
 from dataclasses import replace
 from functools import cache
 
 from accuracy.constants import applied
-from accuracy.running import Answer, answer_of, prepared
+from accuracy.running import Answer, answer_of, prepared, quiet
 from accuracy.scores import rows_of
 from accuracy.servers import deployment_of, inexpressible
 from blis.config.resolve import look_up
@@ -21,14 +20,14 @@ class PreparedPoints:
     """
 
     def __init__(self, points):
-        logging.getLogger("blis").setLevel(logging.CRITICAL)
         self._simulations = {}
-        for point in points:
-            if point.doubt is None and inexpressible(point) is None:
-                try:
-                    self._simulations[point] = _with_blocks(prepared(point))
-                except BlisError:
-                    continue
+        with quiet():
+            for point in points:
+                if point.doubt is None and inexpressible(point) is None:
+                    try:
+                        self._simulations[point] = _with_blocks(prepared(point))
+                    except BlisError:
+                        continue
 
     @property
     def points(self):
@@ -37,7 +36,7 @@ class PreparedPoints:
 
     def rows(self, settings):
         """Errors of all points (`accuracy.scores.Row`) where settings hold (`accuracy.constants.applied`)."""
-        with applied(settings) as hardware_config:
+        with applied(settings) as hardware_config, quiet():
             law = cache(lambda deployment: look_up(deployment).latency)
             answers = [self._answer(point, law(deployment_of(point, hardware_config))) for point in self._simulations]
         return rows_of(self.points, answers)

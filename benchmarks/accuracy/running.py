@@ -2,6 +2,7 @@
 
 import logging
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
@@ -51,13 +52,25 @@ def run_all(points, processes=_PROCESSES):
 
 def run_point(point):
     """Run one point; a point that blis refuses, or fails at, has its reason instead of figures."""
-    logging.getLogger("blis").setLevel(logging.ERROR)
     if reason := inexpressible(point):
         return Answer(point.id, reason, cannot=True)
     try:
-        return answer_of(point.id, prepared(point).run())
+        with quiet():
+            return answer_of(point.id, prepared(point).run())
     except BlisError as error:
         return Answer(point.id, str(error))
+
+
+@contextmanager
+def quiet():
+    """Nothing is said of runs for a while."""
+    log = logging.getLogger("blis")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def prepared(point):

@@ -50,6 +50,7 @@ def deployment_of(point, hardware_config=None):
         hardware_config=hardware_config,
         gpu_memory_utilization=point.gpu_memory_utilization,
         kv_cache_dtype=point.kv_dtype,
+        front_end="none" if "no HTTP" in (point.client or "") else None,
     )
 
 
@@ -76,7 +77,6 @@ def options_of(point):
         max_num_scheduled_tokens=point.max_num_batched_tokens,
         max_model_len=point.max_model_len,
         enable_prefix_caching=point.prefix_caching,
-        allow_unservable=point.ep > 1,  # experts of widths that can't be split are then whole on each GPU
     )
 
 

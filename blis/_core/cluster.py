@@ -19,6 +19,7 @@ from blis._core.ahead import advance_ahead
 from blis._core.closed_loop import next_arrival, number_arrival, release, two_earliest
 from blis._core.codes import GO_ON, NONE, RequestStatus, StopReason, ViewColumn
 from blis._core.event_queue import pop_event, push_event
+from blis._core.front_end import due_us, enter, leave, pass_through
 from blis._core.handles import borrow
 from blis._core.instance import advance
 from blis._core.jit import kernel
@@ -26,10 +27,12 @@ from blis._core.router import decide_admission, decide_routing
 from blis._core.state import (
     ADMITTED_COUNT,
     ALONE,
+    COUNT,
     CULPRIT,
     DECIDED,
     ENDED,
     FAR_FUTURE,
+    FIRST_INSIDE,
     LENGTH,
     NOW,
     STEPS,
@@ -49,6 +52,9 @@ REJECTED = int(RequestStatus.REJECTED)
 WAITING = int(RequestStatus.WAITING)
 PENDING_REQUESTS = int(ViewColumn.PENDING_REQUESTS)
 
+#: What at[DECIDED] is in the first call behind the last decision.
+JUST_DECIDED = 1
+
 # kinds of events; STOP: there is none before the horizon
 ADMIT, ROUTE, BECOME_VISIBLE, STOP = 0, 1, 2, 3
 
@@ -59,6 +65,9 @@ def run_cluster(cluster, laws, max_work, ahead):
     at, wake_us, looks = cluster.at, cluster.wake_us, somebody_looks(cluster)
     closed_loop = cluster.limits.closed_loop
     at[WORK] = max_work
+    if at[DECIDED] == JUST_DECIDED and cluster.front_ends.intake_us > 0:
+        at[DECIDED] = int64(2)
+        pass_through(cluster.front_ends, cluster.by_visible, cluster.target, cluster.requests.visible_us)
     if at[DECIDED]:
         return leave_alone(cluster, laws, ahead)
     while True:
@@ -104,7 +113,7 @@ def leave_alone(cluster, laws, ahead):
         request = int64(NONE)
         if at[TO_ENQUEUE] < len(by_visible) and target[by_visible[at[TO_ENQUEUE]]] <= i:
             request = by_visible[at[TO_ENQUEUE]]
-            until = requests.visible_us[request]
+            until = min(requests.visible_us[request], end_us)
         if instance.at[WAKE] < until:
             steps = instance.batch.at[STEPS]
             reason = bring_up_to_date(instance, laws, until, end_us, at[WORK], ahead)
@@ -115,7 +124,10 @@ def leave_alone(cluster, laws, ahead):
         if request == NONE:
             at[ALONE] += 1
             continue
-        become_visible(cluster, request, until)
+        if until < end_us:
+            become_visible(cluster, request, until)
+        else:  # its front end had it until the horizon
+            at[TO_ENQUEUE] += 1
     return int64(DONE)
 
 
@@ -222,7 +234,8 @@ def happen(cluster, laws, kind, time_us, request):
     if kind == BECOME_VISIBLE:
         if closed_loop:
             pop_event(cluster.loop.becoming_visible)
-        become_visible(cluster, request, time_us)
+        if cluster.front_ends.intake_us == 0 or comes_out(cluster, request, time_us):
+            become_visible(cluster, request, time_us)
         return GO_ON
     if kind == ADMIT:
         reason = decide_admission(cluster, laws, request, time_us)
@@ -245,6 +258,25 @@ def happen(cluster, laws, kind, time_us, request):
             push_event(cluster.loop.becoming_visible, cluster.requests.visible_us[request], request)
     at[TO_ROUTE] += 1
     return GO_ON
+
+
+@kernel
+def comes_out(cluster, request, now_us):
+    """A request comes to its front end, or was to be through with it by now. Returns whether it is."""
+    front_ends, queue = cluster.front_ends, cluster.loop.becoming_visible
+    i = int64(cluster.target[request])
+    if front_ends.until[request] == NONE:
+        enter(front_ends, i, request, now_us)
+        cluster.requests.visible_us[request] = FAR_FUTURE
+        if front_ends.at[i, COUNT] == 1:
+            push_event(queue, due_us(front_ends, i), request)
+        return False
+    is_out = leave(front_ends, i, now_us)
+    if front_ends.at[i, COUNT] > 0:
+        push_event(queue, due_us(front_ends, i), front_ends.at[i, FIRST_INSIDE])
+    if is_out:
+        cluster.requests.visible_us[request] = now_us
+    return is_out
 
 
 @kernel

@@ -123,13 +123,21 @@ TO_ENQUEUE = 2  # next of by_visible to become visible to its instance
 WORK = 3  # steps and events that may still be done in this call
 CULPRIT = 4  # instance (a failed step) or request (a failed decision)
 ANSWER = 5  # what the policy answered that failed
-DECIDED = 6  # 1: no policy looks at instances, and all decisions are made; from then on ...
+DECIDED = 6  # 1: no policy looks at instances, and all decisions are made; 2: front ends are passed, too; then ...
 ALONE = 7  # ... the instance whose turn it is
 ADMITTED_COUNT = 8  # closed loop: requests that came to their admission
 LAST_ARRIVAL = 9  # closed loop: arrival of the last of them
 ARRIVAL_TIMES = 10  # closed loop: different arrivals so far
 LATE = 11  # closed loop: 1: something was to happen after the horizon
 CLUSTER_SCALARS = 12
+
+# --- at[] of FrontEnds, per instance -----------------------------------------------------------------------
+COUNT = 0  # requests inside
+FIRST_INSIDE = 1
+LAST_INSIDE = 2
+SERVED = 3  # how long each of them was served since the front end was idle, in parts of a µs
+SINCE = 4  # up to which time that is counted
+FRONT_END_SCALARS = 5
 
 # --- at[] of DecisionLog ----------------------------------------------------------------------------------
 NUM_DECISIONS = 0
@@ -357,6 +365,16 @@ class ClosedLoop:
 
 
 @struct
+class FrontEnds:
+    """What a request passes before its instance sees it; arrays are empty if that takes no capacity."""
+
+    at: int64[:, ::1]  # per instance
+    behind: int64[::1]  # per request: who came in next
+    until: int64[::1]  # per request: its instance's SERVED with which it is through; NONE: it is not inside
+    intake_us: int64  # that each request takes; 0: there is no limit
+
+
+@struct
 class DecisionLog:
     """Every decision with what the policy saw."""
 
@@ -396,4 +414,5 @@ class Cluster:
     snapshots: Snapshots
     table: PrefixTable
     decision_log: DecisionLog
+    front_ends: FrontEnds
     loop: ClosedLoop

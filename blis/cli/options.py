@@ -85,6 +85,11 @@ _deployment_options = all_of(
         metavar="B0,B1,B2[,B3,B4]",
         help="Step-time coefficients, likewise; the parameters of a function.",
     ),
+    _model(
+        "--front-end",
+        metavar="NAME|FILE",
+        help="API server before the engine, without coefficients: none, vllm, or a YAML file.  [default: vllm]",
+    ),
     _model("--model-config-folder", type=PATH, help="Folder with the model's HuggingFace config.json."),
     ASSUME_DENSE,
     _model("--hardware-config", type=PATH, help="GPU specifications in place of the shipped file."),

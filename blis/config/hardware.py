@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from blis.config.gpu_names import name_parts, plain_name
 from blis.config.versions import HostProfileName
@@ -88,6 +88,8 @@ class Gpu:
         link_domain_gpus: how many GPUs that link joins; 1: there is only PCIe; None: not said.
         pcie_generation: of the link to the host; None: not said.
         network_gb_per_s: to other hosts, per GPU and direction, in the usual system; None: not said.
+        mixed_step_penalty: how much longer decode attention takes in a step that also prefills, as a share, where
+            eight or more query heads share a key; less where fewer do.
         efficiency: shares of the peaks that kernels reach.
         prefill_extra_context_tokens: context added to each new prefill token, for wasted tiles and Q/K/V/O traffic.
         all_reduce: cost by number of GPUs.
@@ -119,6 +121,7 @@ class Gpu:
     link_domain_gpus: int | None = None
     pcie_generation: int | None = None
     network_gb_per_s: float | None = None
+    mixed_step_penalty: float = 0.9
 
     def peak_of(self, narrow_type: NarrowType) -> float | None:
         """Peak of a type below 16 bit, in TFLOPS (TOPS); None if the GPU cannot multiply it."""
@@ -262,6 +265,7 @@ def _read_gpu(name: str, entry: Section) -> Gpu:
         link_domain_gpus=entry.integer("link_domain_gpus", least=1) if entry.has("link_domain_gpus") else None,
         pcie_generation=entry.integer("pcie_generation", least=1) if entry.has("pcie_generation") else None,
         network_gb_per_s=_positive_if_any(entry, "network_gb_per_s"),
+        **({"mixed_step_penalty": entry.number("mixed_step_penalty")} if entry.has("mixed_step_penalty") else {}),
     )
     entry.finish()
     _check_physics(gpu, entry)
@@ -305,10 +309,10 @@ def _read_all_reduce(section: Section) -> dict[int, AllReduce]:
 
 
 def _read_host_profiles(section: Section) -> dict[HostProfileName, HostProfile]:
+    """A file of a user's own may say nothing of ``asynchronous`` hosts; these are as ``full`` ones then."""
     result: dict[HostProfileName, HostProfile] = {}
-    names: tuple[HostProfileName, ...] = ("piecewise", "full")
-    for name in names:
-        profile = section.section(name)
+    for name in get_args(HostProfileName):
+        profile = section.section(name if section.has(name) or name != "asynchronous" else "full")
         result[name] = HostProfile(**{f.name: profile.number(f.name) for f in fields(HostProfile)})
         profile.finish()
     section.finish()

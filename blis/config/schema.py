@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
+from blis.config.front_end import FrontEnd
 from blis.errors import CombinationError, ConfigError, nearest
 from blis.files.shown import Brief
 
@@ -100,6 +101,8 @@ class Deployment(Brief):
             (`blis.step_time`), itself or its name; or what a fit has found (`blis.Fit.model`).
         alpha_coeffs: three queueing coefficients (µs, µs per prompt token, µs per output token).
         beta_coeffs: three to five step-time coefficients (see docs/approach.md).
+        front_end: what stands before the engine where coefficients don't say so: ``none``, ``vllm``, a YAML file, or a
+            `blis.FrontEnd`; None: ``vllm`` with the roofline, ``none`` with laws of the user's own.
         model_config_folder: folder holding the model's HuggingFace ``config.json``.
         assume_dense_transformer: take a model of a family that is not known for a plain dense one, and say so.
         hardware_config: a hardware file of the user's own.
@@ -118,6 +121,7 @@ class Deployment(Brief):
     latency_model: str | Callable[..., Any] | StepTimeModel | None = None
     alpha_coeffs: tuple[float, ...] | None = None
     beta_coeffs: tuple[float, ...] | None = None
+    front_end: str | Path | FrontEnd | None = None
     model_config_folder: Path | None = None
     assume_dense_transformer: bool = False
     hardware_config: Path | None = None

@@ -55,7 +55,18 @@ def check_servable(
         raise CombinationError(
             f"{reasons[0]}; vLLM refuses to start so, allow_unservable (--allow-unservable) simulates it all the same"
         )
-    return [Note("warning", f"{reason}; vLLM refuses to start so, simulated all the same") for reason in reasons]
+    notes = [f"{reason}; vLLM refuses to start so, simulated all the same" for reason in reasons]
+    return [Note("warning", text) for text in (*notes, *experts_in_whole(model, tp))]
+
+
+def experts_in_whole(model: Model | None, tp: int | None) -> list[str]:
+    """A warning where experts can only be on GPUs as a whole."""
+    cut = None if model is None or tp is None else model.experts_not_split_over(tp)
+    if cut is None:
+        return []
+    return [
+        f"tp: {cut} cannot be split over {tp} GPUs; vLLM starts with --enable-expert-parallel only, which is assumed"
+    ]
 
 
 def unservable(

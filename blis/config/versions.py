@@ -1,7 +1,7 @@
 """vLLM versions: how they are written, and what changed with them.
 
 Sources: the scheduler rules are those of vLLM's own code in releases 0.8.4, 0.8.5 and 0.33.0; full CUDA graphs
-became the default with 0.11.0.
+became the default with 0.11.0, asynchronous scheduling with 0.14.0 (pull request 27614).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 from blis.errors import ConfigError
 
-HostProfileName = Literal["piecewise", "full"]
+HostProfileName = Literal["piecewise", "full", "asynchronous"]
 
 #: vLLM's own priority scheduling came with this release.
 FIRST_WITH_PRIORITY_SCHEDULING = (0, 9)
@@ -100,8 +100,12 @@ def scheduler_profile(version: str | None) -> SchedulerProfile:
 
 
 def host_profile_name(version: str | None) -> HostProfileName:
-    """How a vLLM version launches its kernels; ``full`` CUDA graphs (0.11 on) if no version is known."""
-    return "piecewise" if version is not None and parse_version(version) < (0, 11) else "full"
+    """How a vLLM version plans steps and launches kernels; as the newest does if no version is known.
+
+    ``full`` CUDA graphs are usual from 0.11 on; from 0.14 on steps are planned while another one runs.
+    """
+    release = parse_version(version or NEWEST)
+    return "piecewise" if release < (0, 11) else "full" if release < (0, 14) else "asynchronous"
 
 
 def version_text(version: str | None) -> str:

@@ -106,6 +106,8 @@ class LatencyModel:
         name: ``blackbox``, ``roofline`` or a user's own.
         alpha: queueing delay ``trunc(alpha[0] + alpha[1] * input_tokens)`` µs before a request becomes
             visible to the scheduler; ``trunc(alpha[2])`` µs of client-side cost per output token.
+        intake_us: time of the API server per request, which all requests that it has in hand share, before one becomes
+            visible; 0: it has no limit.
         compile: gives the law compiled with `numba.cfunc`; called once per run, must cache.
         parameters: what the law gets as its last argument.
         last_prompt_token_is_decode: whether a request whose whole prompt but one token is cached counts
@@ -124,6 +126,7 @@ class LatencyModel:
     last_prompt_token_is_decode: bool = False
     failure: Callable[[NDArray[np.int64], NDArray[np.float64]], str] | None = None
     times: tuple[int, ...] | None = None
+    intake_us: int = 0
 
     def __repr__(self) -> str:
         return f"<LatencyModel: {self.name}, alpha {list(self.alpha)}, {len(self.parameters)} parameters>"

@@ -1,7 +1,8 @@
 """The analytical model: step time from the model's architecture and the GPU's figures.
 
-Every kernel of a step takes the larger of its compute time and its memory time, each at the peak of the
-datasheet times an efficiency; kernels are added; the host's time is added on top. Nothing is fitted per model.
+Every kernel of a step takes the larger of its compute time and its memory time, those of experts both, each at the
+peak of the datasheet times an efficiency; kernels are added; the host's time is added on top. Nothing is fitted per
+model.
 docs/roofline.md derives each formula and says how far to trust it; the symbols are explained there.
 
 `_terms` is the one place where the formulas live: the law that the engine calls and `step_terms` both evaluate
@@ -40,6 +41,7 @@ from blis.latency.roofline_parameters import (
     IS_MIXED,
     KV_PER_TOKEN,
     LEAST_QUERIES,
+    MIXED_STEP_PENALTY,
     MLP,
     MLP_PER_TOKEN,
     NUM_EXPERTS,
@@ -58,9 +60,6 @@ from blis.latency.roofline_parameters import (
     parameters_of,
     times_of,
 )
-
-#: π: decode attention runs in the kernel meant for long queries when the step also prefills.
-MIXED_STEP_PENALTY = 0.9
 
 
 class StepTerms(NamedTuple):
@@ -232,7 +231,7 @@ def _terms(
     experts = 0.0
     if p[NUM_EXPERTS] > 0:
         distinct = p[NUM_EXPERTS] * (1.0 - p[SHARE_OF_EXPERTS_MISSED] ** tokens)
-        experts = max(tokens * p[EXPERTS_PER_TOKEN], distinct * p[ONE_EXPERT])
+        experts = tokens * p[EXPERTS_PER_TOKEN] + distinct * p[ONE_EXPERT]
     head = max(requests * p[HEAD_PER_REQUEST], p[HEAD]) if requests > 0 else 0.0
 
     decode_attention, prefill_attention = _attention(
@@ -285,7 +284,7 @@ def _attention(
     full, windowed, window = p[at + FULL_LAYERS], p[at + WINDOWED_LAYERS], p[at + WINDOW_TOKENS]
     kv_tokens = float(decode_context_tokens + num_decodes)  # S: each decode also reads the token it writes
     kv_tokens = full * kv_tokens + windowed * min(kv_tokens, window * num_decodes)
-    penalty = 1.0 + MIXED_STEP_PENALTY if prefill_tokens > 0 else 1.0
+    penalty = 1.0 + p[at + MIXED_STEP_PENALTY] if prefill_tokens > 0 else 1.0
     decode = max(kv_tokens * p[at + KV_PER_TOKEN] * penalty, kv_tokens * p[at + DECODE_PER_PAIR])
     if prefill_tokens == 0:
         return decode, 0.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from blis.config.hardware import Gpu
 from blis.config.model.layers import Attention, Experts, LatentAttention, StateMixer
 from blis.config.model.model import Model
-from blis.config.quantization import BYTES_8BIT, BYTES_16BIT
+from blis.config.quantization import BYTES_8BIT, BYTES_16BIT, BYTES_MXFP4
 from blis.config.versions import HostProfileName
 from blis.errors import CombinationError
 
@@ -27,6 +27,8 @@ GAP_US_PER_MOE_LAYER = 35.0
 _BYTES_MOSTLY_NARROW = (BYTES_8BIT + BYTES_16BIT) / 2
 #: Queries per streaming multiprocessor below which prefill attention cannot fill the GPU.
 QUERIES_PER_SM = 64
+#: Query heads per KV head from which on a step that also prefills slows decode attention in full.
+HEADS_OF_FULL_PENALTY = 8
 
 # Positions in the array of parameters. All costs are in µs.
 (
@@ -64,8 +66,9 @@ QUERIES_PER_SM = 64
     DECODE_PER_PAIR,  # compute time of one query-key pair in one layer
     PREFILL_PER_PAIR,
     LEAST_QUERIES,  # n0
+    MIXED_STEP_PENALTY,  # π
     NUM_PARAMETERS,
-) = range(34)
+) = range(35)
 NUM_OF_KIND = NUM_PARAMETERS - FULL_LAYERS
 _TIMES_OF_KIND = (KV_PER_TOKEN, DECODE_PER_PAIR, PREFILL_PER_PAIR)
 _TIMES = (
@@ -139,7 +142,8 @@ def _elements_per_token(model: Model, tp: int) -> float:
         each.num_matrices * (each.shared_width + each.experts_per_token * each.expert_width)
         for each in model.moe_layers
     )
-    return residuals + mixers + (dense + moe) / 2 / tp
+    outputs = sum(each.experts_per_token * (each.latent_size or model.hidden_size) for each in model.moe_layers)
+    return residuals + mixers + (dense + moe) / 2 / tp + outputs
 
 
 def _set_experts(parameters: NDArray[np.float64], model: Model, gpu: Gpu, tp: int, ranks: int) -> None:
@@ -153,6 +157,8 @@ def _set_experts(parameters: NDArray[np.float64], model: Model, gpu: Gpu, tp: in
     experts = _alike(model.moe_layers)
     weight_bytes = model.quantization.expert_bytes
     rate = _flops_per_us(model, gpu, weight_bytes, gpu.efficiency.experts_16bit, gpu.efficiency.experts_8bit)
+    if weight_bytes == BYTES_MXFP4 and model.quantization.activation_type is None and gpu.peak_fp4_tflops is not None:
+        rate = gpu.peak_8bit_tflops * 1e6 * gpu.efficiency.experts_8bit  # activations become MXFP8 there
     streaming = gpu.memory_bandwidth_gb_per_s * 1e3 * gpu.efficiency.expert_streaming
     expert = sum(each.one_expert_parameters(model.hidden_size) for each in model.moe_layers) / tp
     parameters[EXPERTS_PER_TOKEN] = expert * 2 * experts.experts_per_token / rate
@@ -194,6 +200,7 @@ class _Attention:
         bytes_per_token: read of each token looked at.
         decode_flops: of one head, per query-key pair.
         prefill_flops: the same when prefilling.
+        heads_per_kv_head: query heads that share a key.
         is_8bit: whether these are of 8 bit, where the GPU has the type.
     """
 
@@ -201,6 +208,7 @@ class _Attention:
     bytes_per_token: int
     decode_flops: int
     prefill_flops: int
+    heads_per_kv_head: float
     is_8bit: bool = False
 
 
@@ -214,7 +222,8 @@ def _kinds_of_attention(model: Model, gpu: Gpu, tp: int, kv_element_bytes: int) 
         indexer = mixer.indexer if isinstance(mixer, LatentAttention) else None
         if indexer is not None and not indexer.is_shared:
             flops = 2 * indexer.head_dim  # its heads and keys are on every GPU
-            layers[_Attention(indexer.num_heads, indexer.token_bytes, flops, flops, is_8bit=True), 0] += count
+            shape = _Attention(indexer.num_heads, indexer.token_bytes, flops, flops, indexer.num_heads, is_8bit=True)
+            layers[shape, 0] += count
     kinds = []
     for shape in dict.fromkeys(shape for shape, _ in layers):
         first, *others = [window for of, window in layers if of == shape and window] or [0]
@@ -230,6 +239,7 @@ def _shape(mixer: Attention | LatentAttention, tp: int, kv_element_bytes: int) -
         mixer.bytes_read(tp, kv_element_bytes),
         mixer.decode_flops_per_pair,
         mixer.prefill_flops_per_pair,
+        mixer.num_heads / (mixer.num_kv_heads if isinstance(mixer, Attention) else 1),
     )
 
 
@@ -239,11 +249,13 @@ def _costs(shape: _Attention, gpu: Gpu) -> tuple[float, ...]:
     peak = gpu.peak_of("fp8") if shape.is_8bit else None
     peak = gpu.peak_16bit_tflops if peak is None else peak
     flops_per_us = peak * 1e6 * gpu.efficiency.prefill_attention
+    shared = min(1.0, (shape.heads_per_kv_head - 1) / (HEADS_OF_FULL_PENALTY - 1))
     return (
         shape.bytes_per_token / bytes_per_us,
         shape.heads * shape.decode_flops / flops_per_us,
         shape.heads * shape.prefill_flops / flops_per_us,
         QUERIES_PER_SM * gpu.num_sms / shape.heads,
+        gpu.mixed_step_penalty * shared,
     )
 
 

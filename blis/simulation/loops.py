@@ -14,19 +14,31 @@ from blis.simulation.packing import Columns, Unused, refusals
 from blis.workload.requests import MOST_US, RequestTable
 
 
-def loop_columns(table: RequestTable, engine: EngineConfig, latency: LatencyModel, control: Control) -> Columns:
+def needs_heaps(table: RequestTable, latency: LatencyModel, control: Control, *, tracing: bool) -> bool:
+    """Whether times become known only while the engine runs: of arrivals, or of what comes out of front ends."""
+    looks = tracing or bool(control.reads)
+    return table.is_closed_loop or (latency.intake_us > 0 and looks)
+
+
+def loop_columns(
+    table: RequestTable, engine: EngineConfig, latency: LatencyModel, control: Control, *, needed: bool
+) -> Columns:
     """`blis._core.state.ClosedLoop`, up to its queues."""
-    sessions, n = table.sessions, len(table)
-    if sessions is None or not table.is_closed_loop:
+    if not needed:
         return _NO_LOOP
-    waits = np.flatnonzero(sessions.after >= 0)
-    successor = np.full(n, NONE, np.int32)
-    successor[sessions.after[waits]] = waits
-    think_us = np.maximum(sessions.think_us, 1)  # an answer causes nothing in its own microsecond
+    n = len(table)
+    sessions = table.sessions if table.is_closed_loop else None
+    waits, successor = np.empty(0, np.int64), np.full(n, NONE, np.int32)
+    begins, think_us = np.ones(n, np.int8), np.ones(n, np.int64)
+    if sessions is not None:
+        waits = np.flatnonzero(sessions.after >= 0)
+        successor[sessions.after[waits]] = waits
+        begins = (sessions.turn == 0).astype(np.int8)
+        think_us = np.maximum(sessions.think_us, 1)  # an answer causes nothing in its own microsecond
     key = order_key(table, engine)
     return {
         "successor": successor,
-        "begins": (sessions.turn == 0).astype(np.int8),
+        "begins": begins,
         "think_us": think_us,
         "verdict": refusals(table, engine),
         "key": np.empty(0, np.int64) if key is None else key,
@@ -62,6 +74,22 @@ def _events(size: int) -> Columns:
 
 
 _NO_EVENTS = Unused(_events(0))
+
+
+def front_end_columns(latency: LatencyModel, instances: int, num_requests: int) -> Columns:
+    """`blis._core.state.FrontEnds`."""
+    if latency.intake_us == 0:
+        return _NO_FRONT_ENDS
+    return _front_ends(latency.intake_us, instances, num_requests)
+
+
+def _front_ends(intake_us: int, instances: int, size: int) -> Columns:
+    at = np.zeros((instances, core.FRONT_END_SCALARS), np.int64)
+    behind, until = (np.full(size, NONE, np.int64) for _ in range(2))
+    return {"at": at, "behind": behind, "until": until, "intake_us": intake_us}
+
+
+_NO_FRONT_ENDS = Unused(_front_ends(0, 0, 0))
 
 
 def pass_over_refused(requests: Columns, loop: Columns, horizon_us: int) -> bool:

@@ -196,7 +196,7 @@ def queue_columns(table: RequestTable, engine: EngineConfig, control: Control, l
             **{"at": at, "behind": behind, "heap": nowhere, "rank": none, "by_rank": none, "victim_rank": none},
             "key": np.empty((instances, 0)),
         }
-    if table.is_closed_loop:
+    if len(loop["admitted"]):
         by_rank = loop["admitted"]
     n = len(by_rank)
     rank = np.empty(n, np.int64)

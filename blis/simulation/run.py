@@ -167,6 +167,7 @@ class Run:
         if blocks is None or not enable:
             blocks = shared_blocks(table, engine.block_size_tokens, enable=enable)
         prompt = deciding.prompt_blocks(table, blocks, engine.block_size_tokens, used=routes_by_prefix)
+        heaps = loops.needs_heaps(table, latency, control, tracing=tracing)
         num_classes = 1 if table.slo_class is None else 1 + len(table.slo_class.names)
         self._limits = packing.limit_values(
             engine,
@@ -174,12 +175,13 @@ class Run:
             control,
             self._horizon_us,
             n,
-            closed_loop=table.is_closed_loop,
+            closed_loop=heaps,
             plain=plain or log_steps > StepLog.REQUESTS,
             log_steps=log_steps,
         )
         self._requests = packing.request_columns(table, engine, latency, options, blocks, self._horizon_us)
-        self._loop = loops.loop_columns(table, engine, latency, control)
+        self._loop = loops.loop_columns(table, engine, latency, control, needed=heaps)
+        self._front_ends = loops.front_end_columns(latency, instances, n)
         self._arrivals, self._visible = (loops.event_columns(len(self._loop["successor"])) for _ in range(2))
         late = table.is_closed_loop and loops.pass_over_refused(self._requests, self._loop, self._horizon_us)
         self._queues = packing.queue_columns(table, engine, control, self._loop)
@@ -249,6 +251,7 @@ class Run:
             snapshots=struct_of(core.Snapshots, self._snapshots),
             table=struct_of(core.PrefixTable, self._prefixes),
             decision_log=struct_of(core.DecisionLog, self._decision_log),
+            front_ends=struct_of(core.FrontEnds, self._front_ends),
             loop=struct_of(core.ClosedLoop, self._loop, **heaps),
         )
 

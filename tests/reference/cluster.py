@@ -9,6 +9,7 @@ from enum import IntEnum
 
 from .block_pool import ContentKeys
 from .engine import NO_HORIZON_US
+from .front_end import FrontEnd
 from .instance import Instance, StallError, output_limit, queueing_us, refusal
 from .records import (
     RefAdmission,
@@ -57,6 +58,7 @@ class _ClusterRun:
         self.horizon = NO_HORIZON_US if config.instance.horizon_us is None else config.instance.horizon_us
         content_keys = ContentKeys()
         self.instances = [Instance(config.instance, content_keys) for _ in range(config.num_instances)]
+        self.front_ends = [FrontEnd(config.instance.intake_us) for _ in range(config.num_instances)]
         self.router = Router(config, self.instances, content_keys)
         self.now = 0
         self.sequence: dict[int, int] = {}  # in which order requests arrived
@@ -75,7 +77,7 @@ class _ClusterRun:
             Kind.ARRIVAL: self._arrive,
             Kind.ADMISSION: self._admit,
             Kind.ROUTING: self._route,
-            Kind.ENQUEUE: self._enqueue,
+            Kind.ENQUEUE: self._pass_front_end if self.config.instance.intake_us else self._enqueue,
             Kind.STEP: self._step,
         }
         while self.events and self.events[0][0] <= self.horizon:
@@ -132,6 +134,19 @@ class _ClusterRun:
         self.routings.append(decision)
         self.outcomes[request.id].instance = decision.target
         self._push(self.now + queueing_us(request, self.config.instance), Kind.ENQUEUE, position)
+
+    def _pass_front_end(self, position: int) -> None:
+        """A request comes to the API server, or may be through with it."""
+        front_end = self.front_ends[self.outcomes[self.requests[position].id].instance]
+        if position not in front_end.missing:
+            front_end.enter(position, self.now)
+            if len(front_end.missing) > 1:  # the event of the first one is on the heap
+                return
+        elif front_end.leave(position, self.now):
+            self._enqueue(position)
+        if front_end.missing:
+            due_us, first = front_end.first()
+            self._push(due_us, Kind.ENQUEUE, first)
 
     def _enqueue(self, position: int) -> None:
         """A request becomes visible to its instance, and wakes it if it is idle."""

@@ -59,6 +59,7 @@ class RefConfig:
         step_time: whole µs of a step that runs tokens; the engine raises it to at least 1.
         alpha: a request is visible to the scheduler ``trunc(alpha[0] + alpha[1] * prompt)`` µs after its
             arrival. ``alpha[2]`` is a client-side cost and touches nothing here.
+        intake_us: time of the API server that a request takes before it is visible, after ``alpha``; 0: none.
         horizon_us: nothing happens after this moment; None: run until all is done.
         last_prompt_token_is_decode: a lone last prompt token counts as a decode, not as a prefill.
     """
@@ -84,6 +85,7 @@ class RefConfig:
     schedule_us: int = 0
     yield_us: int = 0
     alpha: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    intake_us: int = 0
     horizon_us: int | None = None
     last_prompt_token_is_decode: bool = False
 

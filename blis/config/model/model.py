@@ -213,7 +213,8 @@ class Model:
 
     def splits_over(self, tp: int) -> bool:
         """Whether vLLM can split the heads, and blocks with a scale each, over ``tp`` GPUs."""
-        return self.heads_not_split_over(tp) is None and self.blocks_not_split_over(tp) is None
+        whats = (self.heads_not_split_over(tp), self.blocks_not_split_over(tp), self.experts_not_split_over(tp))
+        return whats == (None, None, None)
 
     def heads_not_split_over(self, tp: int) -> str | None:
         """What cannot be split over ``tp`` GPUs, as ``28 attention heads and 4 KV heads``; None: all can."""
@@ -221,19 +222,24 @@ class Model:
         return next((_heads(mixer) for mixer in attention if not _splits(mixer, tp)), None)
 
     def blocks_not_split_over(self, tp: int) -> str | None:
-        """What would be cut within a block of weights with one scale, as ``experts 768 wide``; None: nothing.
+        """What would be cut within a block of weights with one scale, as ``MLPs 768 wide``; None: nothing.
 
-        vLLM refuses to start then (``validate_fp8_block_shape``), unless experts go to GPUs as a whole.
+        vLLM refuses to start then (``validate_fp8_block_shape``).
         """
-        precision, block = self.quantization, self.quantization.block
-        if not block or tp == 1:
+        widths = [("MLPs", mlp.width) for mlp in self.mlp_counts if isinstance(mlp, Mlp)]
+        widths += [("shared experts", mlp.shared_width) for mlp in self.mlp_counts if isinstance(mlp, Experts)]
+        return self._cut(widths, self.quantization.mlp_bytes, tp)
+
+    def experts_not_split_over(self, tp: int) -> str | None:
+        """The same of routed experts, which vLLM takes with expert parallelism: each is on one GPU as a whole then."""
+        widths = [("experts", mlp.expert_width) for mlp in self.mlp_counts if isinstance(mlp, Experts)]
+        return self._cut(widths, self.quantization.expert_bytes, tp)
+
+    def _cut(self, widths: Iterable[tuple[str, int]], weight_bytes: float, tp: int) -> str | None:
+        block = self.quantization.block
+        if not block or tp == 1 or weight_bytes >= BYTES_16BIT:
             return None
-        widths = [("MLPs", mlp.width, precision.mlp_bytes) for mlp in self.mlp_counts if isinstance(mlp, Mlp)]
-        for experts in self.mlp_counts:
-            if isinstance(experts, Experts):
-                widths.append(("experts", experts.expert_width, precision.expert_bytes))
-                widths.append(("shared experts", experts.shared_width, precision.mlp_bytes))
-        cut = (f"{name} {width} wide" for name, width, size in widths if size < BYTES_16BIT and width % (tp * block))
+        cut = (f"{name} {width} wide" for name, width in widths if width % (tp * block))
         what = next(cut, None)
         return what and f"{what}, with a scale for each {block} of it,"
 

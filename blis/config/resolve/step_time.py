@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from blis.config.defaults import Defaults
+from blis.config.front_end import VLLM_FRONT_END, FrontEnd, front_end_of
 from blis.config.model_names import model_hint, shipped_models
 from blis.config.notes import Note
 from blis.config.resolve.target import Target
@@ -29,6 +31,17 @@ def choose_latency(
     law = deployment.latency_model
     if law is not None and not (isinstance(law, str) and law in LATENCY_MODELS):
         return _own_model(law, deployment, notes)
+    model, details = _model_of_coefficients(deployment, target, defaults, notes) or (None, {})
+    if model is None:
+        return _roofline(deployment, target, defaults, notes)
+    if deployment.front_end is not None:
+        raise CombinationError("front_end: coefficients have one of their own, alpha_coeffs; leave it out")
+    return model, details
+
+
+def _model_of_coefficients(
+    deployment: Deployment, target: Target, defaults: Defaults, notes: list[Note]
+) -> tuple[LatencyModel, dict[str, Any]] | None:
     if deployment.alpha_coeffs is not None or deployment.beta_coeffs is not None:
         return _given_coefficients(deployment, target, defaults, notes)
     row = target.row
@@ -42,20 +55,34 @@ def choose_latency(
         raise CombinationError(
             f"latency_model: no coefficients for {target.model} on {target.key}; {_known(target, defaults)}"
         )
-    return _roofline(deployment, target, defaults, notes)
+    return None
+
+
+def _with_front_end(model: LatencyModel, front_end: FrontEnd, notes: list[Note]) -> tuple[LatencyModel, dict[str, Any]]:
+    """The same behind a front end, and what that is, as plain JSON values."""
+    notes.append(Note("warning", f"front_end: {front_end}"))
+    details = {"front_end": dataclasses.asdict(front_end)}
+    return dataclasses.replace(model, alpha=front_end.alpha, intake_us=front_end.intake_us), details
 
 
 def _own_model(law: Any, deployment: Deployment, notes: list[Note]) -> tuple[LatencyModel, dict[str, Any]]:
     if isinstance(law, LatencyModel):
+        if deployment.front_end is not None:
+            raise CombinationError("front_end: the latency_model given has its own, alpha; leave it out")
         model, origin = law, "given"
     else:
+        if deployment.front_end is not None and deployment.alpha_coeffs is not None:
+            raise CombinationError("front_end: alpha_coeffs are one, too; leave out either")
         alpha = (0.0, 0.0, 0.0) if deployment.alpha_coeffs is None else deployment.alpha_coeffs
         model = load_latency_model(law, alpha, deployment.beta_coeffs)
         origin = law if isinstance(law, str) else f"{law.__module__}:{law.__qualname__}"
+    front: dict[str, Any] = {}
+    if deployment.front_end is not None:
+        model, front = _with_front_end(model, front_end_of(deployment.front_end), notes)
     figures = {"alpha": list(model.alpha), "parameters": model.parameters.tolist()}
     text = f"latency_model: {model.name}, alpha {figures['alpha']}, parameters {figures['parameters']}"
     notes.append(Note("info", text))
-    return model, {"name": model.name, "origin": origin, **figures}
+    return model, {"name": model.name, "origin": origin, **figures, **front}
 
 
 def _given_coefficients(
@@ -102,6 +129,8 @@ def _roofline(
     if gpu.status == "prior":
         notes.append(Note("warning", f"hardware: efficiencies of {gpu.name} are guesses, not measured"))
     notes.append(Note("info", f"latency_model: host profile {profile} ({version_text(target.vllm_version)})"))
+    asked = VLLM_FRONT_END if deployment.front_end is None else deployment.front_end
+    model, front = _with_front_end(model, front_end_of(asked), notes)
     return model, {
         "name": "roofline",
         "origin": "architecture and hardware file",
@@ -110,6 +139,7 @@ def _roofline(
         "accuracy_percent": round(expected.typical),
         "hardware_status": gpu.status,
         "kv_element_bytes": element_bytes,
+        **front,
     }
 
 

@@ -8,7 +8,7 @@ from blis.config.engine_defaults import filled_in, vllm_defaults
 from blis.config.notes import Note
 from blis.config.resolve import look_up_model
 from blis.config.schema import Deployment, EngineConfig, EngineOptions
-from blis.config.servability import unservable
+from blis.config.servability import experts_in_whole, unservable
 from blis.config.versions import NEWEST
 from blis.errors import CombinationError
 from blis.memory.budget import Budget, Serving, memory_budget, possible_tps, smallest_tp
@@ -86,6 +86,7 @@ def gpu_memory(
         why = "the smallest that fits" if smallest is not None else "the most there are, and it does not fit"
         notes.append(Note("info", f"tp: {known.tp}, {why}"))
     _check_blocks(known)
+    notes += [Note("warning", text) for text in experts_in_whole(known.model, known.tp)]
     budget = memory_budget(known.model, known.gpu, known.tp, serving)
     longest = budget.plan.longest_request_tokens
     if fit_max_model_len and 0 < longest < budget.plan.max_model_len:
