@@ -138,9 +138,10 @@ def test_two_models_on_one_gpu_tell_streaming_from_the_host(tmp_path):
             blis.Deployment(model, "H100", 1, "0.19.0", latency_model="roofline", total_kv_blocks=20_000)
         )
     options = blis.FitOptions(law="roofline", free=("host_step_us", "weight_streaming"), holdout=0)
+    engine = blis.EngineOptions(async_scheduling=False)
     inflation = []
     for count in (1, 2):
-        fit = blis.fit_traces(traces[:count], deployments[:count], options=options)
+        fit = blis.fit_traces(traces[:count], deployments[:count], engine=engine, options=options)
         inflation.append(fit.found.precision.inflation[-1])
     assert inflation[0] > 500 * inflation[1]
     assert values_of(fit)["host_step_us"] == pytest.approx(3_000, rel=0.02)

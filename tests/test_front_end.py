@@ -6,15 +6,18 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from helpers_docs import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
 import blis
 from blis.cli.main import main
 from blis.config.front_end import NO_FRONT_END, VLLM_FRONT_END, front_end_of
+from blis.config.hardware import load_hardware
 from blis.config.schema import ClusterOptions, EngineConfig
 from blis.errors import CombinationError, ConfigError
 from blis.latency.blackbox import blackbox_model
+from blis.measurement.fit.export import export
 from blis.simulation import control_of, run_engine
 from blis.workload.requests import RequestTable
 
@@ -137,3 +140,36 @@ def test_the_result_says_which(capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["completed_requests"] == 10
     assert "front_end: vllm: 5 ms before a request is taken in, 5 ms of the API server's time for each" in err
+
+
+def hardware_with(front_end, path):
+    entry = json.loads((ROOT / "hardware_config.json").read_text())["H100-SXM"]
+    path.write_text(json.dumps({"H100-SXM": entry | {"front_end": front_end}}))
+    return path
+
+
+def test_a_hardware_file_may_have_its_own(tmp_path):
+    path = hardware_with({"request_us": 7_000, "source": "our gateway"}, tmp_path / "ours.json")
+    ours = dataclasses.replace(LLAMA, hardware_config=path)
+    resolved = blis.prepare(ours, blis.preset("chatbot")).resolved
+    assert resolved.details["latency_model"]["front_end"]["source"] == "our gateway"
+    assert (resolved.latency.alpha, resolved.latency.intake_us) == ((7_000, 0, 0), 0)
+    none = blis.prepare(dataclasses.replace(ours, front_end="none"), blis.preset("chatbot")).resolved
+    assert none.latency.alpha == (0, 0, 0)
+    hardware_with({"request_ms": 7}, path)
+    with pytest.raises(ConfigError, match=r"front_end\.request_ms: unknown key; did you mean 'request_us'"):
+        blis.prepare(ours, blis.preset("chatbot"))
+
+
+def test_what_a_fit_finds_is_exported(tmp_path):
+    """Requests that come one by one tell the front end from the host."""
+    ours = dataclasses.replace(LLAMA, front_end=blis.FrontEnd("ours", "made up", request_us=30_000))
+    simulation = blis.prepare(ours, blis.DistributionWorkload(rate=2, num_requests=150))
+    simulation.write_trace(simulation.run(), tmp_path / "measured")
+    trace = blis.TraceV2(tmp_path / "measured.yaml", tmp_path / "measured.csv")
+    options = blis.FitOptions(law="roofline", free=("host_step_us",), hold={"alpha1_us_per_input_token": 0.0})
+    export(blis.fit_traces([trace], [LLAMA], options=options), tmp_path / "fitted.json")
+    front_end = load_hardware(tmp_path / "fitted.json").get("H100").front_end
+    assert front_end.request_us == pytest.approx(30_000, rel=0.02)
+    assert front_end.intake_us == 0
+    assert front_end.source.startswith("fitted by blis to ")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from blis.errors import ConfigError, nearest
-from blis.files.decode import read_yaml
+from blis.files.decode import Section, read_yaml
 from blis.files.shown import Brief
 
 #: As in `blis.latency.law`: beyond any server, and far from the end of the clock.
@@ -73,19 +73,23 @@ def front_end_of(asked: str | Path | FrontEnd) -> FrontEnd:
     path = Path(asked)
     if path.suffix.lower() not in (".yaml", ".yml"):
         raise ConfigError(f"front_end: unknown name {str(asked)!r}; {nearest(str(asked), (*FRONT_ENDS, 'FILE.yaml'))}")
-    return _read(path)
+    return read_front_end(read_yaml(path), path.stem)
 
 
-def _read(path: Path) -> FrontEnd:
-    root = read_yaml(path)
+def read_front_end(section: Section, name: str) -> FrontEnd:
+    """The figures of a file or a part of one.
+
+    Raises:
+        ConfigError: a figure makes no sense, or a key is unknown.
+    """
     figures: dict[str, Any] = {
-        field.name: root.number(field.name, 0.0, most=_MOST_US)
+        field.name: section.number(field.name, 0.0, most=_MOST_US)
         for field in fields(FrontEnd)
         if field.name.endswith("_us") and field.name != "intake_us"
     }
-    intake_us = root.integer("intake_us", 0)
+    intake_us = section.integer("intake_us", 0)
     if intake_us > _MOST_US:
-        root.fail("intake_us", f"must be <= {_MOST_US:g}, got {intake_us}")
-    front_end = FrontEnd(path.stem, root.text("source", str(path)), intake_us=intake_us, **figures)
-    root.finish()
+        section.fail("intake_us", f"must be <= {_MOST_US:g}, got {intake_us}")
+    front_end = FrontEnd(name, section.text("source", section.source), intake_us=intake_us, **figures)
+    section.finish()
     return front_end

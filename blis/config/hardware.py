@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from blis.config.front_end import FrontEnd, read_front_end
 from blis.config.gpu_names import name_parts, plain_name
 from blis.config.versions import HostProfileName
 from blis.errors import ConfigError, nearest
@@ -88,6 +89,7 @@ class Gpu:
         link_domain_gpus: how many GPUs that link joins; 1: there is only PCIe; None: not said.
         pcie_generation: of the link to the host; None: not said.
         network_gb_per_s: to other hosts, per GPU and direction, in the usual system; None: not said.
+        front_end: what stands before engines on hosts of this kind; None: not said.
         mixed_step_penalty: how much longer decode attention takes in a step that also prefills, as a share, where
             eight or more query heads share a key; less where fewer do.
         efficiency: shares of the peaks that kernels reach.
@@ -122,6 +124,7 @@ class Gpu:
     pcie_generation: int | None = None
     network_gb_per_s: float | None = None
     mixed_step_penalty: float = 0.9
+    front_end: FrontEnd | None = None
 
     def peak_of(self, narrow_type: NarrowType) -> float | None:
         """Peak of a type below 16 bit, in TFLOPS (TOPS); None if the GPU cannot multiply it."""
@@ -265,7 +268,8 @@ def _read_gpu(name: str, entry: Section) -> Gpu:
         link_domain_gpus=entry.integer("link_domain_gpus", least=1) if entry.has("link_domain_gpus") else None,
         pcie_generation=entry.integer("pcie_generation", least=1) if entry.has("pcie_generation") else None,
         network_gb_per_s=_positive_if_any(entry, "network_gb_per_s"),
-        **({"mixed_step_penalty": entry.number("mixed_step_penalty")} if entry.has("mixed_step_penalty") else {}),
+        mixed_step_penalty=entry.number("mixed_step_penalty", Gpu.mixed_step_penalty),
+        front_end=read_front_end(entry.section("front_end"), name) if entry.has("front_end") else None,
     )
     entry.finish()
     _check_physics(gpu, entry)

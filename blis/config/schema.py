@@ -102,7 +102,8 @@ class Deployment(Brief):
         alpha_coeffs: three queueing coefficients (µs, µs per prompt token, µs per output token).
         beta_coeffs: three to five step-time coefficients (see docs/approach.md).
         front_end: what stands before the engine where coefficients don't say so: ``none``, ``vllm``, a YAML file, or a
-            `blis.FrontEnd`; None: ``vllm`` with the roofline, ``none`` with laws of the user's own.
+            `blis.FrontEnd`; None: with the roofline the hardware file's, else ``vllm``, and ``none`` with laws of the
+            user's own.
         model_config_folder: folder holding the model's HuggingFace ``config.json``.
         assume_dense_transformer: take a model of a family that is not known for a plain dense one, and say so.
         hardware_config: a hardware file of the user's own.

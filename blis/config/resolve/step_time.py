@@ -129,7 +129,7 @@ def _roofline(
     if gpu.status == "prior":
         notes.append(Note("warning", f"hardware: efficiencies of {gpu.name} are guesses, not measured"))
     notes.append(Note("info", f"latency_model: host profile {profile} ({version_text(target.vllm_version)})"))
-    asked = VLLM_FRONT_END if deployment.front_end is None else deployment.front_end
+    asked = deployment.front_end or gpu.front_end or VLLM_FRONT_END
     model, front = _with_front_end(model, front_end_of(asked), notes)
     return model, {
         "name": "roofline",

@@ -69,5 +69,8 @@ def _hardware(fit: Fit) -> str:
     found = ", ".join(f"{one.name} {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for one in fit.intervals)
     changed = {"host_profiles" if one.name.startswith("host_") else "efficiency" for one in fit.intervals}
     note = f"; fitted by blis to {fit.num_measured['training']} measurements of {fit.resolved.model}: {found}"
+    if fit.amplification:  # requests were measured, not steps
+        request_us, prompt_token_us, _ = fit.model.alpha
+        entry["front_end"] = {"request_us": request_us, "prompt_token_us": prompt_token_us, "source": note[2:]}
     entry["sources"] = {key: text + note if key in changed else text for key, text in entry["sources"].items()}
     return json.dumps({name: entry}, indent=2) + "\n"
