@@ -163,6 +163,7 @@ def test_a_hardware_file_may_have_its_own(tmp_path):
         blis.prepare(ours, blis.preset("chatbot"))
 
 
+@pytest.mark.slow
 def test_what_a_fit_finds_is_exported(tmp_path):
     """Requests that come one by one tell the front end from the host."""
     ours = dataclasses.replace(LLAMA, front_end=blis.FrontEnd("ours", "made up", request_us=30_000))
