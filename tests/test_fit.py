@@ -26,7 +26,7 @@ GUESS = blis.Deployment(
     "m",
     hardware="H100",
     tp=1,
-    vllm_version="0.19.0",
+    vllm_version="0.13.0",
     alpha_coeffs=(0.0, 0.0, 0.0),
     beta_coeffs=(15_000.0, 10.0, 10.0),
     total_kv_blocks=100_000,
@@ -178,7 +178,7 @@ def test_the_same_measurement_gives_the_same_report(measured):
 def test_an_exported_row_predicts_what_the_fit_did(measured, tmp_path, capsys):
     trace, _ = measured(poisson(2, 400, 6))
     row = tmp_path / "row.yaml"
-    flags = ("--max-num-seqs", "256", "--vllm-version", "0.19.0", "--hardware", "H100", "--tp", "1")
+    flags = ("--max-num-seqs", "256", "--vllm-version", "0.13.0", "--hardware", "H100", "--tp", "1")
     guess = ("--alpha-coeffs", "0,0,0", "--beta-coeffs", "15000,10,10", "--total-kv-blocks", "100000")
     files = ("--trace-header", str(trace.header), "--trace-data", str(trace.data))
     assert main(["fit", *files, "--model", "m", *flags, *guess, "--export", str(row)]) == 0
