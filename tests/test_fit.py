@@ -80,7 +80,7 @@ def test_coefficients_lie_in_their_intervals_and_the_held_out_error_falls(measur
 @pytest.mark.slow
 def test_intervals_of_95_percent_hold_the_truth_in_about_95_percent(measured):
     hits = []
-    for seed in range(60):
+    for seed in range(30):
         trace, _ = measured(poisson(seed, 400, 5))
         hits.append(
             [one.low <= true <= one.high for one, true in zip(fitted(trace).intervals, [*ALPHA, *THREE], strict=True)]
