@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import new_bar, print_result, set_verbosity, wants_bar
+from blis.cli.engine_options import engine_options
 from blis.cli.flags import GroupedCommand, from_flags
-from blis.cli.options import (
-    capacity_options,
-    cluster_options,
-    engine_options,
-    load_options,
-    model_options,
-)
+from blis.cli.options import capacity_options, cluster_options, load_options, model_options
 from blis.cli.pages import check_page, write_page
 from blis.cli.policies import choose_policies
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import new_bar, print_result, set_verbosity, wants_bar
+from blis.cli.engine_options import engine_options
 from blis.cli.flags import GroupedCommand, from_flags
-from blis.cli.options import engine_options, fit_options, measured_model_options
+from blis.cli.options import fit_options, measured_model_options
 from blis.config.schema import Deployment, EngineOptions
 
 if TYPE_CHECKING:

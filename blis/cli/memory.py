@@ -8,20 +8,18 @@ import click
 
 from blis.cli.completion import gpu_completions, model_completions
 from blis.cli.console import print_result, set_verbosity
-from blis.cli.flags import LOG, OUTPUT_FORM, QUIET, REPORT, GroupedCommand, all_of, from_flags, under
-from blis.cli.options import (
+from blis.cli.engine_options import (
     ACTIVATION_GIB,
-    ASSUME_DENSE,
     BLOCK_SIZE,
     GPU_MEMORY_UTILIZATION,
     KV_CACHE_DTYPE,
     MAX_NUM_RUNNING_REQS,
     MAX_NUM_SCHEDULED_TOKENS,
-    MODEL_HELP,
-    PATH,
     PREFIX_CACHING,
     QUANTIZATION,
 )
+from blis.cli.flags import LOG, OUTPUT_FORM, QUIET, REPORT, GroupedCommand, all_of, from_flags, under
+from blis.cli.options import ASSUME_DENSE, MODEL_HELP, PATH
 from blis.cli.pages import check_page, write_page
 from blis.cli.values import AUTO_LENGTH, length_or_auto
 from blis.config.schema import Deployment, EngineOptions

@@ -7,15 +7,9 @@ from typing import Any
 import click
 
 from blis.cli.console import set_verbosity
+from blis.cli.engine_options import engine_options
 from blis.cli.flags import GroupedCommand
-from blis.cli.options import (
-    cluster_options,
-    engine_options,
-    evaluation_options,
-    model_options,
-    output_options,
-    replay_options,
-)
+from blis.cli.options import cluster_options, evaluation_options, model_options, output_options, replay_options
 from blis.cli.run import check_outputs, simulate
 
 

@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blis.cli.console import EVENT_LEVELS, log, print_result, progress_bar, set_verbosity, wants_events, wants_table
+from blis.cli.engine_options import engine_options
 from blis.cli.flags import GroupedCommand, from_flags
-from blis.cli.options import (
-    cluster_options,
-    engine_options,
-    evaluation_options,
-    model_options,
-    output_options,
-    workload_options,
-)
+from blis.cli.options import cluster_options, evaluation_options, model_options, output_options, workload_options
 from blis.cli.pages import given_inputs
 from blis.cli.policies import choose_policies
 from blis.cli.workloads import given_flags, warn_of_idle_flags, workload_from_flags
