@@ -157,8 +157,6 @@ def _set_experts(parameters: NDArray[np.float64], model: Model, gpu: Gpu, tp: in
     experts = _alike(model.moe_layers)
     weight_bytes = model.quantization.expert_bytes
     rate = _flops_per_us(model, gpu, weight_bytes, gpu.efficiency.experts_16bit, gpu.efficiency.experts_8bit)
-    if weight_bytes == BYTES_MXFP4 and model.quantization.activation_type is None and gpu.peak_fp4_tflops is not None:
-        rate = gpu.peak_8bit_tflops * 1e6 * gpu.efficiency.experts_8bit  # activations become MXFP8 there
     streaming = gpu.memory_bandwidth_gb_per_s * 1e3 * gpu.efficiency.expert_streaming
     expert = sum(each.one_expert_parameters(model.hidden_size) for each in model.moe_layers) / tp
     parameters[EXPERTS_PER_TOKEN] = expert * 2 * experts.experts_per_token / rate
@@ -181,10 +179,13 @@ def _flops_per_us(
 ) -> float:
     """Narrow arithmetic needs weights and activations that are as narrow and a GPU that has the type.
 
-    Of 4 bits it reaches the same share of its peak as of 8. Weights of 8 bit beside such of 4 are FP8. A part that is
-    exempted in a few layers is taken for what most of it is.
+    Of 4 bits it reaches the same share of its peak as of 8. Weights of 8 bit beside such of 4 are FP8. Weights of
+    MXFP4 meet activations of 8 bit on GPUs that multiply scaled blocks. A part that is exempted in a few layers is
+    taken for what most of it is.
     """
     kind = model.quantization.activation_type
+    if kind is None and weight_bytes == BYTES_MXFP4 and gpu.peak_fp4_tflops is not None:
+        kind = "fp8"
     if kind == "fp4" and weight_bytes >= BYTES_8BIT:
         kind = "fp8"
     peak = gpu.peak_of(kind) if kind is not None and weight_bytes < _BYTES_MOSTLY_NARROW else None
